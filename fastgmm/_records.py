@@ -1,0 +1,142 @@
+"""The records that move between the rooms: parameters, statistics, the result of a fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "COVARIANCE_TYPES",
+    "CovarianceType",
+    "EMResult",
+    "FloatArray",
+    "Parameters",
+    "Statistics",
+    "Status",
+]
+
+CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
+COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "tied", "diag", "spherical")
+
+FloatArray: TypeAlias = NDArray[np.floating]
+
+
+class Parameters(NamedTuple):
+    """The parameters of a Gaussian mixture, in scikit-learn's shapes.
+
+    Attributes
+    ----------
+    weights : (K,) array
+        Mixing proportions, summing to 1.
+    means : (K, d) array
+    covariances : array or None
+        ``'full'`` (K, d, d), ``'tied'`` (d, d), ``'diag'`` (K, d), ``'spherical'`` (K,).
+        None where only the precisions were given.
+    precisions_cholesky : array
+        The shape of `covariances`: upper triangular U with Σ⁻¹ = U Uᵀ for ``'full'`` and
+        ``'tied'``, inverse standard deviations for the others.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    """
+
+    weights: FloatArray
+    means: FloatArray
+    covariances: FloatArray | None
+    precisions_cholesky: FloatArray
+    covariance_type: CovarianceType
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What one pass over the data leaves behind; records of several chunks add up.
+
+    With responsibilities rᵢₖ (times the sample weights) and cᵢₖ = xᵢ - `reference`ₖ:
+
+    Attributes
+    ----------
+    log_likelihood : float
+        Σᵢ log p(xᵢ), each point times its sample weight.
+    counts : (K,) float64 array
+        Σᵢ rᵢₖ.
+    first : (K, d) float64 array
+        Σᵢ rᵢₖ cᵢₖ.
+    second : float64 array
+        ``'full'`` Σᵢ rᵢₖ cᵢₖ cᵢₖᵀ, (K, d, d); ``'tied'`` the sum of these over k, (d, d);
+        ``'diag'`` their diagonals, (K, d); ``'spherical'`` their traces, (K,).
+    reference : (K, d) float64 array
+        The points the moments are about: the means of the pass that made them.
+    """
+
+    log_likelihood: float
+    counts: FloatArray
+    first: FloatArray
+    second: FloatArray
+    reference: FloatArray
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """Return the statistics of both sets of points together.
+
+        Raises
+        ------
+        ValueError
+            If the two are about different reference points, so come from different parameters.
+        """
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        if not np.array_equal(self.reference, other.reference):
+            raise ValueError(
+                "Statistics about different reference points cannot be added; "
+                "compute both with the same means."
+            )
+        return Statistics(
+            self.log_likelihood + other.log_likelihood,
+            self.counts + other.counts,
+            self.first + other.first,
+            self.second + other.second,
+            self.reference,
+        )
+
+
+class Status(Enum):
+    """How a run of EM ended."""
+
+    CONVERGED = "the lower bound changed by less than tol"
+    MAX_ITER = "max_iter iterations were done before the lower bound settled"
+    INITIALIZED = "max_iter is 0: the parameters are those of the start"
+
+
+@dataclass(frozen=True, slots=True)
+class EMResult:
+    """The outcome of one run of EM from one start.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        Those of the last maximization.
+    status : Status
+    lower_bounds : list of float
+        Mean log-likelihood per unit of weight under the parameters *before* each maximization,
+        one per iteration, as in scikit-learn.
+    """
+
+    parameters: Parameters
+    status: Status
+    lower_bounds: list[float] = field(default_factory=list)
+
+    @property
+    def n_iter(self) -> int:
+        """Number of iterations done."""
+        return len(self.lower_bounds)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the lower bound settled."""
+        return self.status is Status.CONVERGED
+
+    @property
+    def lower_bound(self) -> float:
+        """The last lower bound, -inf before the first iteration."""
+        return self.lower_bounds[-1] if self.lower_bounds else -np.inf

@@ -1,0 +1,133 @@
+"""Whole passes over the data: expectation and prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastgmm._records import CovarianceType, FloatArray, Statistics
+from fastgmm.reference.density import log_gaussian_density
+from fastgmm.reference.moments import first_moments, second_moments
+from fastgmm.reference.normalization import normalize_responsibilities
+
+
+def expectation(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+    sample_weight: FloatArray | None = None,
+) -> Statistics:
+    """Expected sufficient statistics of the points under the mixture: the E step of EM.
+
+    Each responsibility counts `sample_weight` times, as if the point stood there that often
+    (Bishop 2006, section 9.2.2).
+
+    Parameters
+    ----------
+    X : (n, d) array of float32 or float64
+    weights : (K,) array
+    means : (K, d) array
+    precisions_cholesky : array
+        See `log_gaussian_density`.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    sample_weight : (n,) array, optional
+
+    Returns
+    -------
+    Statistics
+        Moments about `means`, in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[0.0], [2.0]])
+    >>> s = expectation(X, np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical')
+    >>> s.counts, s.first, s.second
+    (array([2.]), array([[2.]]), array([4.]))
+    """
+    X, means = X.astype(np.float64), means.astype(np.float64)
+    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
+    log_p, r = normalize_responsibilities(a)
+    w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    r = w[:, None] * r
+    return Statistics(
+        log_likelihood=float(w @ log_p),
+        counts=r.sum(axis=0),
+        first=first_moments(X, r, means),
+        second=second_moments(X, r, means, covariance_type),
+        reference=means,
+    )
+
+
+def log_density(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> FloatArray:
+    """Log p(xᵢ) = log Σₖ πₖ N(xᵢ; μₖ, Σₖ), an (n,) array of X's dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_density(np.zeros((1, 1)), np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical')
+    array([-0.91893853])
+    """
+    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
+    return normalize_responsibilities(a)[0].astype(X.dtype)
+
+
+def responsibilities(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> FloatArray:
+    """Posterior probability of each component for each point, (n, K) of X's dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, means = np.array([[0.0]]), np.array([[-1.0], [1.0]])
+    >>> responsibilities(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
+    array([[0.25, 0.75]])
+    """
+    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
+    return normalize_responsibilities(a)[1].astype(X.dtype)
+
+
+def assign(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> np.ndarray:
+    """Index of the most probable component of each point, (n,) of intp; the first among equals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, means = np.array([[0.0]]), np.array([[-1.0], [1.0]])
+    >>> assign(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
+    array([1])
+    """
+    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
+    return a.argmax(axis=1)
+
+
+def weighted_log_density(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> FloatArray:
+    """Log πₖ + log N(xᵢ; μₖ, Σₖ), (n, K) in float64."""
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(weights.astype(np.float64))
+    X = X.astype(np.float64)
+    return log_weights + log_gaussian_density(X, means, precisions_cholesky, covariance_type)
