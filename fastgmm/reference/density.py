@@ -42,10 +42,20 @@ def log_gaussian_density(
     >>> log_gaussian_density(np.zeros((1, 2)), np.zeros((1, 2)), np.ones(1), 'spherical')
     array([[-1.83787707]])
     """
+    return component_log_density(X, means, precisions_cholesky, covariance_type).astype(X.dtype)
+
+
+def component_log_density(
+    X: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> FloatArray:
+    """Log N(xᵢ; μₖ, Σₖ) before it is rounded to X's dtype: (n, K) in float64."""
     d = X.shape[1]
     distances = mahalanobis_squared(X, means, precisions_cholesky, covariance_type)
     log_determinants = log_det_cholesky(precisions_cholesky, covariance_type, d)
-    return (-0.5 * (d * np.log(2 * np.pi) + distances) + log_determinants).astype(X.dtype)
+    return -0.5 * (d * np.log(2 * np.pi) + distances) + log_determinants
 
 
 def mahalanobis_squared(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgmm._records import CovarianceType, FloatArray, Statistics
-from fastgmm.reference.density import log_gaussian_density
+from fastgmm.reference.density import component_log_density
 from fastgmm.reference.moments import first_moments, second_moments
 from fastgmm.reference.normalization import normalize_responsibilities
 
@@ -46,9 +46,9 @@ def expectation(
     >>> s.counts, s.first, s.second
     (array([2.]), array([[2.]]), array([4.]))
     """
-    X, means = X.astype(np.float64), means.astype(np.float64)
     a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
     log_p, r = normalize_responsibilities(a)
+    X, means = X.astype(np.float64), means.astype(np.float64)
     w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     r = w[:, None] * r
     return Statistics(
@@ -129,5 +129,4 @@ def weighted_log_density(
     """Log πₖ + log N(xᵢ; μₖ, Σₖ), (n, K) in float64."""
     with np.errstate(divide="ignore"):
         log_weights = np.log(weights.astype(np.float64))
-    X = X.astype(np.float64)
-    return log_weights + log_gaussian_density(X, means, precisions_cholesky, covariance_type)
+    return log_weights + component_log_density(X, means, precisions_cholesky, covariance_type)
