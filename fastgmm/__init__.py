@@ -1,1 +1,56 @@
-"""Gaussian mixture models fitted by EM, at the speed of the processor."""
+"""Gaussian mixture models fitted by EM, at the speed of the processor.
+
+Names are loaded on first use: importing fastgmm imports neither numba nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastgmm import kernels, reference
+    from fastgmm._records import Parameters, Statistics
+    from fastgmm.mixture import GaussianMixture
+    from fastgmm.persistence import load, save
+
+    __version__: str
+
+__all__ = [
+    "GaussianMixture",
+    "Parameters",
+    "Statistics",
+    "__version__",
+    "kernels",
+    "load",
+    "reference",
+    "save",
+]
+
+_HOMES = {
+    "GaussianMixture": "fastgmm.mixture",
+    "Parameters": "fastgmm._records",
+    "Statistics": "fastgmm._records",
+    "load": "fastgmm.persistence",
+    "save": "fastgmm.persistence",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("fastgmm")
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in __all__:
+        value = import_module(f"fastgmm.{name}")
+    else:
+        raise AttributeError(f"module 'fastgmm' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

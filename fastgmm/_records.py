@@ -7,13 +7,15 @@ from enum import Enum
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
     "COVARIANCE_TYPES",
     "CovarianceType",
     "EMResult",
     "FloatArray",
+    "InitialValues",
+    "Iteration",
     "Parameters",
     "Statistics",
     "Status",
@@ -33,9 +35,8 @@ class Parameters(NamedTuple):
     weights : (K,) array
         Mixing proportions, summing to 1.
     means : (K, d) array
-    covariances : array or None
+    covariances : array
         ``'full'`` (K, d, d), ``'tied'`` (d, d), ``'diag'`` (K, d), ``'spherical'`` (K,).
-        None where only the precisions were given.
     precisions_cholesky : array
         The shape of `covariances`: upper triangular U with Σ⁻¹ = U Uᵀ for ``'full'`` and
         ``'tied'``, inverse standard deviations for the others.
@@ -44,9 +45,27 @@ class Parameters(NamedTuple):
 
     weights: FloatArray
     means: FloatArray
-    covariances: FloatArray | None
+    covariances: FloatArray
     precisions_cholesky: FloatArray
     covariance_type: CovarianceType
+
+    def astype(self, dtype: DTypeLike) -> Parameters:
+        """Return the parameters with arrays of `dtype`, uncopied where they have it already."""
+        with np.errstate(over="ignore"):  # the largest float32 is soon met by a float64 square
+            return self._replace(
+                weights=np.asarray(self.weights, dtype=dtype),
+                means=np.asarray(self.means, dtype=dtype),
+                covariances=np.asarray(self.covariances, dtype=dtype),
+                precisions_cholesky=np.asarray(self.precisions_cholesky, dtype=dtype),
+            )
+
+
+class InitialValues(NamedTuple):
+    """Starting values that the user has given; None where they are to be estimated."""
+
+    weights: FloatArray | None = None
+    means: FloatArray | None = None
+    precisions: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +125,27 @@ class Status(Enum):
     CONVERGED = "the lower bound changed by less than tol"
     MAX_ITER = "max_iter iterations were done before the lower bound settled"
     INITIALIZED = "max_iter is 0: the parameters are those of the start"
+
+
+class Iteration(NamedTuple):
+    """What is known after each iteration of EM.
+
+    Attributes
+    ----------
+    n_iter : int
+        Iterations done so far, from 1.
+    lower_bound : float
+        Mean log-likelihood per unit of weight under the parameters before the maximization.
+    change : float
+        `lower_bound` minus that of the previous iteration, infinite in the first.
+    parameters : Parameters
+        Those after the maximization.
+    """
+
+    n_iter: int
+    lower_bound: float
+    change: float
+    parameters: Parameters
 
 
 @dataclass(frozen=True, slots=True)

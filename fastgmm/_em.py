@@ -1,0 +1,74 @@
+"""The loop of expectation-maximization, as a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastgmm._maximization import maximize
+from fastgmm._records import EMResult, Iteration, Parameters, Statistics, Status
+
+__all__ = ["run_em"]
+
+
+def run_em(
+    expectation: Callable[[Parameters], Statistics],
+    start: Parameters,
+    *,
+    reg_covar: float,
+    tol: float,
+    max_iter: int,
+    lower_bound: float = -np.inf,
+    on_iteration: Callable[[Iteration], object] | None = None,
+) -> EMResult:
+    """Climb the likelihood from `start` until the lower bound settles.
+
+    Each iteration takes the statistics of the data under the current parameters, and from them
+    the next parameters. It converges as soon as the lower bound changes by less than `tol`,
+    up or down: scikit-learn's rule, so that both take the same number of iterations.
+
+    Parameters
+    ----------
+    expectation : callable
+        Parameters → Statistics: the data source, whatever the data are and wherever they lie.
+    start : Parameters
+        The dtype of its means is the dtype of all the parameters.
+    reg_covar : float
+        Added to the variances.
+    tol : float
+    max_iter : int
+    lower_bound : float
+        The lower bound that the first one is compared with, for a run that is resumed.
+    on_iteration : callable, optional
+        Called with an `Iteration` after each one.
+
+    Returns
+    -------
+    result : EMResult
+
+    References
+    ----------
+    Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM algorithm,
+    Journal of the Royal Statistical Society B 39 (1977).
+    """
+    parameters = start
+    status = Status.MAX_ITER if max_iter > 0 else Status.INITIALIZED
+    lower_bounds: list[float] = []
+    for n_iter in range(1, max_iter + 1):
+        statistics = expectation(parameters)
+        parameters = maximize(statistics, start.covariance_type, reg_covar, start.means.dtype)
+        previous, lower_bound = lower_bound, _mean_log_likelihood(statistics)
+        lower_bounds.append(lower_bound)
+        change = lower_bound - previous
+        if on_iteration is not None:
+            on_iteration(Iteration(n_iter, lower_bound, change, parameters))
+        if abs(change) < tol:
+            status = Status.CONVERGED
+            break
+    return EMResult(parameters, status, lower_bounds)
+
+
+def _mean_log_likelihood(statistics: Statistics) -> float:
+    """Log-likelihood per unit of weight; the counts add up to the weight of all the points."""
+    return float(statistics.log_likelihood / statistics.counts.sum())

@@ -1,0 +1,174 @@
+"""Data → starting Parameters, with scikit-learn's own k-means and its use of the random state."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.utils.random import sample_without_replacement
+
+from fastgmm import kernels
+from fastgmm._maximization import (
+    count_floor,
+    covariances_from_cholesky,
+    precisions_cholesky_from_covariances,
+    precisions_cholesky_from_precisions,
+)
+from fastgmm._records import CovarianceType, FloatArray, InitialValues, Parameters
+
+__all__ = ["InitMethod", "initial_parameters"]
+
+InitMethod: TypeAlias = Literal["kmeans", "k-means++", "random", "random_from_data"]
+
+
+def initial_parameters(
+    X: FloatArray,
+    n_components: int,
+    covariance_type: CovarianceType,
+    *,
+    init_params: InitMethod,
+    given: InitialValues,
+    reg_covar: float,
+    init_size: int | None,
+    random_state: np.random.RandomState,
+    sample_weight: FloatArray | None = None,
+) -> Parameters:
+    """Starting parameters, estimated from the data except where they are given.
+
+    Parameters
+    ----------
+    X : (n, d) array of float32 or float64
+    n_components : int
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}
+    given : InitialValues
+        Where all are given, nothing is estimated and no random number is drawn.
+    reg_covar : float
+        Added to the variances.
+    init_size : int or None
+        The largest number of rows to estimate from; of more, a random subset is drawn.
+    random_state : RandomState
+        Advanced as scikit-learn advances it, as long as there are at most `init_size` rows.
+    sample_weight : (n,) array, optional
+
+    Returns
+    -------
+    start : Parameters
+        Of X's dtype.
+    """
+    weights, means, precisions = given
+    if weights is None or means is None or precisions is None:
+        size = None if init_size is None else max(init_size, n_components)
+        rows, row_weight = _rows_to_start_from(X, sample_weight, size, random_state)
+        match init_params:
+            case "kmeans" | "random":
+                shares = _share(rows, n_components, init_params, random_state, row_weight)
+                moments = kernels.weighted_covariances(rows, shares, covariance_type, reg_covar)
+            case "k-means++" | "random_from_data":
+                chosen = _choose(rows, n_components, init_params, random_state, row_weight)
+                moments = _single_points(rows, chosen, covariance_type, reg_covar, row_weight)
+        counts, estimated_means, covariances = moments
+        total = len(rows) if row_weight is None else row_weight.sum(dtype=np.float64)
+        floored = counts + count_floor(counts, X.dtype)
+        estimated_weights = floored / total
+        # An empty component starts at the origin, as in scikit-learn; no other is moved by this.
+        estimated_means = estimated_means * (counts / floored)[:, None]
+        weights = estimated_weights if weights is None else weights
+        means = estimated_means if means is None else means
+        if precisions is None:
+            cholesky = precisions_cholesky_from_covariances(covariances, covariance_type)
+            return Parameters(weights, means, covariances, cholesky, covariance_type).astype(
+                X.dtype
+            )
+    cholesky = precisions_cholesky_from_precisions(precisions, covariance_type)
+    covariances = covariances_from_cholesky(cholesky, covariance_type)
+    return Parameters(weights, means, covariances, cholesky, covariance_type).astype(X.dtype)
+
+
+def _rows_to_start_from(
+    X: FloatArray,
+    sample_weight: FloatArray | None,
+    size: int | None,
+    random_state: np.random.RandomState,
+) -> tuple[FloatArray, FloatArray | None]:
+    """Return the rows that have weight, or `size` of them drawn at random where there are more."""
+    n_present = len(X) if sample_weight is None else np.count_nonzero(sample_weight)
+    if size is not None and n_present > size:
+        rows = np.sort(sample_without_replacement(n_present, size, random_state=random_state))
+        if sample_weight is not None and n_present < len(X):
+            rows = np.flatnonzero(sample_weight)[rows]
+    elif sample_weight is not None and n_present < len(X):
+        rows = np.flatnonzero(sample_weight)
+    else:
+        return X, sample_weight
+    return X[rows], None if sample_weight is None else sample_weight[rows]
+
+
+def _share(
+    X: FloatArray,
+    n_components: int,
+    init_params: Literal["kmeans", "random"],
+    random_state: np.random.RandomState,
+    sample_weight: FloatArray | None,
+) -> FloatArray:
+    """Responsibilities (n, K) of the clusters of k-means, or at random, times the weights."""
+    if init_params == "kmeans":
+        kmeans = KMeans(n_components, n_init=1, random_state=random_state)
+        labels = kmeans.fit(X, sample_weight=sample_weight).labels_
+        shares = (labels[:, None] == np.arange(n_components)).astype(X.dtype)
+    else:
+        shares = random_state.uniform(size=(len(X), n_components)).astype(X.dtype)
+        shares /= shares.sum(axis=1, keepdims=True)
+    if sample_weight is not None:
+        shares *= sample_weight[:, None]
+    return shares
+
+
+def _choose(
+    X: FloatArray,
+    n_components: int,
+    init_params: Literal["k-means++", "random_from_data"],
+    random_state: np.random.RandomState,
+    sample_weight: FloatArray | None,
+) -> np.ndarray:
+    """Indices (K,) of single points to start from."""
+    if init_params == "k-means++":
+        return kmeans_plusplus(
+            X, n_components, sample_weight=sample_weight, random_state=random_state
+        )[1]
+    shares = None
+    if sample_weight is not None:
+        shares = sample_weight / sample_weight.sum(dtype=np.float64)
+    return random_state.choice(len(X), size=n_components, replace=False, p=shares)
+
+
+def _single_points(
+    X: FloatArray,
+    chosen: np.ndarray,
+    covariance_type: CovarianceType,
+    reg_covar: float,
+    sample_weight: FloatArray | None,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Counts, means and covariances of components that have a single point each.
+
+    The variances should all be `reg_covar`, but scikit-learn's E[x²] - E[x]² leaves a trace of x²
+    in the diagonal types, and the second moment of all other points about the origin in
+    ``'tied'``. Where it starts matters for where it goes, so these are reproduced.
+    """
+    means, d = X[chosen], X.shape[1]
+    counts = np.ones(len(chosen), X.dtype) if sample_weight is None else sample_weight[chosen]
+    match covariance_type:
+        case "full":
+            covariances = np.tile(reg_covar * np.eye(d), (len(chosen), 1, 1))
+        case "tied":
+            others = np.delete(X, chosen, axis=0)
+            if sample_weight is not None:
+                others *= np.sqrt(np.delete(sample_weight, chosen))[:, None]
+            covariances = others.T @ others / counts.sum() + reg_covar * np.eye(d)
+        case "diag" | "spherical":
+            n, floored = counts[:, None], (counts + count_floor(counts, X.dtype))[:, None]
+            covariances = n * means**2 / floored - (n * means / floored) ** 2 + reg_covar
+            if covariance_type == "spherical":
+                covariances = covariances.mean(axis=1)
+    return counts, means, covariances

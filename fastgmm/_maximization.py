@@ -1,0 +1,216 @@
+"""Statistics → Parameters: the M step of EM, and the forms that a covariance takes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
+
+__all__ = [
+    "count_floor",
+    "covariances_from_cholesky",
+    "maximize",
+    "n_parameters",
+    "precisions_cholesky_from_covariances",
+    "precisions_cholesky_from_precisions",
+    "precisions_from_cholesky",
+]
+
+ILL_DEFINED = (
+    "A component has an ill-defined empirical covariance: it is not positive definite, as when "
+    "a component has collapsed onto a single point or the features are of extreme scale. Use "
+    "fewer components, increase reg_covar, scale the input data, or pass float64 data if it is "
+    "float32."
+)
+
+
+def maximize(
+    statistics: Statistics,
+    covariance_type: CovarianceType,
+    reg_covar: float = 0.0,
+    dtype: DTypeLike = np.float64,
+) -> Parameters:
+    """Maximum-likelihood parameters under the expected statistics: the M step of EM.
+
+    With moments s⁽¹⁾ and s⁽²⁾ about a reference point m and expected counts N,
+
+    πₖ = Nₖ / Σⱼ Nⱼ,   μₖ = mₖ + δₖ,   Σₖ = s⁽²⁾ₖ / Nₖ - δₖ δₖᵀ,   δₖ = s⁽¹⁾ₖ / Nₖ
+
+    (Bishop 2006, equations 9.24 to 9.26, with the moments shifted to m). As m is the previous
+    mean, δ vanishes at convergence and nothing cancels, whatever the offset of the data.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+        The one that `statistics` was accumulated for.
+    reg_covar : float
+        Added to the variances.
+    dtype : dtype
+        Of the arrays returned; the computation is in float64.
+
+    Returns
+    -------
+    parameters : Parameters
+
+    Raises
+    ------
+    ValueError
+        If a covariance is not positive definite.
+
+    Examples
+    --------
+    >>> s = Statistics(0.0, np.array([2.0]), np.array([[2.0]]), np.array([4.0]), np.zeros((1, 1)))
+    >>> p = maximize(s, "spherical")
+    >>> p.means.round(6), p.covariances.round(6)
+    (array([[1.]]), array([1.]))
+    """
+    counts = statistics.counts + count_floor(statistics.counts, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+        shift = statistics.first / counts[:, None]
+        match covariance_type:
+            case "full":
+                second = statistics.second / counts[:, None, None]
+                covariances = second - shift[:, :, None] * shift[:, None, :]
+            case "tied":
+                scaled = shift * np.sqrt(counts)[:, None]
+                covariances = (statistics.second - scaled.T @ scaled) / counts.sum()
+            case "diag":
+                covariances = statistics.second / counts[:, None] - shift**2
+            case "spherical":
+                second = statistics.second / counts - np.sum(shift**2, axis=1)
+                covariances = second / shift.shape[1]
+        covariances = covariances + _on_variances(reg_covar, covariance_type, shift.shape[1])
+    return Parameters(
+        weights=counts / counts.sum(),
+        means=statistics.reference + shift,
+        covariances=covariances,
+        precisions_cholesky=precisions_cholesky_from_covariances(covariances, covariance_type),
+        covariance_type=covariance_type,
+    ).astype(dtype)
+
+
+def count_floor(counts: FloatArray, dtype: DTypeLike) -> float:
+    """Scikit-learn's 10 eps, added to every count so that empty components divide by no zero.
+
+    Where sample weights make the average count less than 1 it shrinks in proportion, so that
+    the scale of the weights does not matter.
+    """
+    return 10 * float(np.finfo(dtype).eps) * min(1.0, float(np.mean(counts)))
+
+
+def precisions_cholesky_from_covariances(
+    covariances: FloatArray, covariance_type: CovarianceType
+) -> FloatArray:
+    """Upper triangular U with Σ⁻¹ = U Uᵀ; inverse standard deviations for diagonal types.
+
+    From Σ = L Lᵀ it is U = L⁻ᵀ. Computed and returned in float64.
+
+    Raises
+    ------
+    ValueError
+        If a covariance is not finite and positive definite.
+    """
+    covariances = np.asarray(covariances, dtype=np.float64)
+    if not np.all(np.isfinite(covariances)):
+        raise ValueError(ILL_DEFINED)
+    if covariance_type in ("diag", "spherical"):
+        if np.any(covariances <= 0.0):
+            raise ValueError(ILL_DEFINED)
+        return 1.0 / np.sqrt(covariances)
+    try:
+        lower = np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        raise ValueError(ILL_DEFINED) from None
+    return np.ascontiguousarray(_inverse_lower(lower).swapaxes(-2, -1))
+
+
+def precisions_cholesky_from_precisions(
+    precisions: FloatArray, covariance_type: CovarianceType
+) -> FloatArray:
+    """U of Σ⁻¹ = U Uᵀ from Σ⁻¹ itself, in float64.
+
+    With rows and columns in reverse order a lower factor becomes an upper one.
+
+    Raises
+    ------
+    ValueError
+        If a precision matrix is not positive definite.
+    """
+    precisions = np.asarray(precisions, dtype=np.float64)
+    if covariance_type in ("diag", "spherical"):
+        return np.sqrt(precisions)
+    try:
+        reversed_lower = np.linalg.cholesky(precisions[..., ::-1, ::-1])
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "precisions_init is not positive definite to working precision; pass the inverse of "
+            "a well-conditioned covariance matrix."
+        ) from None
+    return np.ascontiguousarray(reversed_lower[..., ::-1, ::-1])
+
+
+def precisions_from_cholesky(
+    precisions_cholesky: FloatArray, covariance_type: CovarianceType
+) -> FloatArray:
+    """Σ⁻¹ = U Uᵀ, in the dtype of U."""
+    if covariance_type in ("diag", "spherical"):
+        return precisions_cholesky**2
+    U = precisions_cholesky.astype(np.float64)
+    return (U @ U.swapaxes(-2, -1)).astype(precisions_cholesky.dtype)
+
+
+def covariances_from_cholesky(
+    precisions_cholesky: FloatArray, covariance_type: CovarianceType
+) -> FloatArray:
+    """Σ = U⁻ᵀ U⁻¹, in float64."""
+    U = np.asarray(precisions_cholesky, dtype=np.float64)
+    if covariance_type in ("diag", "spherical"):
+        return 1.0 / U**2
+    lower = _inverse_lower(U.swapaxes(-2, -1))
+    return lower @ lower.swapaxes(-2, -1)
+
+
+def n_parameters(covariance_type: CovarianceType, n_components: int, n_features: int) -> int:
+    """Number of free parameters of the mixture.
+
+    Examples
+    --------
+    >>> n_parameters("full", 2, 3)
+    19
+    """
+    triangle = n_features * (n_features + 1) // 2
+    covariance = {
+        "full": n_components * triangle,
+        "tied": triangle,
+        "diag": n_components * n_features,
+        "spherical": n_components,
+    }[covariance_type]
+    return covariance + n_components * n_features + n_components - 1
+
+
+def _on_variances(
+    value: float, covariance_type: CovarianceType, n_features: int
+) -> FloatArray | float:
+    """Return the term that adds `value` to every variance of a covariance array."""
+    if covariance_type in ("full", "tied"):
+        return value * np.eye(n_features)
+    return value
+
+
+def _inverse_lower(lower: FloatArray) -> FloatArray:
+    """Inverse of (a stack of) lower triangular matrices.
+
+    By halves, [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [-C⁻¹ B A⁻¹, C⁻¹]]: no pivoting, so the exact
+    zeros stay, and features of very different scales do not disturb each other.
+    """
+    d = lower.shape[-1]
+    if d == 1:
+        return 1.0 / lower
+    h = d // 2
+    inverse = np.zeros_like(lower)
+    inverse[..., :h, :h] = A = _inverse_lower(lower[..., :h, :h])
+    inverse[..., h:, h:] = C = _inverse_lower(lower[..., h:, h:])
+    inverse[..., h:, :h] = -C @ lower[..., h:, :h] @ A
+    return inverse

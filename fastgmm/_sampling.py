@@ -1,0 +1,41 @@
+"""Parameters → random points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastgmm._records import FloatArray, Parameters
+
+__all__ = ["draw"]
+
+
+def draw(
+    parameters: Parameters, n_samples: int, rng: np.random.RandomState
+) -> tuple[FloatArray, np.ndarray]:
+    """Points of the mixture and their components, ordered by component.
+
+    The random numbers are taken in scikit-learn's order, so the same state draws the same points.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    n_samples : int
+    rng : RandomState
+
+    Returns
+    -------
+    X : (n_samples, d) float64 array
+    components : (n_samples,) int64 array
+    """
+    weights, means, covariances, _, covariance_type = parameters
+    K, d = means.shape
+    counts = rng.multinomial(n_samples, weights.astype(np.float64))
+    if covariance_type in ("full", "tied"):
+        matrices = np.broadcast_to(covariances, (K, d, d))
+        points = [rng.multivariate_normal(means[k], matrices[k], int(counts[k])) for k in range(K)]
+    else:
+        points = [
+            means[k] + rng.standard_normal(size=(counts[k], d)) * np.sqrt(covariances[k])
+            for k in range(K)
+        ]
+    return np.vstack(points), np.repeat(np.arange(K, dtype=np.int64), counts)
