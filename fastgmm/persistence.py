@@ -1,0 +1,304 @@
+"""Save and load fitted mixtures, without pickle.
+
+A saved model is a ``.npz`` archive of uncompressed members: ``header.json``, which says what the
+file is and holds the constructor's parameters and the fitted integers, and one ``.npy`` for each
+fitted array. `numpy.load` and ``unzip`` open it too. A file is not trusted: whatever it declares
+is checked before anything is allocated, and nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import zipfile
+from importlib.metadata import version
+from typing import Any, BinaryIO
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from fastgmm._files import written_whole
+from fastgmm._records import COVARIANCE_TYPES, FloatArray
+from fastgmm._validation import covariances_shape
+from fastgmm.mixture import GaussianMixture
+
+__all__ = ["load", "save"]
+
+FORMAT = "fastgmm model"
+FORMAT_VERSION = 1
+ESTIMATORS = {cls.__name__: cls for cls in (GaussianMixture,)}
+
+HEADER = "header.json"
+SCALARS = {"converged_": bool, "n_iter_": int, "n_features_in_": int}
+PARAMETER_ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
+HISTORY_ARRAYS = ("lower_bound_", "lower_bounds_")
+
+
+def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
+    """Write a fitted mixture to one ``.npz`` file.
+
+    The file is written whole or not at all: when saving fails, a file that was at `path` before
+    is still there. A `random_state` that is a generator is not kept; give a number to keep it.
+
+    Parameters
+    ----------
+    model : GaussianMixture
+        Fitted.
+    path : path
+        Taken as it is: no suffix is added.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not an estimator of fastgmm.
+    sklearn.exceptions.NotFittedError
+        If `model` is not fitted.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from fastgmm.mixture import GaussianMixture
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> model = GaussianMixture(random_state=0).fit(X)
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+    >>> save(model, path)
+    >>> bool(load(path).score(X) == model.score(X))
+    True
+    """
+    if type(model) not in ESTIMATORS.values():
+        raise TypeError(
+            f"save() takes a fitted estimator of fastgmm ({', '.join(ESTIMATORS)}), "
+            f"not {type(model).__module__}.{type(model).__name__}."
+        )
+    check_is_fitted(model)
+    header = header_of(model)
+    arrays = {name: np.asarray(getattr(model, name)) for name in PARAMETER_ARRAYS + HISTORY_ARRAYS}
+    check_arrays(arrays, header)  # what is written can be read
+    members = {HEADER: json.dumps(header, indent=1, default=plain).encode()}
+    members |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
+    with written_whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for member, content in members.items():
+            entry = zipfile.ZipInfo(member)  # with the same date always: same model, same bytes
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content)
+
+
+def load(path: str | os.PathLike[str]) -> GaussianMixture:
+    """Read a mixture that `save` wrote; it predicts, scores and samples as it did before.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    GaussianMixture
+
+    Raises
+    ------
+    ValueError
+        If the file is not a whole and consistent model of this or an earlier version.
+    OSError
+        If the file cannot be opened.
+    """
+    with open(path, "rb") as file:
+        try:
+            return rebuild(*read_checked(file))
+        except Damage as damage:
+            raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {damage}.") from damage
+
+
+class Damage(ValueError):
+    """What is wrong with a file, and the remedy."""
+
+    def __init__(self, problem: str, remedy: str = "save the model again") -> None:
+        super().__init__(f"{problem}; {remedy}")
+
+
+def header_of(model: GaussianMixture) -> dict[str, Any]:
+    """Everything about `model` that is not a fitted array."""
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "fastgmm_version": version("fastgmm"),
+        "estimator": type(model).__name__,
+        "parameters": {k: v for k, v in model.get_params(deep=False).items() if is_json(v)},
+        "fitted": {name: convert(getattr(model, name)) for name, convert in SCALARS.items()},
+    }
+    if hasattr(model, "feature_names_in_"):
+        header["feature_names_in_"] = [str(name) for name in model.feature_names_in_]
+    return header
+
+
+def plain(value: object) -> object:
+    """What JSON holds in place of numpy's arrays and scalars; floats keep every bit."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def is_json(value: object) -> bool:
+    """Whether a constructor's parameter can be kept in the header."""
+    try:
+        json.dumps(value, default=plain)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def npy_bytes(array: FloatArray) -> bytes:
+    """The array as the content of a ``.npy`` file."""
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+    return stream.getvalue()
+
+
+def read_checked(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Header and arrays of a model file, found whole and consistent."""
+    try:
+        members = read_members(file)
+        header = read_header(members)
+        arrays = {name: read_array(members, name) for name in PARAMETER_ARRAYS + HISTORY_ARRAYS}
+        check_arrays(arrays, header)
+    except Damage:
+        raise
+    except Exception as error:  # zipfile, json and numpy raise a dozen types on damaged bytes
+        raise Damage(f"it is not a whole .npz archive ({' '.join(str(error).split())})") from error
+    return header, arrays
+
+
+def read_members(file: BinaryIO) -> dict[str, bytes]:
+    """Read every member of the archive, having seen that they fit into the file's own size."""
+    if not zipfile.is_zipfile(file):
+        raise Damage("it is not a .npz archive", "give a whole file written by fastgmm.save")
+    file_size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise Damage("its members are compressed")  # so may be of any size
+        if sum(entry.file_size for entry in entries) > file_size:
+            raise Damage("it declares more bytes than it has")
+        return {entry.filename: archive.read(entry) for entry in entries}
+
+
+def read_header(members: dict[str, bytes]) -> dict[str, Any]:
+    """Parse the header and check each of its fields."""
+    header = json.loads(members[HEADER]) if HEADER in members else None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise Damage("it has no header of fastgmm", "give a file written by fastgmm.save")
+    format_version = header.get("format_version")
+    if type(format_version) is not int or format_version < 1:
+        raise Damage("its header has no format version")
+    if format_version > FORMAT_VERSION or header.get("estimator") not in ESTIMATORS:
+        raise Damage(*written_by_newer(header))
+    parameters, fitted = header.get("parameters"), header.get("fitted")
+    if not isinstance(parameters, dict) or not isinstance(fitted, dict):
+        raise Damage("its header has no parameters")
+    if parameters.get("covariance_type") not in COVARIANCE_TYPES:
+        raise Damage("its header has an unknown covariance_type")
+    for name, kind in SCALARS.items():
+        if type(fitted.get(name)) is not kind or fitted[name] < 0:
+            raise Damage(f"its header has a wrong {name}")
+    check_feature_names(header.get("feature_names_in_"), fitted["n_features_in_"])
+    return header
+
+
+def check_feature_names(names: object, n_features: int) -> None:
+    """Check that there are none, or one string for each feature."""
+    if names is None:
+        return
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Damage("its header has wrong feature names")
+    if len(names) != n_features:
+        raise Damage("its header has more or fewer feature names than features")
+
+
+def written_by_newer(header: dict[str, Any]) -> tuple[str, str]:
+    """Problem and remedy for a file of the future."""
+    theirs, ours = header.get("fastgmm_version"), version("fastgmm")
+    return (
+        f"it was written by fastgmm {theirs}, which is newer than this one, {ours}",
+        "upgrade with: pip install --upgrade fastgmm",
+    )
+
+
+def read_array(members: dict[str, bytes], name: str) -> FloatArray:
+    """Parse one ``.npy`` member, whose declared shape must account for its bytes exactly."""
+    if f"{name}.npy" not in members:
+        raise Damage(f"the array {name} is missing")
+    stream = io.BytesIO(members[f"{name}.npy"])
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise Damage(f"the array {name} is in an unknown format")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+        raise Damage(f"{name} holds {dtype} in place of float32 or float64")
+    content = stream.read()
+    if math.prod(shape) * dtype.itemsize != len(content):
+        raise Damage(f"{name} declares the shape {shape} but has {len(content)} bytes")
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
+    return array.astype(dtype.newbyteorder("="))  # a copy: memory that may be written
+
+
+def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
+    """Check the arrays against one another and against the header."""
+    covariance_type, fitted = header["parameters"]["covariance_type"], header["fitted"]
+    K, d = arrays["weights_"].size, fitted["n_features_in_"]
+    if K < 1 or d < 1:
+        raise Damage("it has no component or no feature")
+    component = covariances_shape(covariance_type, K, d)
+    shapes: dict[str, tuple[int, ...]] = {
+        "weights_": (K,),
+        "means_": (K, d),
+        "covariances_": component,
+        "precisions_": component,
+        "precisions_cholesky_": component,
+        "lower_bound_": (),
+        "lower_bounds_": (fitted["n_iter_"],),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise Damage(f"{name} has the shape {arrays[name].shape} where {shape} is needed")
+    for name in PARAMETER_ARRAYS:
+        if arrays[name].dtype != arrays["means_"].dtype:
+            raise Damage(f"{name} and means_ differ in dtype")
+        if not np.isfinite(arrays[name]).all():
+            raise Damage(f"{name} holds NaN or infinity", "fit the model again")
+    if any(np.isnan(arrays[name]).any() for name in HISTORY_ARRAYS):
+        raise Damage("its lower bounds hold NaN", "fit the model again")
+    weights, factors = arrays["weights_"], arrays["precisions_cholesky_"]
+    if (weights < 0).any() or not math.isclose(math.fsum(weights), 1.0, rel_tol=1e-3):
+        raise Damage("weights_ are not proportions that sum to 1", "fit the model again")
+    if covariance_type in ("full", "tied"):
+        triangular, diagonal = np.triu(factors), np.diagonal(factors, axis1=-2, axis2=-1)
+    else:
+        triangular = diagonal = factors
+    if not (diagonal > 0).all():
+        raise Damage("precisions_cholesky_ has a diagonal that is not positive")
+    if not np.array_equal(triangular, factors):
+        raise Damage("precisions_cholesky_ is not upper triangular")
+
+
+def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> GaussianMixture:
+    """Make the estimator of a checked header and checked arrays."""
+    cls = ESTIMATORS[header["estimator"]]
+    if not set(header["parameters"]) <= set(cls().get_params(deep=False)):
+        raise Damage(*written_by_newer(header))
+    model: GaussianMixture = cls(**header["parameters"])
+    try:
+        model._validate_params()
+    except ValueError as error:
+        raise Damage(f"its header has a wrong parameter ({error})") from error
+    for name in PARAMETER_ARRAYS:
+        setattr(model, name, arrays[name])
+    for name in SCALARS:
+        setattr(model, name, header["fitted"][name])
+    model.lower_bound_ = float(arrays["lower_bound_"])
+    model.lower_bounds_ = arrays["lower_bounds_"].tolist()
+    if header.get("feature_names_in_") is not None:
+        model.feature_names_in_ = np.array(header["feature_names_in_"], dtype=object)
+    return model
