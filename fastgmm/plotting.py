@@ -1,0 +1,185 @@
+"""Pictures of fitted mixtures.
+
+They are made with matplotlib's objects alone and never with pyplot, so that drawing needs no
+screen, opens no window and leaves no figure behind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastgmm._records import CovarianceType, FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fastgmm.mixture import GaussianMixture
+
+__all__ = ["plot_mixture", "plot_segmentation", "require_matplotlib"]
+
+INK, PAPER = "#22252a", "#fbfaf7"
+DPI = 100
+
+
+def require_matplotlib() -> None:
+    """Raise an ImportError that says how to install matplotlib, when it is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            'Pictures need matplotlib; install it with: pip install "fastgmm[plot]"'
+        ) from error
+
+
+def plot_segmentation(image: ArrayLike, labels: ArrayLike, colours: ArrayLike) -> Figure:
+    """Put a photograph beside its segmentation, over a bar of the segments' colours.
+
+    A pixel of the photograph is a whole number of pixels of the figure, so nothing is blurred.
+    In the bar each colour is as wide as its share of the picture, the darkest first.
+
+    Parameters
+    ----------
+    image : (height, width, 3) array
+        Red, green and blue, from 0 to 1.
+    labels : (height, width) or (height * width,) array of int
+        The segment of each pixel, as `GaussianMixture.predict` gives it.
+    colours : (K, 3) array
+        The colour of each segment; cut to the range from 0 to 1.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Save it with ``figure.savefig(path)``.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    image = np.asarray(image)
+    height, width = image.shape[:2]
+    colours = np.clip(np.asarray(colours, np.float64), 0, 1)
+    labels = np.asarray(labels).reshape(height, width)
+    zoom = max(1, round(640 / width))  # so that a thumbnail, too, has room for its titles
+    wide, tall = zoom * width, zoom * height
+    margin, heading, bar = 24, 36, 20  # pixels
+    total = (2 * wide + 3 * margin, heading + tall + margin + bar + margin)
+
+    figure = Figure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI, facecolor=PAPER)
+
+    def place(pixels: ArrayLike, left: int, bottom: int, wide: int, tall: int, title: str) -> None:
+        box = (left / total[0], bottom / total[1], wide / total[0], tall / total[1])
+        axes = figure.add_axes(box)
+        axes.set_axis_off()
+        axes.imshow(pixels, interpolation="nearest", aspect="auto")
+        axes.set_title(title, loc="left", fontsize=11, color=INK, pad=9)
+
+    base = margin + bar + margin
+    segments = f"Segmentation into {len(colours)} Gaussian components"
+    place(image, margin, base, wide, tall, "Photograph")
+    place(colours[labels], 2 * margin + wide, base, wide, tall, segments)
+    shares = _shares_bar(labels, colours, 2 * wide + margin)
+    place(shares, margin, margin, 2 * wide + margin, bar, "")
+    return figure
+
+
+def _shares_bar(labels: NDArray[np.integer], colours: FloatArray, width: int) -> FloatArray:
+    """One row of `width` pixels that gives each colour its share, from dark to light."""
+    shares = np.bincount(labels.ravel(), minlength=len(colours)) / labels.size
+    luminance = colours @ np.array([0.2126, 0.7152, 0.0722])
+    order = np.argsort(luminance)
+    ends = np.cumsum(shares[order])
+    position = (np.arange(width) + 0.5) / width
+    return colours[order[np.searchsorted(ends, position).clip(max=len(order) - 1)]][None]
+
+
+def plot_mixture(
+    model: GaussianMixture, X: ArrayLike | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw a mixture of two features: each component's mean and 1- and 2-sigma ellipses.
+
+    Parameters
+    ----------
+    model : GaussianMixture
+        Fitted on two features.
+    X : (n, 2) array, optional
+        Points, drawn in the colour of their most probable component.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default on a new figure, which is ``axes.figure`` of the answer.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If the model has more or fewer than two features.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Ellipse
+    from sklearn.utils.validation import check_is_fitted
+
+    check_is_fitted(model)
+    if model.n_features_in_ != 2:
+        raise ValueError(
+            f"plot_mixture() draws two features, and the model has {model.n_features_in_}; "
+            "fit two of them, or two principal components."
+        )
+    if ax is None:
+        ax = Figure(figsize=(6.4, 5.2), layout="constrained").add_subplot()
+    colours = component_colours(len(model.means_))
+    if X is not None:
+        points = np.asarray(X)
+        size = np.clip(2e4 / max(len(points), 1), 2, 18)
+        ax.scatter(
+            points[:, 0],
+            points[:, 1],
+            s=size,
+            c=colours[model.predict(X)],
+            alpha=0.55,
+            linewidths=0,
+        )
+    covariances = _full_covariances(model.covariances_, model.covariance_type, *model.means_.shape)
+    for mean, covariance, colour in zip(model.means_, covariances, colours, strict=True):
+        variances, axes = np.linalg.eigh(covariance)
+        angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
+        long, short = np.sqrt(np.maximum(variances[::-1], 0))
+        for sigmas, strength in [(1, 0.28), (2, 0.14)]:
+            shape = (mean, 2 * sigmas * long, 2 * sigmas * short)
+            ax.add_patch(
+                Ellipse(*shape, angle=angle, facecolor=(*colour, strength), edgecolor=colour)
+            )
+        ax.plot(*mean, marker="+", markersize=8, color=INK)
+    names = getattr(model, "feature_names_in_", ["feature 1", "feature 2"])
+    ax.set(xlabel=names[0], ylabel=names[1])
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.autoscale_view()
+    return ax
+
+
+def component_colours(n_components: int) -> FloatArray:
+    """Red, green and blue for each component: ten that are easily told apart, or a long scale."""
+    from matplotlib import colormaps
+
+    if n_components <= 10:
+        return colormaps["tab10"](np.arange(n_components))[:, :3]
+    return colormaps["turbo"](np.linspace(0.03, 0.97, n_components))[:, :3]
+
+
+def _full_covariances(
+    covariances: FloatArray, covariance_type: CovarianceType, n_components: int, n_features: int
+) -> FloatArray:
+    """Covariances of any type as (K, d, d)."""
+    match covariance_type:
+        case "full":
+            return covariances
+        case "tied":
+            return np.broadcast_to(covariances, (n_components, n_features, n_features))
+        case "diag":
+            return covariances[:, :, None] * np.eye(n_features)
+        case "spherical":
+            return covariances[:, None, None] * np.eye(n_features)
