@@ -1,0 +1,263 @@
+"""The records that the compiled pass reads and fills.
+
+`prepare_model` turns weights, means and precisions into the layout that the density workers
+want. The class of the record selects the workers at compile time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgmm._records import CovarianceType, FloatArray
+from fastgmm.kernels._register_blocks import CHUNK_BYTES, VECTOR_BYTES
+
+# Up to this many features, the whole triangle of a component is unrolled into registers.
+SMALL = 8
+# Columns of a triangular factor that one block works on.
+PANEL = 4
+
+
+class FullModel(NamedTuple):
+    """Components with a covariance each; `factors` are U's columns, four by four.
+
+    Columns 4j … 4j+3 of Uₖ, down to the diagonal, are consecutive rows of `factors`.
+    """
+
+    means: FloatArray  # (K, d)
+    factors: FloatArray  # (K · panel rows, 4)
+    log_constants: FloatArray  # (K,): log πₖ + log |Uₖ| - d/2 log 2π
+
+
+class SmallFullModel(NamedTuple):
+    """Components with a covariance each and few features, known at compile time."""
+
+    means: FloatArray  # (K, d)
+    factors: FloatArray  # (K, d(d+1)/2): U's columns, down to the diagonal
+    log_constants: FloatArray  # (K,)
+
+    @classmethod
+    def n_features(cls) -> int:
+        """Return the number that the name of the class ends in."""
+        return int(cls.__name__.removeprefix("SmallFullModel"))
+
+
+def _small_model(d: int) -> type[SmallFullModel]:
+    return type(f"SmallFullModel{d}", (SmallFullModel,), {"__module__": __name__})
+
+
+SMALL_MODELS = {d: _small_model(d) for d in range(1, SMALL + 1)}
+globals().update({model.__name__: model for model in SMALL_MODELS.values()})  # for pickle
+
+
+class TiedModel(NamedTuple):
+    """Components with one covariance."""
+
+    means: FloatArray  # (K, d)
+    factors: FloatArray  # (panel rows, 4), as in FullModel
+    log_constants: FloatArray  # (K,)
+
+
+class DiagonalModel(NamedTuple):
+    """Components with a variance per feature."""
+
+    means: FloatArray  # (K, d)
+    factors: FloatArray  # (K, d): inverse standard deviations
+    log_constants: FloatArray  # (K,)
+
+
+class SphericalModel(NamedTuple):
+    """Components with one variance."""
+
+    means: FloatArray  # (K, d)
+    factors: FloatArray  # (K,): inverse standard deviations
+    log_constants: FloatArray  # (K,)
+
+
+class LogDensityModel(NamedTuple):
+    """No model at all: the "points" are weighted log-densities already."""
+
+    means: FloatArray  # (K, 0)
+    log_constants: FloatArray  # (K,)
+
+
+Model = (
+    FullModel | SmallFullModel | TiedModel | DiagonalModel | SphericalModel | LogDensityModel
+)
+
+
+class Rows(NamedTuple):
+    """Any strided two-dimensional array, as one type: element (i, j) = flat[start + i·a + j·b]."""
+
+    flat: FloatArray
+    start: int
+    row_stride: int
+    column_stride: int
+
+
+class Tile(NamedTuple):
+    """A few hundred points and all that is computed of them; one per thread, reused.
+
+    `points` is feature-major so that the innermost loops run over points: (chunks, d, pitch).
+    """
+
+    points: FloatArray
+    rows: FloatArray  # (P, row pitch): the points once more, point-major; empty if not needed
+    shares: FloatArray  # (K, P): log-densities, then their exponentials, then responsibilities
+    log_density: FloatArray  # (P,): of the mixture
+    scale: FloatArray  # (P,): sample weight over the sum of the exponentials
+    centred: FloatArray  # (d, chunk): points of a chunk minus a mean
+    squares: FloatArray  # (chunk,): squared distances of a chunk
+    packed: FloatArray  # (P, row pitch): √r (x - μ) of the points that count for a component
+    packed_roots: FloatArray  # (P, 1): their √r
+
+
+class Moments(NamedTuple):
+    """The partial statistics of one block, in float64."""
+
+    log_likelihood: FloatArray  # (1,)
+    counts: FloatArray  # (K,)
+    first: FloatArray  # (K, d)
+    second: FloatArray  # (K or 1, ...), upper triangles, padded to whole panels
+
+
+def prepare_model(
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+    dtype: np.dtype,
+) -> Model:
+    """Lay out the parameters of a mixture for the pass, in the dtype of the points."""
+    d = means.shape[1]
+    U = np.asarray(precisions_cholesky, np.float64)
+    with np.errstate(divide="ignore"):
+        log_constants = np.log(np.asarray(weights, np.float64)) - 0.5 * d * np.log(2 * np.pi)
+        if covariance_type == "spherical":
+            log_constants = log_constants + d * np.log(U)
+        elif covariance_type == "diag":
+            log_constants = log_constants + np.log(U).sum(axis=1)
+        else:
+            log_constants = log_constants + np.log(np.einsum("...ii->...i", U)).sum(axis=-1)
+
+    def cast(array: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(array, dtype)
+
+    means, log_constants = cast(means), cast(log_constants)
+    if covariance_type == "spherical":
+        return SphericalModel(means, cast(U), log_constants)
+    if covariance_type == "diag":
+        return DiagonalModel(means, cast(U), log_constants)
+    if covariance_type == "tied":
+        return TiedModel(means, cast(_panels(U[None])), log_constants)
+    if d <= SMALL:
+        rows, columns = np.tril_indices(d)
+        return SMALL_MODELS[d](means, cast(U[:, columns, rows]), log_constants)
+    return FullModel(means, cast(_panels(U)), log_constants)
+
+
+def moments_model(
+    means: FloatArray, covariance_type: CovarianceType, dtype: np.dtype
+) -> Model:
+    """Lay out means alone, for moments about them under given responsibilities."""
+    means = np.ascontiguousarray(means, dtype)
+    nothing = np.empty((0, 0), dtype)
+    if covariance_type == "spherical":
+        return SphericalModel(means, nothing.reshape(0), nothing.reshape(0))
+    if covariance_type == "diag":
+        return DiagonalModel(means, nothing, nothing.reshape(0))
+    if covariance_type == "tied":
+        return TiedModel(means, nothing, nothing.reshape(0))
+    kind = SMALL_MODELS.get(means.shape[1], FullModel)
+    return kind(means, nothing, nothing.reshape(0))
+
+
+def _panels(U: FloatArray) -> FloatArray:
+    """Columns of upper triangular factors, four by four, each down to its diagonal."""
+    K, d, _ = U.shape
+    padded = np.concatenate([U, np.zeros((K, d, -d % PANEL))], axis=2)
+    panels = [padded[:, : j + PANEL, j : j + PANEL] for j in range(0, d, PANEL)]
+    return np.concatenate(panels, axis=1).reshape(-1, PANEL)
+
+
+def as_rows(X: FloatArray) -> Rows:
+    """Describe a two-dimensional array of any strides by one flat, writable view of its memory.
+
+    So every input runs through the same machine code: numba would compile anew for
+    Fortran-ordered, strided and read-only arrays.
+    """
+    n, d = X.shape
+    size = X.itemsize
+    if X.strides[0] % size or X.strides[1] % size or not X.flags.aligned:
+        X = np.ascontiguousarray(X)
+    strides = [stride // size for stride in X.strides]
+    lowest = sum(min(0, (length - 1) * s) for length, s in zip(X.shape, strides, strict=True))
+    highest = sum(max(0, (length - 1) * s) for length, s in zip(X.shape, strides, strict=True))
+    if n == 0 or d == 0:
+        return Rows(np.empty(0, X.dtype), 0, 0, 0)
+    flat = np.asarray(_Memory(X, lowest * size, highest - lowest + 1))
+    return Rows(flat, -lowest, strides[0], strides[1])
+
+
+class _Memory:
+    """The memory of an array from its lowest to its highest element, for `numpy.asarray`."""
+
+    def __init__(self, X: FloatArray, offset: int, length: int):
+        self.base = X  # keeps it alive
+        self.__array_interface__: dict[str, Any] = {
+            "version": 3,
+            "data": (X.__array_interface__["data"][0] + offset, False),
+            "typestr": X.dtype.str,
+            "shape": (length,),
+            "strides": None,
+        }
+
+
+def tile_length(model: Model, dtype: np.dtype) -> int:
+    """Number of points of a tile: enough to amortize a component, few enough for the caches."""
+    K, d = model.means.shape
+    chunk = CHUNK_BYTES // dtype.itemsize
+    budget = 2**18 // dtype.itemsize  # shares and points, each within half of a 1 MiB L2
+    length = min(1024, budget // max(K, 1), budget // max(d, 1)) // chunk * chunk
+    return max(length, 2 * chunk)
+
+
+def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -> Tile:
+    """Return a record of workspaces for every thread, the thread being the leading axis."""
+    K, d = model.means.shape
+    chunk = CHUNK_BYTES // dtype.itemsize
+    lanes = VECTOR_BYTES // dtype.itemsize
+    blocked = isinstance(model, FullModel | TiedModel)
+    pitch = _off_the_power_of_two(-(-d // PANEL) * PANEL, lanes)
+    shapes = Tile(
+        points=(length // chunk, d, chunk) if blocked else (1, d, length + lanes),
+        rows=(length, pitch) if blocked else (0, 0),
+        shares=(K, length + lanes),
+        log_density=(length + lanes,),
+        scale=(length + lanes,),
+        centred=(d, chunk) if blocked else (0, 0),
+        squares=(chunk,),
+        packed=(length, pitch) if blocked else (0, 0),
+        packed_roots=(length, 1) if blocked else (0, 0),
+    )
+    return Tile(*(np.zeros((n_threads, *shape), dtype) for shape in shapes))
+
+
+def allocate_moments(model: Model, n_blocks: int) -> Moments:
+    """Return zeroed partial statistics, the block being the leading axis."""
+    K, d = model.means.shape
+    if isinstance(model, SphericalModel):
+        second: tuple[int, ...] = (K,)
+    elif isinstance(model, DiagonalModel):
+        second = (K, d)
+    else:
+        padded = -(-d // PANEL) * PANEL
+        second = (1 if isinstance(model, TiedModel) else K, padded, padded)
+    shapes = Moments((1,), (K,), (K, d), second)
+    return Moments(*(np.zeros((n_blocks, *shape)) for shape in shapes))
+
+
+def _off_the_power_of_two(length: int, lanes: int) -> int:
+    """Lengthen a row so that a column of the array does not fall into few sets of the cache."""
+    return length + lanes if length % (8 * lanes) == 0 else length

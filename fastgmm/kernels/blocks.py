@@ -1,0 +1,169 @@
+"""Blocks of tiles: the worker that runs through one, and the `prange` drivers over all.
+
+A block is a run of tiles with its own partial result. The number of blocks depends on the shape
+of the problem alone, and partial results are added in block order, so that results do not depend
+on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastgmm.kernels._jit import Driver, thread_index, worker
+from fastgmm.kernels._models import Moments, Tile
+from fastgmm.kernels.density import tile_log_density
+from fastgmm.kernels.moments import tile_moments
+from fastgmm.kernels.normalization import normalize_tile, scale_tile
+
+
+@worker
+def load_tile(source, start, m, tile):
+    """Copy rows start … start + m of the data into the tile; return m rounded up to vectors."""
+    chunks, d, pitch = tile.points.shape
+    padded = (m + 15) // 16 * 16
+    for i in range(d):
+        base = source.start + start * source.row_stride + i * source.column_stride
+        for chunk in range(chunks):
+            first = chunk * pitch
+            for p in range(min(pitch, max(0, m - first))):
+                tile.points[chunk, i, p] = source.flat[base + (first + p) * source.row_stride]
+            for p in range(max(0, min(pitch, m - first)), min(pitch, max(0, padded - first))):
+                tile.points[chunk, i, p] = 0
+    if tile.rows.size > 0:
+        for p in range(m):
+            base = source.start + (start + p) * source.row_stride
+            for i in range(d):
+                tile.rows[p, i] = source.flat[base + i * source.column_stride]
+    return padded
+
+
+@worker
+def tile_of_thread(tiles, thread):
+    return Tile(
+        tiles.points[thread],
+        tiles.rows[thread],
+        tiles.shares[thread],
+        tiles.log_density[thread],
+        tiles.scale[thread],
+        tiles.centred[thread],
+        tiles.squares[thread],
+        tiles.packed[thread],
+        tiles.packed_roots[thread],
+    )
+
+
+@worker
+def moments_of_block(moments, block):
+    return Moments(
+        moments.log_likelihood[block],
+        moments.counts[block],
+        moments.first[block],
+        moments.second[block],
+    )
+
+
+@worker
+def expectation_of_block(source, n, first, stop, length, sample_weight, model, tile, moments):
+    """Accumulate the tiles first … stop."""
+    for index in range(first, stop):
+        start = index * length
+        m = min(length, n - start)
+        padded = load_tile(source, start, m, tile)
+        tile_log_density(model, tile, m)
+        normalize_tile(tile, m)
+        moments.log_likelihood[0] += scale_tile(tile, sample_weight, start, m, padded)
+        tile_moments(model, tile, m, moments)
+
+
+@worker
+def prediction_of_block(
+    source, n, first, stop, length, model, tile, components, density, posterior, labels
+):
+    """Fill whichever outputs have rows, for the tiles first … stop."""
+    K = tile.shares.shape[0]
+    for index in range(first, stop):
+        start = index * length
+        m = min(length, n - start)
+        load_tile(source, start, m, tile)
+        tile_log_density(model, tile, m)
+        if components.shape[0] > 0:
+            for p in range(m):
+                for k in range(K):
+                    components[start + p, k] = tile.shares[k, p]
+        if labels.shape[0] > 0:
+            assign_tile(tile, m, labels, start)
+        if density.shape[0] > 0:
+            normalize_tile(tile, m)
+            for p in range(m):
+                density[start + p] = tile.log_density[p]
+            if posterior.shape[0] > 0:
+                for p in range(m):
+                    scale = 1 / tile.scale[p]
+                    for k in range(K):
+                        posterior[start + p, k] = tile.shares[k, p] * scale
+
+
+@worker
+def assign_tile(tile, m, labels, start):
+    for p in range(m):
+        labels[start + p] = 0
+        tile.log_density[p] = tile.shares[0, p]
+    for k in range(1, tile.shares.shape[0]):
+        for p in range(m):
+            if tile.shares[k, p] > tile.log_density[p]:
+                tile.log_density[p] = tile.shares[k, p]
+                labels[start + p] = k
+
+
+@worker
+def given_moments_of_block(source, given, n, first, stop, length, model, tile, moments):
+    """Accumulate the tiles first … stop with responsibilities that are given."""
+    for index in range(first, stop):
+        start = index * length
+        m = min(length, n - start)
+        padded = load_tile(source, start, m, tile)
+        for k in range(tile.shares.shape[0]):
+            base = given.start + start * given.row_stride + k * given.column_stride
+            for p in range(m):
+                tile.shares[k, p] = given.flat[base + p * given.row_stride]
+        tile.scale[:m] = 1
+        tile.scale[m:padded] = 0
+        tile_moments(model, tile, m, moments)
+
+
+@Driver
+def expectation_blocks(n_blocks, source, n, length, sample_weight, model, tiles, moments):
+    n_tiles = (n + length - 1) // length
+    for block in prange(n_blocks):
+        b = np.int64(block)  # numba makes it unsigned (#10641)
+        expectation_of_block(
+            source, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
+            sample_weight, model, tile_of_thread(tiles, thread_index()),
+            moments_of_block(moments, b),
+        )  # fmt: skip
+
+
+@Driver
+def prediction_blocks(
+    n_blocks, source, n, length, model, tiles, components, density, posterior, labels
+):
+    n_tiles = (n + length - 1) // length
+    for block in prange(n_blocks):
+        b = np.int64(block)
+        prediction_of_block(
+            source, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
+            model, tile_of_thread(tiles, thread_index()),
+            components, density, posterior, labels,
+        )  # fmt: skip
+
+
+@Driver
+def given_moments_blocks(n_blocks, source, given, n, length, model, tiles, moments):
+    n_tiles = (n + length - 1) // length
+    for block in prange(n_blocks):
+        b = np.int64(block)
+        given_moments_of_block(
+            source, given, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
+            model, tile_of_thread(tiles, thread_index()), moments_of_block(moments, b),
+        )  # fmt: skip

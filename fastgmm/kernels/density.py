@@ -1,0 +1,152 @@
+"""Log-densities of a tile under every component: serial workers, one per kind of model.
+
+Each fills `tile.shares[k]` with log πₖ + log N(x; μₖ, Σₖ) of the tile's points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
+from fastgmm.kernels._models import (
+    SMALL_MODELS,
+    DiagonalModel,
+    FullModel,
+    LogDensityModel,
+    SphericalModel,
+    TiedModel,
+)
+from fastgmm.kernels._register_blocks import (
+    VECTOR_BYTES,
+    VECTORS,
+    add_squares,
+    small_distances,
+)
+
+
+@worker
+def distances_to_log_density(shares, k, length, log_constant):
+    """shares[k] = log_constant - ½ min(shares[k], limit).
+
+    Beyond the limit, and where the distance overflowed to inf or nan, all components are
+    equally far, so that responsibilities stay finite.
+    """
+    limit = shares.dtype.type(1e290) if shares.itemsize == 8 else shares.dtype.type(1e30)
+    half = shares.dtype.type(0.5)
+    for p in range(length):
+        distance = shares[k, p]
+        distance = distance if distance < limit else limit
+        shares[k, p] = log_constant - half * distance
+
+
+@worker
+def centre_chunk(points, chunk, mean, centred):
+    """centred[i] = points[chunk, i] - mean[i]."""
+    for i in range(centred.shape[0]):
+        shift = mean[i]
+        for p in range(centred.shape[1]):
+            centred[i, p] = points[chunk, i, p] - shift
+
+
+@worker
+def add_triangular_squares(factors, offset, centred, squares):
+    """squares += ‖Uᵀc‖² of the points of a chunk, four columns of U at a time."""
+    d = centred.shape[0]
+    j = 0
+    while j + 4 <= d:
+        add_squares(factors, offset, centred, j, squares, 4, VECTORS, VECTOR_BYTES)
+        offset += j + 4
+        j += 4
+    if d - j == 3:
+        add_squares(factors, offset, centred, j, squares, 3, VECTORS, VECTOR_BYTES)
+    elif d - j == 2:
+        add_squares(factors, offset, centred, j, squares, 2, VECTORS, VECTOR_BYTES)
+    elif d - j == 1:
+        add_squares(factors, offset, centred, j, squares, 1, VECTORS, VECTOR_BYTES)
+
+
+@worker
+def triangular_log_density(model, tile, m, rows_per_component):
+    chunk_length = tile.centred.shape[1]
+    n_chunks = (m + chunk_length - 1) // chunk_length
+    for k in range(model.means.shape[0]):
+        for chunk in range(n_chunks):
+            centre_chunk(tile.points, chunk, model.means[k], tile.centred)
+            tile.squares[:] = 0
+            add_triangular_squares(
+                model.factors, k * rows_per_component, tile.centred, tile.squares
+            )
+            for p in range(chunk_length):
+                tile.shares[k, chunk * chunk_length + p] = tile.squares[p]
+        distances_to_log_density(tile.shares, k, m, model.log_constants[k])
+
+
+@worker
+def full_log_density(model, tile, m):
+    triangular_log_density(model, tile, m, model.factors.shape[0] // model.means.shape[0])
+
+
+@worker
+def tied_log_density(model, tile, m):
+    triangular_log_density(model, tile, m, 0)
+
+
+def _small_log_density(d: int) -> Callable:
+    @worker
+    def small_log_density(model, tile, m):
+        for k in range(model.means.shape[0]):
+            small_distances(
+                tile.points[0], model.means, model.factors, k, m, tile.shares, d, VECTOR_BYTES
+            )
+            distances_to_log_density(tile.shares, k, m, model.log_constants[k])
+
+    return small_log_density
+
+
+@reduction
+def diagonal_log_density(model, tile, m):
+    K, d = model.means.shape
+    for k in range(K):
+        tile.shares[k, :m] = 0
+        for i in range(d):
+            mean, factor = model.means[k, i], model.factors[k, i]
+            for p in range(m):
+                y = (tile.points[0, i, p] - mean) * factor
+                tile.shares[k, p] += y * y
+        distances_to_log_density(tile.shares, k, m, model.log_constants[k])
+
+
+@reduction
+def spherical_log_density(model, tile, m):
+    K, d = model.means.shape
+    for k in range(K):
+        tile.shares[k, :m] = 0
+        for i in range(d):
+            mean = model.means[k, i]
+            for p in range(m):
+                c = tile.points[0, i, p] - mean
+                tile.shares[k, p] += c * c
+        factor = model.factors[k]
+        for p in range(m):
+            tile.shares[k, p] *= factor * factor
+        distances_to_log_density(tile.shares, k, m, model.log_constants[k])
+
+
+@worker
+def given_log_density(model, tile, m):
+    for k in range(model.means.shape[0]):
+        for p in range(m):
+            tile.shares[k, p] = tile.points[0, k, p]
+
+
+tile_log_density = dispatch_on_record(
+    "tile_log_density",
+    {
+        FullModel: full_log_density,
+        TiedModel: tied_log_density,
+        DiagonalModel: diagonal_log_density,
+        SphericalModel: spherical_log_density,
+        LogDensityModel: given_log_density,
+        **{model: _small_log_density(d) for d, model in SMALL_MODELS.items()},
+    },
+)

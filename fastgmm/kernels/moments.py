@@ -1,0 +1,182 @@
+"""Weighted moments of a tile about the components' means: serial workers, one per kind of model.
+
+Each adds the tile's share to the partial statistics of its block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
+from fastgmm.kernels._models import (
+    SMALL_MODELS,
+    DiagonalModel,
+    FullModel,
+    SphericalModel,
+    TiedModel,
+)
+from fastgmm.kernels._register_blocks import (
+    HALF_VECTOR,
+    QUARTER_VECTOR,
+    VECTOR_BYTES,
+    VECTORS,
+    add_product,
+    add_small_moments,
+)
+
+# Points whose packed rows stay in the first cache while all blocks of a covariance use them.
+DEPTH = 128
+
+
+@reduction
+def scale_share(shares, k, scale, length):
+    """Turn exponentials into responsibilities; return their sum."""
+    total = shares.dtype.type(0)
+    for p in range(length):
+        share = shares[k, p] * scale[p]
+        shares[k, p] = share
+        total += share
+    return np.float64(total)
+
+
+@worker
+def pack(tile, mean, k, m, threshold):
+    """Gather √r (x - μ), and √r, of the points with r > threshold; return their number."""
+    d = mean.shape[0]
+    count = 0
+    for p in range(m):
+        share = tile.shares[k, p]
+        if share > threshold:
+            root = np.sqrt(share)
+            for i in range(d):
+                tile.packed[count, i] = (tile.rows[p, i] - mean[i]) * root
+            tile.packed_roots[count, 0] = root
+            count += 1
+    return count
+
+
+@worker
+def add_symmetric_product(rows, start, length, out):
+    """Add rowsᵀ rows to the upper triangle of `out`, in blocks of four rows."""
+    padded = out.shape[0]
+    lanes = VECTOR_BYTES // rows.itemsize
+    for i in range(0, padded, 4):
+        j = i
+        while j + VECTORS * lanes <= padded:
+            add_product(
+                rows, start, i, rows, start, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES
+            )
+            j += VECTORS * lanes
+        if VECTORS > 2 and j + 2 * lanes <= padded:
+            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 2, VECTOR_BYTES)
+            j += 2 * lanes
+        if j + lanes <= padded:
+            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 1, VECTOR_BYTES)
+            j += lanes
+        if j + lanes // 2 <= padded:
+            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 1, HALF_VECTOR)
+            j += lanes // 2
+        if j < padded:
+            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 1, QUARTER_VECTOR)
+
+
+@worker
+def add_weighted_sum(roots, rows, start, length, total):
+    """total[0] += Σ √r · row: the first moment from packed rows."""
+    padded = rows.shape[1]
+    for p in range(start, start + length):
+        root = roots[p, 0]
+        for i in range(total.shape[0]):
+            total[i] += np.float64(root * rows[p, i])
+
+
+@worker
+def triangular_moments(model, tile, m, moments, shared):
+    for k in range(model.means.shape[0]):
+        total = scale_share(tile.shares, k, tile.scale, m)
+        if total > 0:
+            moments.counts[k] += total
+            # What is left out sums to less than the rounding error of the total.
+            threshold = tile.shares.dtype.type(total / m * 1e-17)
+            count = pack(tile, model.means[k], k, m, threshold)
+            second = moments.second[0 if shared else k]
+            for start in range(0, count, DEPTH):
+                depth = min(DEPTH, count - start)
+                add_weighted_sum(tile.packed_roots, tile.packed, start, depth, moments.first[k])
+                add_symmetric_product(tile.packed, start, depth, second)
+
+
+@worker
+def full_moments(model, tile, m, moments):
+    triangular_moments(model, tile, m, moments, False)
+
+
+@worker
+def tied_moments(model, tile, m, moments):
+    triangular_moments(model, tile, m, moments, True)
+
+
+def _small_moments(d: int) -> Callable:
+    @worker
+    def small_moments(model, tile, m, moments):
+        for k in range(model.means.shape[0]):
+            padded = (m + 15) // 16 * 16
+            moments.counts[k] += scale_share(tile.shares, k, tile.scale, padded)
+            add_small_moments(
+                tile.points[0], model.means, tile.shares, k, m,
+                moments.first, moments.second, d, VECTOR_BYTES,
+            )  # fmt: skip
+
+    return small_moments
+
+
+@reduction
+def weighted_moments(points, i, mean, shares, k, length):
+    """Return Σ r c and Σ r c² of one feature."""
+    first = second = shares.dtype.type(0)
+    for p in range(length):
+        c = points[i, p] - mean
+        weighted = shares[k, p] * c
+        first += weighted
+        second += weighted * c
+    return np.float64(first), np.float64(second)
+
+
+@worker
+def diagonal_moments(model, tile, m, moments):
+    K, d = model.means.shape
+    for k in range(K):
+        moments.counts[k] += scale_share(tile.shares, k, tile.scale, m)
+        for i in range(d):
+            first, second = weighted_moments(
+                tile.points[0], i, model.means[k, i], tile.shares, k, m
+            )
+            moments.first[k, i] += first
+            moments.second[k, i] += second
+
+
+@worker
+def spherical_moments(model, tile, m, moments):
+    K, d = model.means.shape
+    for k in range(K):
+        moments.counts[k] += scale_share(tile.shares, k, tile.scale, m)
+        for i in range(d):
+            first, second = weighted_moments(
+                tile.points[0], i, model.means[k, i], tile.shares, k, m
+            )
+            moments.first[k, i] += first
+            moments.second[k] += second
+
+
+tile_moments = dispatch_on_record(
+    "tile_moments",
+    {
+        FullModel: full_moments,
+        TiedModel: tied_moments,
+        DiagonalModel: diagonal_moments,
+        SphericalModel: spherical_moments,
+        **{model: _small_moments(d) for d, model in SMALL_MODELS.items()},
+    },
+)

@@ -1,0 +1,414 @@
+"""The public functions of the contract: the compiled twins of `fastgmm.reference`.
+
+Each lays out its arguments, runs one driver over blocks of tiles, and adds up what the blocks
+leave behind.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
+from fastgmm.kernels import blocks
+from fastgmm.kernels._jit import max_threads
+from fastgmm.kernels._models import (
+    LogDensityModel,
+    Model,
+    Moments,
+    allocate_moments,
+    allocate_tiles,
+    as_rows,
+    moments_model,
+    prepare_model,
+    tile_length,
+)
+
+# Partial statistics of all blocks together stay below this, unless a single one is larger.
+PARTIAL_BYTES = 2**24
+MOST_BLOCKS = 128
+
+
+def log_gaussian_density(
+    X: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> FloatArray:
+    """Log-density of every point under every component.
+
+    log N(x; μ, Σ) = -½ (d log 2π + ‖Uᵀ(x - μ)‖²) + log |U|   with Σ⁻¹ = U Uᵀ
+
+    Parameters
+    ----------
+    X : (n, d) array of float32 or float64
+        In any order, with any strides.
+    means : (K, d) array
+    precisions_cholesky : array
+        U per component: ``'full'`` (K, d, d), ``'tied'`` (d, d), both upper triangular;
+        ``'diag'`` (K, d), ``'spherical'`` (K,).
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+
+    Returns
+    -------
+    (n, K) array of X's dtype
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import kernels
+    >>> kernels.log_gaussian_density(np.zeros((1, 2)), np.zeros((1, 2)), np.ones(1), 'spherical')
+    array([[-1.83787707]])
+    """
+    X = _points(X)
+    weights = np.ones(len(means))
+    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    components = np.empty((len(X), len(means)), X.dtype)
+    _predict(X, model, components=components)
+    return components
+
+
+def normalize_responsibilities(weighted_log_density: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mixture log-density and responsibilities from log πₖ + log N(xᵢ; μₖ, Σₖ).
+
+    log p(x) = m + log Σₖ exp(aₖ - m),   rₖ = exp(aₖ - log p(x)),   m = maxₖ aₖ
+
+    Parameters
+    ----------
+    weighted_log_density : (n, K) array of float32 or float64
+
+    Returns
+    -------
+    log_density : (n,) array of the input's dtype
+    responsibilities : (n, K) array of the input's dtype
+        A point of zero density under every component belongs to all of them in equal parts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import kernels
+    >>> kernels.normalize_responsibilities(np.log([[0.1, 0.3]]))
+    (array([-0.91629073]), array([[0.25, 0.75]]))
+    """
+    a = _points(weighted_log_density)
+    n, K = a.shape
+    model = LogDensityModel(np.empty((K, K), a.dtype), np.empty(0, a.dtype))
+    density, posterior = np.empty(n, a.dtype), np.empty((n, K), a.dtype)
+    _predict(a, model, density=density, posterior=posterior)
+    return density, posterior
+
+
+def weighted_covariances(
+    X: FloatArray,
+    responsibilities: FloatArray,
+    covariance_type: CovarianceType,
+    reg_covar: float = 0.0,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Maximum-likelihood means and covariances under given responsibilities.
+
+    Nₖ = Σᵢ rᵢₖ,   μₖ = Σᵢ rᵢₖ xᵢ / Nₖ,   Σₖ = Σᵢ rᵢₖ (xᵢ - μₖ)(xᵢ - μₖ)ᵀ / Nₖ
+
+    ``'tied'`` averages Σₖ with weights Nₖ, ``'diag'`` keeps the diagonals, ``'spherical'`` their
+    mean. A component without points gets the mean of all the points and zero covariance (plus
+    `reg_covar`).
+
+    Parameters
+    ----------
+    X : (n, d) array of float32 or float64
+    responsibilities : (n, K) array
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    reg_covar : float
+        Added to the variances.
+
+    Returns
+    -------
+    counts : (K,) array
+    means : (K, d) array
+    covariances : array
+        ``'full'`` (K, d, d), ``'tied'`` (d, d), ``'diag'`` (K, d), ``'spherical'`` (K,). All
+        three have X's dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import kernels
+    >>> X = np.array([[0.0], [2.0]])
+    >>> kernels.weighted_covariances(X, np.ones((2, 1)), 'diag')
+    (array([2.]), array([[1.]]), array([[1.]]))
+    """
+    X = _points(X)
+    n, d = X.shape
+    r = np.asarray(responsibilities, X.dtype)
+    if r.ndim != 2 or len(r) != n:
+        raise ValueError(f"responsibilities have shape {r.shape}; expected ({n}, n_components).")
+    _check_covariance_type(covariance_type)
+    # The means first, so that the second moments are taken about them: nothing cancels.
+    centre = np.tile(X.mean(axis=0, dtype=np.float64), (r.shape[1], 1))
+    rough = _given_moments(X, r, centre, "diag")
+    means = rough.reference + _per_count(rough.first, rough.counts)
+    exact = _given_moments(X, r, means, covariance_type)
+    shift = _per_count(exact.first, exact.counts)
+    corrections = exact.counts[:, None, None] * shift[:, :, None] * shift[:, None, :]
+    match covariance_type:
+        case "full":
+            covariances = _per_count(exact.second - corrections, exact.counts)
+        case "tied":
+            total = exact.second - corrections.sum(axis=0)
+            covariances = _per_count(total[None], exact.counts.sum(keepdims=True))[0]
+        case "diag":
+            diagonals = np.einsum("kii->ki", corrections)
+            covariances = _per_count(exact.second - diagonals, exact.counts)
+        case "spherical":
+            traces = np.einsum("kii->k", corrections)
+            covariances = _per_count(exact.second - traces, exact.counts * d)
+    if covariance_type in ("full", "tied"):
+        covariances = covariances + reg_covar * np.eye(d)
+    else:
+        covariances = covariances + reg_covar
+    dtype = X.dtype
+    return (
+        exact.counts.astype(dtype),
+        (exact.reference + shift).astype(dtype),
+        covariances.astype(dtype),
+    )
+
+
+def expectation(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+    sample_weight: FloatArray | None = None,
+) -> Statistics:
+    """Expected sufficient statistics of the points under the mixture: the E step of EM.
+
+    Responsibilities are computed a tile at a time and never stored.
+
+    Parameters
+    ----------
+    X : (n, d) array of float32 or float64
+    weights : (K,) array
+    means : (K, d) array
+    precisions_cholesky : array
+        See `log_gaussian_density`.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    sample_weight : (n,) array, optional
+
+    Returns
+    -------
+    Statistics
+        Moments about `means` (rounded to X's dtype), in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import kernels
+    >>> X = np.array([[0.0], [2.0]])
+    >>> s = kernels.expectation(X, np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical')
+    >>> s.counts, s.first, s.second
+    (array([2.]), array([[2.]]), array([4.]))
+    """
+    X = _points(X)
+    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    if sample_weight is None:
+        sample_weight = np.empty(0, X.dtype)
+    else:
+        sample_weight = np.ascontiguousarray(sample_weight, X.dtype)
+        if sample_weight.shape != (len(X),):
+            raise ValueError(
+                f"sample_weight has shape {sample_weight.shape}; expected ({len(X)},)."
+            )
+    length, tiles, n_blocks, moments = _workspace(X, model)
+    if n_blocks:
+        blocks.expectation_blocks(
+            n_blocks, as_rows(X), len(X), length, sample_weight, model, tiles, moments
+        )
+    return _statistics(moments, model, covariance_type)
+
+
+def log_density(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> FloatArray:
+    """Log p(xᵢ) = log Σₖ πₖ N(xᵢ; μₖ, Σₖ), an (n,) array of X's dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import kernels
+    >>> kernels.log_density(
+    ...     np.zeros((1, 1)), np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical')
+    array([-0.91893853])
+    """
+    X = _points(X)
+    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    density = np.empty(len(X), X.dtype)
+    _predict(X, model, density=density)
+    return density
+
+
+def responsibilities(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> FloatArray:
+    """Posterior probability of each component for each point, (n, K) of X's dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import kernels
+    >>> X, means = np.array([[0.0]]), np.array([[-1.0], [1.0]])
+    >>> kernels.responsibilities(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
+    array([[0.25, 0.75]])
+    """
+    X = _points(X)
+    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    density, posterior = np.empty(len(X), X.dtype), np.empty((len(X), len(means)), X.dtype)
+    _predict(X, model, density=density, posterior=posterior)
+    return posterior
+
+
+def assign(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> np.ndarray:
+    """Index of the most probable component of each point, (n,) of intp; the first among equals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import kernels
+    >>> X, means = np.array([[0.0]]), np.array([[-1.0], [1.0]])
+    >>> kernels.assign(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
+    array([1])
+    """
+    X = _points(X)
+    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    labels = np.empty(len(X), np.intp)
+    _predict(X, model, labels=labels)
+    return labels
+
+
+# --- what they share ------------------------------------------------------------------------
+def _points(X: FloatArray) -> FloatArray:
+    X = np.asarray(X)
+    if X.ndim != 2:
+        raise ValueError(f"Expected a two-dimensional array, got {X.ndim} dimension(s).")
+    if X.dtype not in (np.float32, np.float64) or not X.dtype.isnative:
+        X = X.astype(np.float64)
+    return X
+
+
+def _check_covariance_type(covariance_type: CovarianceType) -> None:
+    if covariance_type not in COVARIANCE_TYPES:
+        raise ValueError(
+            f"Unknown covariance_type {covariance_type!r}; choose one of {COVARIANCE_TYPES}."
+        )
+
+
+def _model(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> Model:
+    """Check that shapes agree, since compiled code would read beyond an array's end."""
+    _check_covariance_type(covariance_type)
+    weights, means, factors = (np.asarray(a) for a in (weights, means, precisions_cholesky))
+    K, d = len(weights), X.shape[1]
+    expected = {"full": (K, d, d), "tied": (d, d), "diag": (K, d), "spherical": (K,)}
+    for name, array, shape in [
+        ("weights", weights, (K,)),
+        ("means", means, (K, d)),
+        ("precisions_cholesky", factors, expected[covariance_type]),
+    ]:
+        if array.shape != shape or 0 in shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}; expected {shape} for {K} component(s), "
+                f"{d} feature(s) and covariance_type={covariance_type!r}."
+            )
+    return prepare_model(weights, means, factors, covariance_type, X.dtype)
+
+
+def _workspace(X: FloatArray, model: Model) -> tuple[int, object, int, Moments]:
+    """Tile length, tiles of all threads, number of blocks and their partial statistics."""
+    length = tile_length(model, X.dtype)
+    n_tiles = -(-len(X) // length)
+    bytes_per_block = sum(array.nbytes for array in allocate_moments(model, 1))
+    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
+    tiles = allocate_tiles(model, length, X.dtype, max_threads())
+    return length, tiles, n_blocks, allocate_moments(model, n_blocks)
+
+
+def _predict(
+    X: FloatArray,
+    model: Model,
+    *,
+    components: FloatArray | None = None,
+    density: FloatArray | None = None,
+    posterior: FloatArray | None = None,
+    labels: np.ndarray | None = None,
+) -> None:
+    """Fill the outputs that are given; the others reach the kernel without rows."""
+    length = tile_length(model, X.dtype)
+    n_blocks = min(-(-len(X) // length), MOST_BLOCKS)
+    tiles = allocate_tiles(model, length, X.dtype, max_threads())
+    empty_rows, empty = np.empty((0, 0), X.dtype), np.empty(0, X.dtype)
+    if n_blocks:
+        blocks.prediction_blocks(
+            n_blocks,
+            as_rows(X),
+            len(X),
+            length,
+            model,
+            tiles,
+            empty_rows if components is None else components,
+            empty if density is None else density,
+            empty_rows if posterior is None else posterior,
+            np.empty(0, np.intp) if labels is None else labels,
+        )
+
+
+def _given_moments(
+    X: FloatArray, r: FloatArray, means: FloatArray, covariance_type: CovarianceType
+) -> Statistics:
+    model = moments_model(means, covariance_type, X.dtype)
+    length, tiles, n_blocks, moments = _workspace(X, model)
+    if n_blocks:
+        blocks.given_moments_blocks(
+            n_blocks, as_rows(X), as_rows(r), len(X), length, model, tiles, moments
+        )
+    return _statistics(moments, model, covariance_type)
+
+
+def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
+    """Add the partial statistics in block order."""
+    log_likelihood, counts, first, second = (array.sum(axis=0) for array in moments)
+    if covariance_type in ("full", "tied"):
+        d = first.shape[1]
+        upper = second[:, :d, :d]
+        second = np.triu(upper) + np.triu(upper, 1).swapaxes(1, 2)
+        second = second if covariance_type == "full" else second[0]
+    reference = model.means.astype(np.float64)
+    return Statistics(float(log_likelihood[0]), counts, first, second, reference)
+
+
+def _per_count(moments: FloatArray, counts: FloatArray) -> FloatArray:
+    """moments / counts along the first axis, 0 where nothing was counted."""
+    counts = counts.reshape(-1, *[1] * (moments.ndim - 1))
+    return np.divide(moments, counts, out=np.zeros_like(moments), where=counts > 0)
