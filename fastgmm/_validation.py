@@ -139,8 +139,10 @@ def covariances_shape(
 
 
 def _check_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
-    """Return a finite float array of exactly this shape."""
-    array = check_array(value, dtype=FLOAT_DTYPES, ensure_2d=False, allow_nd=True, input_name=name)
+    """Return a finite float array of exactly this shape, a copy that the caller does not own."""
+    array = check_array(
+        value, dtype=FLOAT_DTYPES, ensure_2d=False, allow_nd=True, copy=True, input_name=name
+    )
     if array.shape != shape:
         raise ValueError(f"{name} should have the shape {shape}, but has {array.shape}.")
     return array

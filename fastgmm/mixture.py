@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from numbers import Integral, Real
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +14,7 @@ from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from fastgmm import kernels
 from fastgmm._em import run_em
@@ -324,8 +326,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         -------
         aic : float
         """
-        X = self._check_predict_data(X)
-        return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
+        return -2 * self.score(X) * _num_samples(X) + 2 * self._n_parameters()
 
     def bic(self, X: ArrayLike) -> float:
         """Bayesian information criterion, -2 log-likelihood + parameters · log n: lower is better.
@@ -338,8 +339,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         -------
         bic : float
         """
-        X = self._check_predict_data(X)
-        return -2 * self.score(X) * len(X) + float(np.log(len(X))) * self._n_parameters()
+        deviance = -2 * self.score(X) * _num_samples(X)
+        return deviance + math.log(_num_samples(X)) * self._n_parameters()
 
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> FloatArray:
         """Validate, run EM from each start, keep the best run; return X as it was used."""
@@ -363,13 +364,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 X, p.weights, p.means, p.precisions_cholesky, p.covariance_type, weight
             )
 
-        best: EMResult | None = None
+        results = []
         for run in range(1 if resumed else self.n_init):
             progress.run_begins(run)
-            start = (
-                self._parameters().astype(X.dtype)
-                if resumed
-                else initial_parameters(
+            if resumed:
+                start, lower_bound = self._parameters().astype(X.dtype), self.lower_bound_
+            else:
+                lower_bound = -np.inf
+                start = initial_parameters(
                     X,
                     self.n_components,
                     self.covariance_type,
@@ -380,21 +382,19 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                     random_state=random_state,
                     sample_weight=weight,
                 )
-            )
             result = run_em(
                 expectation,
                 start,
                 reg_covar=self.reg_covar,
                 tol=self.tol,
                 max_iter=self.max_iter,
-                lower_bound=self.lower_bound_ if resumed else -np.inf,
+                lower_bound=lower_bound,
                 on_iteration=progress.iteration_ends,
             )
             progress.run_ends(result)
-            # Without iterations every lower bound is -inf and, as in scikit-learn, the last counts.
-            if best is None or best.n_iter == 0 or result.lower_bound > best.lower_bound:
-                best = result
-        assert best is not None
+            results.append(result)
+        # Without iterations no run is better than another and, as in scikit-learn, the last counts.
+        best = results[-1] if self.max_iter == 0 else max(results, key=attrgetter("lower_bound"))
         if not best.converged and self.max_iter > 0:
             warnings.warn(
                 f"No start converged in max_iter={self.max_iter} iterations. Increase max_iter "

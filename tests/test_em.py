@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from fastgmm import reference
+from fastgmm._em import run_em
+from fastgmm._records import Parameters, Statistics, Status
+
+START = Parameters(
+    weights=np.array([0.25, 0.75]),
+    means=np.array([[-1.0], [1.0]]),
+    covariances=np.ones(2),
+    precisions_cholesky=np.ones(2),
+    covariance_type="spherical",
+)
+
+
+class Scripted:
+    """A data source with given lower bounds, that records what it was asked."""
+
+    def __init__(self, *lower_bounds, weight=4.0):
+        self.remaining = list(lower_bounds)
+        self.weight = weight
+        self.asked = []
+
+    def __call__(self, parameters):
+        self.asked.append(parameters)
+        return Statistics(
+            log_likelihood=self.remaining.pop(0) * self.weight,
+            counts=np.full(2, self.weight / 2),
+            first=np.ones((2, 1)),
+            second=np.full(2, self.weight),
+            reference=parameters.means,
+        )
+
+
+def run(source, start=START, **options):
+    return run_em(source, start, **{"reg_covar": 0.0, "tol": 0.1, "max_iter": 10, **options})
+
+
+def test_converges_when_the_lower_bound_changes_by_less_than_tol():
+    source = Scripted(-3.0, -2.0, -1.75, -1.7, 0.0)
+    result = run(source)
+    assert result.lower_bounds == [-3.0, -2.0, -1.75, -1.7]
+    assert result.status is Status.CONVERGED
+    assert result.converged
+    assert result.n_iter == 4
+    assert result.lower_bound == -1.7
+    assert len(source.asked) == 4
+
+
+def test_a_small_drop_converges_too_and_a_change_of_tol_does_not():
+    assert run(Scripted(-2.0, -2.05)).n_iter == 2
+    result = run(Scripted(-2.0, -2.5, -3.0), tol=0.5, max_iter=3)
+    assert result.status is Status.MAX_ITER
+
+
+def test_tol_zero_never_converges():
+    result = run(Scripted(-2.0, -2.0, -2.0), tol=0.0, max_iter=3)
+    assert result.n_iter == 3
+    assert not result.converged
+
+
+def test_the_parameters_are_those_of_the_last_maximization():
+    source = Scripted(-3.0, -2.0)
+    result = run(source, max_iter=2)
+    # each maximization moves the means by first / count = 1/2 and leaves variance 2 - 1/4
+    np.testing.assert_allclose(source.asked[1].means, START.means + 0.5, atol=1e-14)
+    np.testing.assert_allclose(result.parameters.means, START.means + 1.0, atol=1e-14)
+    np.testing.assert_allclose(result.parameters.covariances, 1.75, rtol=1e-14)
+    assert source.asked[0] is START
+    assert_array_equal(START.means, [[-1.0], [1.0]])
+
+
+def test_reg_covar_is_added_to_the_variances():
+    result = run(Scripted(-3.0), max_iter=1, reg_covar=0.25)
+    np.testing.assert_allclose(result.parameters.covariances, 2.0, rtol=1e-14)
+
+
+def test_no_iterations_keep_the_start():
+    result = run(Scripted(), max_iter=0)
+    assert result.parameters is START
+    assert result.status is Status.INITIALIZED
+    assert result.lower_bounds == []
+    assert result.lower_bound == -np.inf
+
+
+def test_a_resumed_run_compares_with_its_last_lower_bound():
+    assert run(Scripted(-1.95), lower_bound=-2.0).n_iter == 1
+    assert run(Scripted(-1.95, -1.9)).n_iter == 2
+
+
+def test_every_iteration_is_reported():
+    seen = []
+    result = run(Scripted(-3.0, -2.0, -1.95), on_iteration=seen.append)
+    assert [iteration.n_iter for iteration in seen] == [1, 2, 3]
+    assert [iteration.lower_bound for iteration in seen] == result.lower_bounds
+    assert seen[0].change == np.inf
+    assert seen[1].change == 1.0
+    assert seen[-1].parameters is result.parameters
+
+
+def test_the_lower_bound_is_per_unit_of_weight():
+    X = np.array([[-2.0], [-1.0], [0.5], [2.0]])
+    weight = np.array([1.0, 2.0, 0.5, 3.0])
+
+    def source(p):
+        return reference.expectation(
+            X, p.weights, p.means, p.precisions_cholesky, p.covariance_type, weight
+        )
+
+    result = run(source, max_iter=1)
+    log_density = reference.log_density(
+        X, START.weights, START.means, START.precisions_cholesky, "spherical"
+    )
+    assert result.lower_bound == pytest.approx(np.average(log_density, weights=weight), rel=1e-14)
+
+
+def test_the_dtype_of_the_start_is_kept():
+    result = run(Scripted(-3.0, -2.0), start=START.astype(np.float32), max_iter=2)
+    assert {array.dtype for array in result.parameters[:4]} == {np.dtype(np.float32)}
