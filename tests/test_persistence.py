@@ -22,9 +22,8 @@ ARRAYS = ["weights_", "means_", "covariances_", "precisions_", "precisions_chole
 
 def points(dtype="float64"):
     rng = np.random.default_rng(0)
-    return np.concatenate(
-        [rng.normal(m, s, (80, 3)) for m, s in [(0, 1), (5, 2), (-6, 0.5)]]
-    ).astype(dtype)
+    clusters = [rng.normal(m, s, (80, 2)) for m, s in [(0, 1), (5, 2), (-6, 0.5)]]
+    return np.concatenate(clusters).astype(dtype)
 
 
 def fitted(covariance_type="full", dtype="float64", **options):
@@ -70,8 +69,10 @@ def refusal(path):
     return message
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize(
+    ("covariance_type", "dtype"),
+    [*((kind, "float64") for kind in COVARIANCE_TYPES), ("full", "float32")],
+)
 def test_round_trip(covariance_type, dtype, tmp_path):
     model, X = fitted(covariance_type, dtype), points(dtype)
     save(model, tmp_path / "model.npz")
@@ -96,14 +97,14 @@ def test_round_trip(covariance_type, dtype, tmp_path):
 
 def test_feature_names(tmp_path):
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(points(), columns=["height", "weight", "Länge"])
+    frame = pandas.DataFrame(points(), columns=["weight", "Länge"])
     model = GaussianMixture(2, random_state=0).fit(frame)
     save(model, tmp_path / "model.npz")
     copy = load(tmp_path / "model.npz")
-    assert copy.feature_names_in_.tolist() == ["height", "weight", "Länge"]
+    assert copy.feature_names_in_.tolist() == ["weight", "Länge"]
     np.testing.assert_array_equal(copy.predict(frame), model.predict(frame))
     with pytest.raises(ValueError, match="feature names"):
-        copy.predict(frame[["weight", "height", "Länge"]])
+        copy.predict(frame[["Länge", "weight"]])
 
 
 def test_array_parameters_are_kept_and_generators_are_not(tmp_path):
@@ -175,7 +176,7 @@ def test_links_and_devices_stay_what_they_are(model, tmp_path):
     save(model, link)
     save(model, link)
     assert link.is_symlink()
-    assert load(tmp_path / "model.npz").n_features_in_ == 3
+    assert load(tmp_path / "model.npz").n_features_in_ == 2
     save(model, os.devnull)
     assert not os.path.isfile(os.devnull)
 
@@ -251,7 +252,7 @@ def without(name):
     return lambda members: members.pop(name)
 
 
-LOWER = np.tile([[1.0, 0, 0], [1, 1, 0], [0, 0, 1]], (3, 1, 1))
+LOWER = np.tile([[1.0, 0], [1, 1]], (3, 1, 1))
 
 REFUSED = {
     "newer format": (header_with(format_version=2), "upgrade with: pip install"),
@@ -270,21 +271,24 @@ REFUSED = {
     "boolean": (fitted_with(converged_=1), "wrong converged_"),
     "integer": (fitted_with(n_features_in_=-3), "wrong n_features_in_"),
     "huge dimension": (fitted_with(n_features_in_=10**30, n_iter_=0), "shape"),
-    "feature names": (header_with(feature_names_in_=["a", "b"]), "more or fewer feature names"),
-    "feature names kind": (header_with(feature_names_in_=[1, 2, 3]), "wrong feature names"),
+    "feature names": (
+        header_with(feature_names_in_=["a"]),
+        "more or fewer feature names",
+    ),
+    "feature names kind": (header_with(feature_names_in_=[1, 2]), "wrong feature names"),
     "missing array": (without("means_.npy"), "means_ is missing"),
-    "shape of means": (array_with("means_", np.ones((3, 2))), "means_ has the shape"),
+    "shape of means": (array_with("means_", np.ones((3, 4))), "means_ has the shape"),
     "shape of weights": (array_with("weights_", np.ones((1, 3))), "weights_ has the shape"),
     "no components": (array_with("weights_", np.ones(0)), "no component"),
     "history": (array_with("lower_bounds_", np.ones(999)), "lower_bounds_ has the shape"),
     "history of NaN": (array_with("lower_bound_", np.array(np.nan)), "NaN"),
-    "integers": (array_with("means_", np.ones((3, 3), int)), "means_ holds int"),
+    "integers": (array_with("means_", np.ones((3, 2), int)), "means_ holds int"),
     "mixed dtypes": (array_with("weights_", np.full(3, 1 / 3, "float32")), "differ in dtype"),
-    "NaN": (array_with("means_", np.full((3, 3), np.nan)), "means_ holds NaN"),
-    "infinity": (array_with("covariances_", np.full((3, 3, 3), np.inf)), "covariances_ holds"),
+    "NaN": (array_with("means_", np.full((3, 2), np.nan)), "means_ holds NaN"),
+    "infinity": (array_with("covariances_", np.full((3, 2, 2), np.inf)), "covariances_ holds"),
     "weights": (array_with("weights_", np.array([0.5, 0.5, 0.5])), "sum to 1"),
     "negative weight": (array_with("weights_", np.array([1.5, -0.5, 0.0])), "proportions"),
-    "diagonal": (array_with("precisions_cholesky_", -np.tile(np.eye(3), (3, 1, 1))), "positive"),
+    "diagonal": (array_with("precisions_cholesky_", -np.tile(np.eye(2), (3, 1, 1))), "positive"),
     "lower triangle": (array_with("precisions_cholesky_", LOWER), "upper triangular"),
 }
 
@@ -297,7 +301,7 @@ def test_inconsistent_files_are_refused(change, said, saved):
 
 def test_a_huge_declared_array_is_refused_before_it_is_allocated(saved):
     def swell(members):
-        members["means_.npy"] = npy(np.ones((3, 3))).replace(b"(3, 3)", b"(9999999999, 9999999999)")
+        members["means_.npy"] = npy(np.ones((3, 2))).replace(b"(3, 2)", b"(9999999999, 9999999999)")
 
     rewrite(saved, swell)
     tracemalloc.start()
