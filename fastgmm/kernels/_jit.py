@@ -91,14 +91,27 @@ def _warn_uncached(error: Exception) -> None:
 
 
 # --- decorators -----------------------------------------------------------------------------
+# Workers are inlined into their driver by force: a call might be bound to the worker's own
+# machine code in the process that compiles it, and to the copy beside the driver in those that
+# load it from the disk, and two copies need not round alike. Nobody calls them from Python, so
+# wrappers would only take time to compile.
+_WORKER = {
+    "error_model": "numpy",
+    "nogil": True,
+    "forceinline": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+
 def worker(function: Callable) -> Callable:
     """Compile a serial function of one tile or block, lazily, as part of its callers."""
-    return numba.njit(function, fastmath=FLAGS, error_model="numpy", nogil=True)
+    return numba.njit(function, fastmath=FLAGS, **_WORKER)
 
 
 def reduction(function: Callable) -> Callable:
     """Compile a worker whose loops add up over points, in whatever order fills the registers."""
-    return numba.njit(function, fastmath=REDUCTION_FLAGS, error_model="numpy", nogil=True)
+    return numba.njit(function, fastmath=REDUCTION_FLAGS, **_WORKER)
 
 
 def register_block(twin: Callable) -> Callable:
@@ -141,10 +154,10 @@ def dispatch_on_record(name: str, workers: Mapping[type, Callable]) -> Callable:
 
 
 class Driver:
-    """A `prange` loop over blocks, compiled twice: for numba's threads and for one thread.
+    """A `prange` loop over blocks, for numba's threads and, as a serial twin, for one thread.
 
-    Which twin runs depends on the number of blocks (one block needs no threads) and on where
-    we are; both compute the same, block by block.
+    The twin runs, and is compiled, only where the threads must not be entered; it computes the
+    same, block by block.
     """
 
     def __init__(self, function: Callable):
@@ -160,8 +173,8 @@ class Driver:
                     _warn_uncached(error)
 
     def __call__(self, n_blocks: int, *arguments: Any) -> None:
-        """Run blocks 0 to `n_blocks`, in parallel where that is possible and worthwhile."""
-        if n_blocks == 1 or JIT_DISABLED or not _threads.enter():
+        """Run `n_blocks` blocks, on numba's threads where that is possible."""
+        if JIT_DISABLED or not _threads.enter():
             self.serial(n_blocks, *arguments)
             return
         try:

@@ -82,9 +82,7 @@ class LogDensityModel(NamedTuple):
     log_constants: FloatArray  # (K,)
 
 
-Model = (
-    FullModel | SmallFullModel | TiedModel | DiagonalModel | SphericalModel | LogDensityModel
-)
+Model = FullModel | SmallFullModel | TiedModel | DiagonalModel | SphericalModel | LogDensityModel
 
 
 class Rows(NamedTuple):
@@ -157,9 +155,7 @@ def prepare_model(
     return FullModel(means, cast(_panels(U)), log_constants)
 
 
-def moments_model(
-    means: FloatArray, covariance_type: CovarianceType, dtype: np.dtype
-) -> Model:
+def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.dtype) -> Model:
     """Lay out means alone, for moments about them under given responsibilities."""
     means = np.ascontiguousarray(means, dtype)
     nothing = np.empty((0, 0), dtype)

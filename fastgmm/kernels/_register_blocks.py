@@ -101,9 +101,10 @@ class _Vectors:
     @contextmanager
     def loop(self, count, step=1):
         """Loop over 0, step, 2·step … below count; yields the index."""
-        with cgutils.for_range_slice(
-            self.builder, _i64(0), count, _i64(step), intp=_i64
-        ) as (index, _):
+        with cgutils.for_range_slice(self.builder, _i64(0), count, _i64(step), intp=_i64) as (
+            index,
+            _,
+        ):
             yield index
 
 

@@ -64,16 +64,34 @@ def moments_of_block(moments, block):
 
 
 @worker
-def expectation_of_block(source, n, first, stop, length, sample_weight, model, tile, moments):
-    """Accumulate the tiles first … stop."""
+def expectation_of_block(
+    source, given, n, first, stop, length, sample_weight, model, tile, moments
+):
+    """Accumulate the tiles first … stop, with `given` responsibilities if there are any."""
     for index in range(first, stop):
         start = index * length
         m = min(length, n - start)
         padded = load_tile(source, start, m, tile)
-        tile_log_density(model, tile, m)
-        normalize_tile(tile, m)
-        moments.log_likelihood[0] += scale_tile(tile, sample_weight, start, m, padded)
+        if given.flat.size > 0:
+            load_shares(given, start, m, padded, tile)
+        else:
+            tile_log_density(model, tile, m)
+            normalize_tile(tile, m)
+            moments.log_likelihood[0] += scale_tile(tile, sample_weight, start, m, padded)
         tile_moments(model, tile, m, moments)
+
+
+@worker
+def load_shares(given, start, m, padded, tile):
+    """Copy given responsibilities into the tile, zero for its padding."""
+    for k in range(tile.shares.shape[0]):
+        base = given.start + start * given.row_stride + k * given.column_stride
+        for p in range(m):
+            tile.shares[k, p] = given.flat[base + p * given.row_stride]
+        for p in range(m, padded):
+            tile.shares[k, p] = 0
+    for p in range(padded):
+        tile.scale[p] = 1
 
 
 @worker
@@ -116,29 +134,13 @@ def assign_tile(tile, m, labels, start):
                 labels[start + p] = k
 
 
-@worker
-def given_moments_of_block(source, given, n, first, stop, length, model, tile, moments):
-    """Accumulate the tiles first … stop with responsibilities that are given."""
-    for index in range(first, stop):
-        start = index * length
-        m = min(length, n - start)
-        padded = load_tile(source, start, m, tile)
-        for k in range(tile.shares.shape[0]):
-            base = given.start + start * given.row_stride + k * given.column_stride
-            for p in range(m):
-                tile.shares[k, p] = given.flat[base + p * given.row_stride]
-        tile.scale[:m] = 1
-        tile.scale[m:padded] = 0
-        tile_moments(model, tile, m, moments)
-
-
 @Driver
-def expectation_blocks(n_blocks, source, n, length, sample_weight, model, tiles, moments):
+def expectation_blocks(n_blocks, source, given, n, length, sample_weight, model, tiles, moments):
     n_tiles = (n + length - 1) // length
     for block in prange(n_blocks):
         b = np.int64(block)  # numba makes it unsigned (#10641)
         expectation_of_block(
-            source, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
+            source, given, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
             sample_weight, model, tile_of_thread(tiles, thread_index()),
             moments_of_block(moments, b),
         )  # fmt: skip
@@ -155,15 +157,4 @@ def prediction_blocks(
             source, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
             model, tile_of_thread(tiles, thread_index()),
             components, density, posterior, labels,
-        )  # fmt: skip
-
-
-@Driver
-def given_moments_blocks(n_blocks, source, given, n, length, model, tiles, moments):
-    n_tiles = (n + length - 1) // length
-    for block in prange(n_blocks):
-        b = np.int64(block)
-        given_moments_of_block(
-            source, given, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
-            model, tile_of_thread(tiles, thread_index()), moments_of_block(moments, b),
         )  # fmt: skip

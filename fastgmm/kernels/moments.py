@@ -65,9 +65,7 @@ def add_symmetric_product(rows, start, length, out):
     for i in range(0, padded, 4):
         j = i
         while j + VECTORS * lanes <= padded:
-            add_product(
-                rows, start, i, rows, start, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES
-            )
+            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES)
             j += VECTORS * lanes
         if VECTORS > 2 and j + 2 * lanes <= padded:
             add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 2, VECTOR_BYTES)

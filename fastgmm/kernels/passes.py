@@ -223,12 +223,7 @@ def expectation(
             raise ValueError(
                 f"sample_weight has shape {sample_weight.shape}; expected ({len(X)},)."
             )
-    length, tiles, n_blocks, moments = _workspace(X, model)
-    if n_blocks:
-        blocks.expectation_blocks(
-            n_blocks, as_rows(X), len(X), length, sample_weight, model, tiles, moments
-        )
-    return _statistics(moments, model, covariance_type)
+    return _accumulate(X, np.empty((0, 0), X.dtype), sample_weight, model, covariance_type)
 
 
 def log_density(
@@ -345,16 +340,6 @@ def _model(
     return prepare_model(weights, means, factors, covariance_type, X.dtype)
 
 
-def _workspace(X: FloatArray, model: Model) -> tuple[int, object, int, Moments]:
-    """Tile length, tiles of all threads, number of blocks and their partial statistics."""
-    length = tile_length(model, X.dtype)
-    n_tiles = -(-len(X) // length)
-    bytes_per_block = sum(array.nbytes for array in allocate_moments(model, 1))
-    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
-    tiles = allocate_tiles(model, length, X.dtype, max_threads())
-    return length, tiles, n_blocks, allocate_moments(model, n_blocks)
-
-
 def _predict(
     X: FloatArray,
     model: Model,
@@ -387,17 +372,34 @@ def _predict(
 def _given_moments(
     X: FloatArray, r: FloatArray, means: FloatArray, covariance_type: CovarianceType
 ) -> Statistics:
+    """Moments about `means` under given responsibilities."""
     model = moments_model(means, covariance_type, X.dtype)
-    length, tiles, n_blocks, moments = _workspace(X, model)
+    return _accumulate(X, r, np.empty(0, X.dtype), model, covariance_type)
+
+
+def _accumulate(
+    X: FloatArray,
+    given: FloatArray,
+    sample_weight: FloatArray,
+    model: Model,
+    covariance_type: CovarianceType,
+) -> Statistics:
+    """Run the blocks and add their partial statistics in block order."""
+    length = tile_length(model, X.dtype)
+    n_tiles = -(-len(X) // length)
+    bytes_per_block = sum(array.nbytes for array in allocate_moments(model, 1))
+    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
+    tiles = allocate_tiles(model, length, X.dtype, max_threads())
+    moments = allocate_moments(model, n_blocks)
     if n_blocks:
-        blocks.given_moments_blocks(
-            n_blocks, as_rows(X), as_rows(r), len(X), length, model, tiles, moments
-        )
+        blocks.expectation_blocks(
+            n_blocks, as_rows(X), as_rows(given), len(X), length, sample_weight, model, tiles,
+            moments,
+        )  # fmt: skip
     return _statistics(moments, model, covariance_type)
 
 
 def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
-    """Add the partial statistics in block order."""
     log_likelihood, counts, first, second = (array.sum(axis=0) for array in moments)
     if covariance_type in ("full", "tied"):
         d = first.shape[1]
