@@ -68,21 +68,18 @@ def initial_parameters(
             case "k-means++" | "random_from_data":
                 chosen = _choose(rows, n_components, init_params, random_state, row_weight)
                 moments = _single_points(rows, chosen, covariance_type, reg_covar, row_weight)
-        counts, estimated_means, covariances = moments
-        total = len(rows) if row_weight is None else row_weight.sum(dtype=np.float64)
+        counts, centres, covariances = moments
         floored = counts + count_floor(counts, X.dtype)
-        estimated_weights = floored / total
-        # An empty component starts at the origin, as in scikit-learn; no other is moved by this.
-        estimated_means = estimated_means * (counts / floored)[:, None]
-        weights = estimated_weights if weights is None else weights
-        means = estimated_means if means is None else means
-        if precisions is None:
-            cholesky = precisions_cholesky_from_covariances(covariances, covariance_type)
-            return Parameters(weights, means, covariances, cholesky, covariance_type).astype(
-                X.dtype
-            )
-    cholesky = precisions_cholesky_from_precisions(precisions, covariance_type)
-    covariances = covariances_from_cholesky(cholesky, covariance_type)
+        if weights is None:
+            total = len(rows) if row_weight is None else row_weight.sum(dtype=np.float64)
+            weights = floored / total
+        if means is None:  # an empty component is at the origin, as in scikit-learn
+            means = centres * (counts / floored)[:, None]
+    if precisions is None:
+        cholesky = precisions_cholesky_from_covariances(covariances, covariance_type)
+    else:
+        cholesky = precisions_cholesky_from_precisions(precisions, covariance_type)
+        covariances = covariances_from_cholesky(cholesky, covariance_type)
     return Parameters(weights, means, covariances, cholesky, covariance_type).astype(X.dtype)
 
 

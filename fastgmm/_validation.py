@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastgmm._records import CovarianceType, FloatArray, InitialValues, Parameters
+from fastgmm._records import CovarianceType, FloatArray, InitialValues
 
 __all__ = [
     "check_fit_data",
@@ -66,13 +66,18 @@ def check_sample_weight(sample_weight: ArrayLike | None, X: FloatArray) -> Float
     if sample_weight is None:
         return None
     weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-    if not np.all(np.isfinite(weight)):
-        raise ValueError("sample_weight contains NaN or infinity; every weight must be finite.")
+    with np.errstate(over="ignore"):
+        total = weight.sum(dtype=np.float64)
+    if not np.isfinite(total):
+        raise ValueError(
+            "sample_weight contains NaN or infinity, or its sum is infinite; pass finite weights "
+            "of a moderate scale."
+        )
     if np.any(weight < 0):
         raise ValueError(
             "Negative values in data passed to `sample_weight`; every weight must be zero or more."
         )
-    if not np.any(weight):
+    if total == 0:
         raise ValueError("sample_weight is zero everywhere; at least one must be positive.")
     return weight
 
@@ -97,25 +102,32 @@ def check_initial_values(
 
 
 def check_parameters(
-    parameters: Parameters, n_components: int | None = None, n_features: int | None = None
-) -> Parameters:
-    """Return fitted parameters if their shapes fit together, and the given numbers if any.
+    weights: ArrayLike,
+    means: ArrayLike,
+    precisions_cholesky: ArrayLike,
+    covariance_type: CovarianceType,
+    *,
+    n_components: int | None = None,
+    n_features: int | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return fitted parameters as arrays whose shapes fit together, and the numbers if given.
 
     Kernels do not look before they read: parameters that were set by hand, or that belong to
     another `covariance_type`, must not get there.
     """
-    K, d = parameters.means.shape if parameters.means.ndim == 2 else (-1, -1)
-    shape = covariances_shape(parameters.covariance_type, K, d)
-    consistent = parameters.weights.shape == (K,) and parameters.precisions_cholesky.shape == shape
+    weights, means = np.asarray(weights), np.asarray(means)
+    cholesky = np.asarray(precisions_cholesky)
+    K, d = means.shape if means.ndim == 2 else (-1, -1)
+    shape = covariances_shape(covariance_type, K, d)
+    consistent = weights.shape == (K,) and cholesky.shape == shape
     if not consistent or n_components not in (None, K) or n_features not in (None, d):
         raise ValueError(
-            f"The fitted parameters (weights_ {parameters.weights.shape}, means_ "
-            f"{parameters.means.shape}, precisions_cholesky_ "
-            f"{parameters.precisions_cholesky.shape}) do not fit together, or not "
-            f"covariance_type={parameters.covariance_type!r}, n_components or the features of X; "
-            "fit again with warm_start=False."
+            f"The fitted parameters (weights_ {weights.shape}, means_ {means.shape}, "
+            f"precisions_cholesky_ {cholesky.shape}) do not fit together, or not "
+            f"covariance_type={covariance_type!r}, n_components or the features of X; fit again "
+            "with warm_start=False."
         )
-    return parameters
+    return weights, means, cholesky
 
 
 def check_n_samples(n_samples: int) -> None:

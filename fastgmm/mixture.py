@@ -355,7 +355,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         )
         resumed = self.warm_start and hasattr(self, "converged_")
         if resumed:
-            check_parameters(self._parameters(), self.n_components, X.shape[1])
+            self._parameters(n_components=self.n_components, n_features=X.shape[1])
         random_state = check_random_state(self.random_state)
         progress = Progress(self.verbose, self.verbose_interval)
 
@@ -418,21 +418,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.lower_bound_ = result.lower_bound
         self.lower_bounds_ = result.lower_bounds
 
-    def _parameters(self) -> Parameters:
+    def _parameters(self, **expected: int) -> Parameters:
         """The fitted attributes as a record; they may have been set by hand."""
-        cholesky = np.asarray(self.precisions_cholesky_)
-        covariances = getattr(self, "covariances_", None)  # predict does not need it
+        weights, means, cholesky = check_parameters(
+            self.weights_, self.means_, self.precisions_cholesky_, self.covariance_type, **expected
+        )
+        covariances = getattr(self, "covariances_", None)
         if covariances is None:
             covariances = covariances_from_cholesky(cholesky, self.covariance_type)
-        return check_parameters(
-            Parameters(
-                np.asarray(self.weights_),
-                np.asarray(self.means_),
-                np.asarray(covariances),
-                cholesky,
-                self.covariance_type,
-            )
-        )
+        return Parameters(weights, means, covariances, cholesky, self.covariance_type)
 
     def _arguments(
         self, X: FloatArray

@@ -175,6 +175,7 @@ def test_bad_precisions(case, no_work):
         (np.where(np.arange(len(X)) == 3, np.nan, 1.0), "NaN"),
         (np.where(np.arange(len(X)) == 3, np.inf, 1.0), "infinity"),
         (np.nan, "NaN"),
+        (np.full(len(X), 1e307), "moderate scale"),
         (0.0, "non-zero|positive"),
         (["heavy"] * len(X), "could not convert"),
         (np.ones(len(X)) + 0j, "Complex"),
@@ -201,9 +202,10 @@ def test_sample_wants_at_least_one(n_samples, fitted):
 def test_parameters_that_do_not_fit_together_never_reach_a_kernel(covariance_type, no_work):
     fitted = GaussianMixture(K, covariance_type=covariance_type)
     fitted.weights_, fitted.means_ = np.full(K, 1 / K), X[:K]
-    fitted.covariances_ = fitted.precisions_cholesky_ = np.ones((K, D, D, 1))
-    with pytest.raises(ValueError, match="do not fit together"):
-        fitted.predict(X)
+    for shape in [(), (K + 1,), (D, K), (D, D, D), (K, D, D, 1)]:
+        fitted.precisions_cholesky_ = np.ones(shape)
+        with pytest.raises(ValueError, match="do not fit together"):
+            fitted.predict(X)
 
 
 def test_changed_options_are_noticed(fitted, no_work):
