@@ -11,12 +11,13 @@ TESTS = Path(__file__).parent
 
 
 def run_python(code: str, *, path: Path = TESTS, **environment: str) -> str:
-    """Run `code` with `path` first among the import paths and return what it printed.
+    """Run `code` in the folder `path`, first among the import paths; return what it printed.
 
     Fails with the process's error output when it fails, or when a warning is raised in it.
     """
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
+        cwd=path,
         env={**os.environ, "PYTHONPATH": str(path), **environment},
         capture_output=True,
         text=True,
