@@ -1,0 +1,75 @@
+"""The house itself: the contract's two sides agree, rooms stay small, the README's words work."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from processes import run_python
+
+import fastgmm
+from fastgmm import kernels, reference
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(fastgmm.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_kernels_and_reference_export_the_same_names():
+    assert sorted(kernels.__all__) == sorted(reference.__all__)
+
+
+@pytest.mark.parametrize("name", reference.__all__)
+def test_kernels_and_reference_have_the_same_signatures(name: str):
+    ours, theirs = (
+        inspect.signature(getattr(module, name), eval_str=False) for module in (kernels, reference)
+    )
+    assert list(ours.parameters) == list(theirs.parameters)
+    for mine, other in zip(ours.parameters.values(), theirs.parameters.values(), strict=True):
+        assert (mine.kind, mine.default) == (other.kind, other.default)
+    assert inspect.getdoc(getattr(kernels, name))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_files_are_read_from_top_to_bottom(path: Path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 500
+    assert text.startswith('"""'), "a module says what it is for in its first line"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_kernel_drops_infinities_or_nans(path: Path):
+    """`fastmath=True` and the flags `nnan` and `ninf` delete the handling of overflow."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"fastmath\s*=\s*True|[\"']n(nan|inf)[\"']", text)
+
+
+def test_importing_the_package_is_cheap():
+    heavy = run_python(
+        "import sys, fastgmm; print(*{'numba', 'sklearn', 'scipy', 'pandas'} & set(sys.modules))"
+    )
+    assert not heavy.split()
+
+
+def test_readme_shows_examples():
+    assert EXAMPLES
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.split("\n")[0])
+def test_examples_in_the_readme(example: str, tmp_path: Path):
+    run_python(example, path=tmp_path, MPLBACKEND="agg")
+
+
+def test_readme_commands_come_first():
+    """The command that runs the main job, then the one that runs the tests, each on one line."""
+    commands = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    run, test = (command.strip() for command in commands[:2])
+    assert run.endswith("fastgmm demo")
+    assert test.endswith("-m pytest")
+    for command in (run, test):
+        assert "\n" not in command
+        assert command.startswith("python3 -m venv .venv && ")
