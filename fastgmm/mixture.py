@@ -357,7 +357,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if resumed:
             self._parameters(n_components=self.n_components, n_features=X.shape[1])
         random_state = check_random_state(self.random_state)
-        progress = Progress(self.verbose, self.verbose_interval)
+        progress = self._progress()
 
         def expectation(p: Parameters) -> Statistics:
             return kernels.expectation(
@@ -404,6 +404,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             )
         self._keep(best)
         return X
+
+    def _progress(self) -> Progress:
+        """What is told of each step of a fit; the command line puts its display here."""
+        return Progress(self.verbose, self.verbose_interval)
 
     def _keep(self, result: EMResult) -> None:
         """Set the fitted attributes."""

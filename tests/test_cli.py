@@ -91,6 +91,15 @@ def test_fit_without_out_writes_nothing(folder, capsys):
     assert files(folder) == before
 
 
+def test_fit_shows_its_progress_to_a_terminal(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    assert cli.main(["fit", "points.npy", "-k", "2", "--n-init", "2"]) == 0
+    shown = capsys.readouterr().err
+    assert "start 2 of 2" in shown
+    assert "lower bound" in shown
+
+
 def test_summary_leaves_out_what_has_no_room():
     rng = np.random.default_rng(0)
     model = GaussianMixture(50, covariance_type="diag")
