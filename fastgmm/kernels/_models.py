@@ -14,7 +14,11 @@ from fastgmm._records import CovarianceType, FloatArray
 from fastgmm.kernels._register_blocks import CHUNK_BYTES, VECTOR_BYTES
 
 # Up to this many features, the whole triangle of a component is unrolled into registers.
-SMALL = 8
+SMALL = 16
+# Elements of any dtype that fill whole vectors; point-major rows are padded to a multiple.
+LANES = 16
+# Points that are packed before their products are summed, while they are in the first caches.
+DEPTH = 64
 # Columns of a triangular factor that one block works on.
 PANEL = 4
 
@@ -26,6 +30,7 @@ class FullModel(NamedTuple):
     """
 
     means: FloatArray  # (K, d)
+    padded_means: FloatArray  # (K, row pitch)
     factors: FloatArray  # (K · panel rows, 4)
     log_constants: FloatArray  # (K,): log πₖ + log |Uₖ| - d/2 log 2π
 
@@ -55,6 +60,7 @@ class TiedModel(NamedTuple):
     """Components with one covariance."""
 
     means: FloatArray  # (K, d)
+    padded_means: FloatArray  # (K, row pitch)
     factors: FloatArray  # (panel rows, 4), as in FullModel
     log_constants: FloatArray  # (K,)
 
@@ -107,8 +113,8 @@ class Tile(NamedTuple):
     scale: FloatArray  # (P,): sample weight over the sum of the exponentials
     centred: FloatArray  # (d, chunk): points of a chunk minus a mean
     squares: FloatArray  # (chunk,): squared distances of a chunk
-    packed: FloatArray  # (P, row pitch): √r (x - μ) of the points that count for a component
-    packed_roots: FloatArray  # (P, 1): their √r
+    packed: FloatArray  # (DEPTH, row pitch): √r (x - μ) of the points that count for a component
+    packed_roots: FloatArray  # (DEPTH, 1): their √r
 
 
 class Moments(NamedTuple):
@@ -116,7 +122,7 @@ class Moments(NamedTuple):
 
     log_likelihood: FloatArray  # (1,)
     counts: FloatArray  # (K,)
-    first: FloatArray  # (K, d)
+    first: FloatArray  # (K, d or row pitch)
     second: FloatArray  # (K or 1, ...), upper triangles, padded to whole panels
 
 
@@ -148,11 +154,11 @@ def prepare_model(
     if covariance_type == "diag":
         return DiagonalModel(means, cast(U), log_constants)
     if covariance_type == "tied":
-        return TiedModel(means, cast(_panels(U[None])), log_constants)
+        return TiedModel(means, _padded(means), cast(_panels(U[None])), log_constants)
     if d <= SMALL:
         rows, columns = np.tril_indices(d)
         return SMALL_MODELS[d](means, cast(U[:, columns, rows]), log_constants)
-    return FullModel(means, cast(_panels(U)), log_constants)
+    return FullModel(means, _padded(means), cast(_panels(U)), log_constants)
 
 
 def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.dtype) -> Model:
@@ -164,9 +170,11 @@ def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.
     if covariance_type == "diag":
         return DiagonalModel(means, nothing, nothing.reshape(0))
     if covariance_type == "tied":
-        return TiedModel(means, nothing, nothing.reshape(0))
-    kind = SMALL_MODELS.get(means.shape[1], FullModel)
-    return kind(means, nothing, nothing.reshape(0))
+        return TiedModel(means, _padded(means), nothing, nothing.reshape(0))
+    small = SMALL_MODELS.get(means.shape[1])
+    if small:
+        return small(means, nothing, nothing.reshape(0))
+    return FullModel(means, _padded(means), nothing, nothing.reshape(0))
 
 
 def _panels(U: FloatArray) -> FloatArray:
@@ -175,6 +183,20 @@ def _panels(U: FloatArray) -> FloatArray:
     padded = np.concatenate([U, np.zeros((K, d, -d % PANEL))], axis=2)
     panels = [padded[:, : j + PANEL, j : j + PANEL] for j in range(0, d, PANEL)]
     return np.concatenate(panels, axis=1).reshape(-1, PANEL)
+
+
+def _padded(means: FloatArray) -> FloatArray:
+    d = means.shape[1]
+    return np.pad(means, ((0, 0), (0, row_pitch(d) - d)))
+
+
+def row_pitch(d: int) -> int:
+    """Length of a point-major row of d features: whole vectors.
+
+    Not a multiple of eight of them, lest a column of many rows fall into few sets of the cache.
+    """
+    pitch = -(-d // LANES) * LANES
+    return pitch + LANES if pitch % (4 * LANES) == 0 else pitch
 
 
 def as_rows(X: FloatArray) -> Rows:
@@ -225,7 +247,7 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
     chunk = CHUNK_BYTES // dtype.itemsize
     lanes = VECTOR_BYTES // dtype.itemsize
     blocked = isinstance(model, FullModel | TiedModel)
-    pitch = _off_the_power_of_two(-(-d // PANEL) * PANEL, lanes)
+    pitch = row_pitch(d)
     shapes = Tile(
         points=(length // chunk, d, chunk) if blocked else (1, d, length + lanes),
         rows=(length, pitch) if blocked else (0, 0),
@@ -234,8 +256,8 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
         scale=(length + lanes,),
         centred=(d, chunk) if blocked else (0, 0),
         squares=(chunk,),
-        packed=(length, pitch) if blocked else (0, 0),
-        packed_roots=(length, 1) if blocked else (0, 0),
+        packed=(DEPTH, pitch) if blocked else (0, 0),
+        packed_roots=(DEPTH, 1) if blocked else (0, 0),
     )
     return Tile(*(np.zeros((n_threads, *shape), dtype) for shape in shapes))
 
@@ -250,10 +272,6 @@ def allocate_moments(model: Model, n_blocks: int) -> Moments:
     else:
         padded = -(-d // PANEL) * PANEL
         second = (1 if isinstance(model, TiedModel) else K, padded, padded)
-    shapes = Moments((1,), (K,), (K, d), second)
+    first = row_pitch(d) if isinstance(model, FullModel | TiedModel) else d
+    shapes = Moments((1,), (K,), (K, first), second)
     return Moments(*(np.zeros((n_blocks, *shape)) for shape in shapes))
-
-
-def _off_the_power_of_two(length: int, lanes: int) -> int:
-    """Lengthen a row so that a column of the array does not fall into few sets of the cache."""
-    return length + lanes if length % (8 * lanes) == 0 else length

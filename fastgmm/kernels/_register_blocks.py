@@ -208,6 +208,32 @@ def add_squares(typingctx, factor, f0, points, length, squares, rows, vectors, n
     )
 
 
+def _pack_row_twin(rows, p, means, k, factor, packed, q, n_bytes):
+    packed[q] = (rows[p] - means[k]) * factor
+
+
+@register_block(_pack_row_twin)
+def pack_row(typingctx, rows, p, means, k, factor, packed, q, n_bytes):
+    """packed[q] = (rows[p] - means[k]) · factor, for rows of whole vectors of `n_bytes`."""
+    width = n_bytes.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        rows_, p_, means_, k_, factor_, packed_, q_ = arguments[:7]
+        zero = _i64(0)
+        v = _Vectors(context, builder, context.get_value_type(rows.dtype), width)
+        row, length = v.pointer(rows, rows_, p_, zero)
+        mean, _ = v.pointer(means, means_, k_, zero)
+        target, _ = v.pointer(packed, packed_, q_, zero)
+        scale = v.splat(factor_)
+        with v.loop(length, v.lanes) as i:
+            centred = builder.fsub(v.load(v.at(row, i)), v.load(v.at(mean, i)))
+            v.store(builder.fmul(centred, scale), v.at(target, i))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(rows, intp, means, intp, rows.dtype, packed, intp, n_bytes), codegen
+
+
 def _small_distances_twin(points, means, factors, k, length, out, d, n_bytes):
     factor = np.zeros((d, d), points.dtype)
     factor[np.tril_indices(d)] = factors[k]

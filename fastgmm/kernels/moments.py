@@ -11,6 +11,7 @@ import numpy as np
 
 from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
 from fastgmm.kernels._models import (
+    DEPTH,
     SMALL_MODELS,
     DiagonalModel,
     FullModel,
@@ -24,10 +25,8 @@ from fastgmm.kernels._register_blocks import (
     VECTORS,
     add_product,
     add_small_moments,
+    pack_row,
 )
-
-# Points whose packed rows stay in the first cache while all blocks of a covariance use them.
-DEPTH = 128
 
 
 @reduction
@@ -42,52 +41,45 @@ def scale_share(shares, k, scale, length):
 
 
 @worker
-def pack(tile, mean, k, m, threshold):
-    """Gather √r (x - μ), and √r, of the points with r > threshold; return their number."""
-    d = mean.shape[0]
-    count = 0
-    for p in range(m):
-        share = tile.shares[k, p]
-        if share > threshold:
-            root = np.sqrt(share)
-            for i in range(d):
-                tile.packed[count, i] = (tile.rows[p, i] - mean[i]) * root
-            tile.packed_roots[count, 0] = root
-            count += 1
-    return count
-
-
-@worker
-def add_symmetric_product(rows, start, length, out):
+def add_symmetric_product(rows, length, out):
     """Add rowsᵀ rows to the upper triangle of `out`, in blocks of four rows."""
     padded = out.shape[0]
     lanes = VECTOR_BYTES // rows.itemsize
     for i in range(0, padded, 4):
         j = i
         while j + VECTORS * lanes <= padded:
-            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES)
+            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES)
             j += VECTORS * lanes
         if VECTORS > 2 and j + 2 * lanes <= padded:
-            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 2, VECTOR_BYTES)
+            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 2, VECTOR_BYTES)
             j += 2 * lanes
         if j + lanes <= padded:
-            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 1, VECTOR_BYTES)
+            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, VECTOR_BYTES)
             j += lanes
         if j + lanes // 2 <= padded:
-            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 1, HALF_VECTOR)
+            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, HALF_VECTOR)
             j += lanes // 2
         if j < padded:
-            add_product(rows, start, i, rows, start, j, length, out, i, j, 4, 1, QUARTER_VECTOR)
+            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, QUARTER_VECTOR)
 
 
 @worker
-def add_weighted_sum(roots, rows, start, length, total):
-    """total[0] += Σ √r · row: the first moment from packed rows."""
-    padded = rows.shape[1]
-    for p in range(start, start + length):
-        root = roots[p, 0]
-        for i in range(total.shape[0]):
-            total[i] += np.float64(root * rows[p, i])
+def add_root_sums(roots, rows, length, k, first):
+    """first[k] += Σ √r · row: the first moment from packed rows."""
+    lanes = VECTOR_BYTES // rows.itemsize
+    i = 0
+    while i + VECTORS * lanes <= rows.shape[1]:
+        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, VECTORS, VECTOR_BYTES)
+        i += VECTORS * lanes
+    while i < rows.shape[1]:
+        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 1, VECTOR_BYTES)
+        i += lanes
+
+
+@worker
+def add_packed(tile, count, k, first, second):
+    add_root_sums(tile.packed_roots, tile.packed, count, k, first)
+    add_symmetric_product(tile.packed, count, second)
 
 
 @worker
@@ -96,14 +88,23 @@ def triangular_moments(model, tile, m, moments, shared):
         total = scale_share(tile.shares, k, tile.scale, m)
         if total > 0:
             moments.counts[k] += total
+            second = moments.second[0 if shared else k]
             # What is left out sums to less than the rounding error of the total.
             threshold = tile.shares.dtype.type(total / m * 1e-17)
-            count = pack(tile, model.means[k], k, m, threshold)
-            second = moments.second[0 if shared else k]
-            for start in range(0, count, DEPTH):
-                depth = min(DEPTH, count - start)
-                add_weighted_sum(tile.packed_roots, tile.packed, start, depth, moments.first[k])
-                add_symmetric_product(tile.packed, start, depth, second)
+            count = 0
+            for p in range(m):
+                share = tile.shares[k, p]
+                if share > threshold:
+                    root = np.sqrt(share)
+                    pack_row(
+                        tile.rows, p, model.padded_means, k, root, tile.packed, count, VECTOR_BYTES
+                    )
+                    tile.packed_roots[count, 0] = root
+                    count += 1
+                    if count == DEPTH:
+                        add_packed(tile, count, k, moments.first, second)
+                        count = 0
+            add_packed(tile, count, k, moments.first, second)
 
 
 @worker

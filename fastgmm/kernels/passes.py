@@ -401,8 +401,9 @@ def _accumulate(
 
 def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
     log_likelihood, counts, first, second = (array.sum(axis=0) for array in moments)
+    d = model.means.shape[1]
+    first = first[:, :d]
     if covariance_type in ("full", "tied"):
-        d = first.shape[1]
         upper = second[:, :d, :d]
         second = np.triu(upper) + np.triu(upper, 1).swapaxes(1, 2)
         second = second if covariance_type == "full" else second[0]
