@@ -73,7 +73,8 @@ class LiveProgress(Progress):
     def run_begins(self, index: int) -> None:
         """Begin a new bar."""
         name = f"start {index + 1} of {self._n_init}" if self._n_init > 1 else "fitting"
-        self._bar.reset(self._task, description=name, state="compiling, or loading the kernels")
+        state = "finding a start" if index else "compiling or loading the kernels"
+        self._bar.reset(self._task, description=name, state=state)
 
     def iteration_ends(self, iteration: Iteration) -> None:
         """Move on by one iteration."""
