@@ -177,9 +177,13 @@ class Driver:
         if JIT_DISABLED or not _threads.enter():
             self.serial(n_blocks, *arguments)
             return
+        mask = numba.get_num_threads()
         try:
+            if n_blocks < mask:  # waking threads without work takes longer than a small pass
+                numba.set_num_threads(n_blocks)
             self.parallel(n_blocks, *arguments)
         finally:
+            numba.set_num_threads(mask)
             _threads.leave()
 
 

@@ -233,11 +233,18 @@ class _Memory:
 
 
 def tile_length(model: Model, dtype: np.dtype) -> int:
-    """Number of points of a tile: enough to amortize a component, few enough for the caches."""
+    """Number of points of a tile: enough to amortize a component, few enough for the caches.
+
+    The shares of all components stay in half of a second-level cache of 1 MiB; so do the points
+    of a blocked model, while the others, whose loops run over them once for each component, want
+    theirs in a first-level cache of 32 KiB.
+    """
     K, d = model.means.shape
     chunk = CHUNK_BYTES // dtype.itemsize
-    budget = 2**18 // dtype.itemsize  # shares and points, each within half of a 1 MiB L2
-    length = min(1024, budget // max(K, 1), budget // max(d, 1)) // chunk * chunk
+    blocked = isinstance(model, FullModel | TiedModel)
+    points = 2 ** (18 if blocked else 15) // (dtype.itemsize * max(d, 1))
+    shares = 2**18 // (dtype.itemsize * max(K, 1))
+    length = min(1024 if blocked else 512, points, shares) // chunk * chunk
     return max(length, 2 * chunk)
 
 
@@ -262,9 +269,10 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
     return Tile(*(np.zeros((n_threads, *shape), dtype) for shape in shapes))
 
 
-def allocate_moments(model: Model, n_blocks: int) -> Moments:
-    """Return zeroed partial statistics, the block being the leading axis."""
+def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of the fields of one block's `Moments`."""
     K, d = model.means.shape
+    first = row_pitch(d) if isinstance(model, FullModel | TiedModel) else d
     if isinstance(model, SphericalModel):
         second: tuple[int, ...] = (K,)
     elif isinstance(model, DiagonalModel):
@@ -272,6 +280,9 @@ def allocate_moments(model: Model, n_blocks: int) -> Moments:
     else:
         padded = -(-d // PANEL) * PANEL
         second = (1 if isinstance(model, TiedModel) else K, padded, padded)
-    first = row_pitch(d) if isinstance(model, FullModel | TiedModel) else d
-    shapes = Moments((1,), (K,), (K, first), second)
-    return Moments(*(np.zeros((n_blocks, *shape)) for shape in shapes))
+    return (1,), (K,), (K, first), second
+
+
+def allocate_moments(model: Model, n_blocks: int) -> Moments:
+    """Return zeroed partial statistics, the block being the leading axis."""
+    return Moments(*(np.zeros((n_blocks, *shape)) for shape in moments_shapes(model)))

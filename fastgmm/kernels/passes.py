@@ -6,6 +6,9 @@ leave behind.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
@@ -19,6 +22,7 @@ from fastgmm.kernels._models import (
     allocate_tiles,
     as_rows,
     moments_model,
+    moments_shapes,
     prepare_model,
     tile_length,
 )
@@ -387,8 +391,8 @@ def _accumulate(
     """Run the blocks and add their partial statistics in block order."""
     length = tile_length(model, X.dtype)
     n_tiles = -(-len(X) // length)
-    bytes_per_block = sum(array.nbytes for array in allocate_moments(model, 1))
-    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
+    numbers_per_block = sum(math.prod(shape) for shape in moments_shapes(model))
+    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // (8 * numbers_per_block)))
     tiles = allocate_tiles(model, length, X.dtype, max_threads())
     moments = allocate_moments(model, n_blocks)
     if n_blocks:
@@ -405,10 +409,15 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
     first = first[:, :d]
     if covariance_type in ("full", "tied"):
         upper = second[:, :d, :d]
-        second = np.triu(upper) + np.triu(upper, 1).swapaxes(1, 2)
+        second = np.where(_upper_triangle(d), upper, upper.swapaxes(1, 2))
         second = second if covariance_type == "full" else second[0]
     reference = model.means.astype(np.float64)
     return Statistics(float(log_likelihood[0]), counts, first, second, reference)
+
+
+@lru_cache(maxsize=8)
+def _upper_triangle(d: int) -> np.ndarray:
+    return np.tri(d, dtype=bool).T
 
 
 def _per_count(moments: FloatArray, counts: FloatArray) -> FloatArray:
