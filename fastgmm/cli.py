@@ -212,7 +212,7 @@ def fit_in_sight(model: GaussianMixture, points: NumericTable) -> None:
         warnings.simplefilter("ignore", ConvergenceWarning)  # the summary says so
         if sys.stderr.isatty():
             display = stack.enter_context(LiveProgress(model.n_init, model.max_iter))
-            model._progress = lambda: display
+            model._progress = lambda: display  # type: ignore[method-assign]
         model.fit(points.X)
 
 
