@@ -133,7 +133,7 @@ def dispatch_on_record(name: str, workers: Mapping[type, Callable]) -> Callable:
     nothing and no function crosses into a cached kernel as a value.
     """
 
-    def dispatch(record, *arguments):  # type: ignore[no-untyped-def]
+    def dispatch(record, *arguments):
         return workers[type(record)](record, *arguments)
 
     dispatch.__name__ = name
@@ -174,10 +174,11 @@ class Driver:
 
     def __call__(self, n_blocks: int, *arguments: Any) -> None:
         """Run `n_blocks` blocks, on numba's threads where that is possible."""
+        # Starts the layer: code from the disk must not ask for a thread's index before.
+        mask = numba.get_num_threads()
         if JIT_DISABLED or not _threads.enter():
             self.serial(n_blocks, *arguments)
             return
-        mask = numba.get_num_threads()
         try:
             if n_blocks < mask:  # waking threads without work takes longer than a small pass
                 numba.set_num_threads(n_blocks)

@@ -255,28 +255,26 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
     lanes = VECTOR_BYTES // dtype.itemsize
     blocked = isinstance(model, FullModel | TiedModel)
     pitch = row_pitch(d)
-    shapes = Tile(
-        points=(length // chunk, d, chunk) if blocked else (1, d, length + lanes),
-        rows=(length, pitch) if blocked else (0, 0),
-        shares=(K, length + lanes),
-        log_density=(length + lanes,),
-        scale=(length + lanes,),
-        centred=(d, chunk) if blocked else (0, 0),
-        squares=(chunk,),
-        packed=(DEPTH, pitch) if blocked else (0, 0),
-        packed_roots=(DEPTH, 1) if blocked else (0, 0),
-    )
-    return Tile(*(np.zeros((n_threads, *shape), dtype) for shape in shapes))
+    shapes: dict[str, tuple[int, ...]] = {
+        "points": (length // chunk, d, chunk) if blocked else (1, d, length + lanes),
+        "rows": (length, pitch) if blocked else (0, 0),
+        "shares": (K, length + lanes),
+        "log_density": (length + lanes,),
+        "scale": (length + lanes,),
+        "centred": (d, chunk) if blocked else (0, 0),
+        "squares": (chunk,),
+        "packed": (DEPTH, pitch) if blocked else (0, 0),
+        "packed_roots": (DEPTH, 1) if blocked else (0, 0),
+    }
+    return Tile(**{name: np.zeros((n_threads, *shape), dtype) for name, shape in shapes.items()})
 
 
 def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of the fields of one block's `Moments`."""
     K, d = model.means.shape
     first = row_pitch(d) if isinstance(model, FullModel | TiedModel) else d
-    if isinstance(model, SphericalModel):
-        second: tuple[int, ...] = (K,)
-    elif isinstance(model, DiagonalModel):
-        second = (K, d)
+    if isinstance(model, DiagonalModel | SphericalModel):
+        second: tuple[int, ...] = (K, d)
     else:
         padded = -(-d // PANEL) * PANEL
         second = (1 if isinstance(model, TiedModel) else K, padded, padded)

@@ -40,6 +40,7 @@ def load_tile(source, start, m, tile):
 
 @worker
 def tile_of_thread(tiles, thread):
+    """One thread's workspace."""
     return Tile(
         tiles.points[thread],
         tiles.rows[thread],
@@ -55,6 +56,7 @@ def tile_of_thread(tiles, thread):
 
 @worker
 def moments_of_block(moments, block):
+    """One block's partial statistics."""
     return Moments(
         moments.log_likelihood[block],
         moments.counts[block],
@@ -124,6 +126,7 @@ def prediction_of_block(
 
 @worker
 def assign_tile(tile, m, labels, start):
+    """Index of the largest share of each point, the first among equals."""
     for p in range(m):
         labels[start + p] = 0
         tile.log_density[p] = tile.shares[0, p]
@@ -136,6 +139,7 @@ def assign_tile(tile, m, labels, start):
 
 @Driver
 def expectation_blocks(n_blocks, source, given, n, length, sample_weight, model, tiles, moments):
+    """Fill `moments`, a block each."""
     n_tiles = (n + length - 1) // length
     for block in prange(n_blocks):
         b = np.int64(block)  # numba makes it unsigned (#10641)
@@ -150,6 +154,7 @@ def expectation_blocks(n_blocks, source, given, n, length, sample_weight, model,
 def prediction_blocks(
     n_blocks, source, n, length, model, tiles, components, density, posterior, labels
 ):
+    """Fill whichever outputs have rows."""
     n_tiles = (n + length - 1) // length
     for block in prange(n_blocks):
         b = np.int64(block)

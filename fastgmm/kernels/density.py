@@ -67,6 +67,7 @@ def add_triangular_squares(factors, offset, centred, squares):
 
 @worker
 def triangular_log_density(model, tile, m, rows_per_component):
+    """‖Uᵀ(x - μ)‖² by chunks of points; consecutive factors are `rows_per_component` apart."""
     chunk_length = tile.centred.shape[1]
     n_chunks = (m + chunk_length - 1) // chunk_length
     for k in range(model.means.shape[0]):
@@ -83,11 +84,13 @@ def triangular_log_density(model, tile, m, rows_per_component):
 
 @worker
 def full_log_density(model, tile, m):
+    """A factor for each component."""
     triangular_log_density(model, tile, m, model.factors.shape[0] // model.means.shape[0])
 
 
 @worker
 def tied_log_density(model, tile, m):
+    """One factor for all components."""
     triangular_log_density(model, tile, m, 0)
 
 
@@ -105,6 +108,7 @@ def _small_log_density(d: int) -> Callable:
 
 @reduction
 def diagonal_log_density(model, tile, m):
+    """Σᵢ ((xᵢ - μᵢ) / σᵢ)²."""
     K, d = model.means.shape
     for k in range(K):
         tile.shares[k, :m] = 0
@@ -118,6 +122,7 @@ def diagonal_log_density(model, tile, m):
 
 @reduction
 def spherical_log_density(model, tile, m):
+    """‖x - μ‖² / σ²."""
     K, d = model.means.shape
     for k in range(K):
         tile.shares[k, :m] = 0
@@ -134,6 +139,7 @@ def spherical_log_density(model, tile, m):
 
 @worker
 def given_log_density(model, tile, m):
+    """The points are log-densities already."""
     for k in range(model.means.shape[0]):
         for p in range(m):
             tile.shares[k, p] = tile.points[0, k, p]

@@ -78,12 +78,14 @@ def add_root_sums(roots, rows, length, k, first):
 
 @worker
 def add_packed(tile, count, k, first, second):
+    """Add the moments of the first `count` packed rows."""
     add_root_sums(tile.packed_roots, tile.packed, count, k, first)
     add_symmetric_product(tile.packed, count, second)
 
 
 @worker
 def triangular_moments(model, tile, m, moments, shared):
+    """Σ r c cᵀ = Σ (√r c)(√r c)ᵀ, over the points whose share does not vanish."""
     for k in range(model.means.shape[0]):
         total = scale_share(tile.shares, k, tile.scale, m)
         if total > 0:
@@ -109,11 +111,13 @@ def triangular_moments(model, tile, m, moments, shared):
 
 @worker
 def full_moments(model, tile, m, moments):
+    """A second moment for each component."""
     triangular_moments(model, tile, m, moments, False)
 
 
 @worker
 def tied_moments(model, tile, m, moments):
+    """One second moment for all components."""
     triangular_moments(model, tile, m, moments, True)
 
 
@@ -145,6 +149,7 @@ def weighted_moments(points, i, mean, shares, k, length):
 
 @worker
 def diagonal_moments(model, tile, m, moments):
+    """Σ r c² per feature; the spherical trace is summed from it on the host."""
     K, d = model.means.shape
     for k in range(K):
         moments.counts[k] += scale_share(tile.shares, k, tile.scale, m)
@@ -156,26 +161,13 @@ def diagonal_moments(model, tile, m, moments):
             moments.second[k, i] += second
 
 
-@worker
-def spherical_moments(model, tile, m, moments):
-    K, d = model.means.shape
-    for k in range(K):
-        moments.counts[k] += scale_share(tile.shares, k, tile.scale, m)
-        for i in range(d):
-            first, second = weighted_moments(
-                tile.points[0], i, model.means[k, i], tile.shares, k, m
-            )
-            moments.first[k, i] += first
-            moments.second[k] += second
-
-
 tile_moments = dispatch_on_record(
     "tile_moments",
     {
         FullModel: full_moments,
         TiedModel: tied_moments,
         DiagonalModel: diagonal_moments,
-        SphericalModel: spherical_moments,
+        SphericalModel: diagonal_moments,
         **{model: _small_moments(d) for d, model in SMALL_MODELS.items()},
     },
 )

@@ -411,6 +411,8 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
         upper = second[:, :d, :d]
         second = np.where(_upper_triangle(d), upper, upper.swapaxes(1, 2))
         second = second if covariance_type == "full" else second[0]
+    elif covariance_type == "spherical":
+        second = second.sum(axis=1)
     reference = model.means.astype(np.float64)
     return Statistics(float(log_likelihood[0]), counts, first, second, reference)
 
