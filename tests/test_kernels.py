@@ -315,10 +315,10 @@ WRONG_SHAPES = {
 def test_shapes_that_disagree(change: dict[str, np.ndarray]):
     X, *mixture, _ = FULL.make()._replace(**change)
     for function in (expectation, log_density, responsibilities, assign):
-        with pytest.raises(ValueError, match="shape|dimension"):
+        with pytest.raises(ValueError, match=r"shape|dimension"):
             function(X, *mixture, "full")
     if "weights" not in change:
-        with pytest.raises(ValueError, match="shape|dimension"):
+        with pytest.raises(ValueError, match=r"shape|dimension"):
             log_gaussian_density(X, *mixture[1:], "full")
 
 
@@ -328,19 +328,19 @@ def test_factors_of_another_shape(covariance_type: str):
     for shape in {(2, 3, 3), (3, 3), (2, 3), (2,)} - {
         {"full": (2, 3, 3), "tied": (3, 3), "diag": (2, 3), "spherical": (2,)}[covariance_type]
     }:
-        with pytest.raises(ValueError, match="shape|dimension"):
+        with pytest.raises(ValueError, match=r"shape|dimension"):
             responsibilities(X, weights, means, np.ones(shape), covariance_type)
 
 
 def test_other_shapes_that_disagree():
     X, *mixture, _ = FULL.make()
     for sample_weight in (np.ones(9), np.ones((10, 1))):
-        with pytest.raises(ValueError, match="shape|dimension"):
+        with pytest.raises(ValueError, match=r"shape|dimension"):
             expectation(X, *mixture, "full", sample_weight)
     for r in (np.ones((9, 2)), np.ones(10)):
-        with pytest.raises(ValueError, match="shape|dimension"):
+        with pytest.raises(ValueError, match=r"shape|dimension"):
             weighted_covariances(X, r, "full")
-    with pytest.raises(ValueError, match="shape|dimension"):
+    with pytest.raises(ValueError, match=r"shape|dimension"):
         normalize_responsibilities(np.zeros(10))
 
 
