@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 from numba import config, types
+from numba.core import cgutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.extending import intrinsic, overload
 
@@ -61,8 +63,10 @@ def _cache_class(variant: str) -> type:
 
     class KernelCache(FunctionCache):
         _impl_class = KernelCacheImpl
+        before_loading: Callable[[Any], object] = staticmethod(lambda signature: None)
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
+            self.before_loading(sig)
             try:
                 return super().load_overload(sig, target_context)
             except Exception:
@@ -78,7 +82,13 @@ def _cache_class(variant: str) -> type:
     return KernelCache
 
 
-_CACHES = {variant: _cache_class(variant) for variant in ("serial", "parallel")}
+def _cached(dispatcher: Any, variant: str) -> Any:
+    """Give a dispatcher a cache on disk, if there is somewhere to write."""
+    try:
+        dispatcher._cache = _cache_class(variant)(dispatcher.py_func)
+    except (RuntimeError, OSError) as error:
+        _warn_uncached(error)
+    return dispatcher
 
 
 def _warn_uncached(error: Exception) -> None:
@@ -153,36 +163,90 @@ def dispatch_on_record(name: str, workers: Mapping[type, Callable]) -> Callable:
     return dispatch
 
 
-class Driver:
-    """A `prange` loop over blocks, for numba's threads and, as a serial twin, for one thread.
+class Block:
+    """A function of one block, (block, thread, n_blocks, ...), compiled as one piece of code.
 
-    The twin runs, and is compiled, only where the threads must not be entered; it computes the
-    same, block by block.
+    A driver calls it by its address. Linked into the `prange` loop like any other function, it
+    would be optimized and translated again in each of the four libraries that numba makes of
+    such a loop, which takes longer than all the rest.
     """
 
     def __init__(self, function: Callable):
-        self.name = function.__name__
         options = {"fastmath": FLAGS, "error_model": "numpy", "nogil": True}
-        self.serial = numba.njit(function, **options)
-        self.parallel = numba.njit(function, parallel=True, **options)
+        self.dispatcher = _cached(numba.njit(function, **options), "block")
+        self._symbols: dict[Any, str] = {}
+
+    def symbol(self, types_: tuple[Any, ...]) -> str:
+        """Compile or load for these types; return the name that LLVM finds the code under."""
+        if types_ not in self._symbols:
+            self.dispatcher.compile(types_)
+            compiled = self.dispatcher.overloads[types_]
+            name = self.dispatcher.py_func.__qualname__ + repr(types_)
+            symbol = "fastgmm_" + hashlib.sha256(name.encode()).hexdigest()
+            address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+            llvmlite.binding.add_symbol(symbol, address)
+            self._symbols[types_] = symbol
+        return self._symbols[types_]
+
+
+def block(function: Callable) -> Callable:
+    """Make a function of one block callable from a driver, by address."""
+    if JIT_DISABLED:
+        return function
+    compiled = Block(function)
+
+    @intrinsic
+    def call_by_address(typingctx, *arguments):
+        symbol = compiled.symbol(arguments)
+
+        def codegen(context, builder, signature, values):
+            values = cgutils.unpack_tuple(builder, values[0])
+            convention = context.call_conv
+            kind = convention.get_function_type(types.none, arguments)
+            function = cgutils.get_or_insert_function(builder.module, kind, symbol)
+            convention.call_function(builder, function, types.none, arguments, values)
+            return context.get_dummy_value()
+
+        return types.void(types.StarArgTuple.from_types(arguments)), codegen
+
+    call_by_address.block = compiled
+    return call_by_address
+
+
+def driver(of: Callable) -> Callable[[Callable], Driver]:
+    """Turn a `prange` loop that calls `of` for each block into a `Driver`."""
+    return lambda function: Driver(function, of)
+
+
+class Driver:
+    """A `prange` loop over blocks; where numba's threads must not be entered, a plain loop.
+
+    Both run the same machine code block by block.
+    """
+
+    def __init__(self, loop: Callable, block: Callable):
+        self._plain_block: Callable = block
         if not JIT_DISABLED:
-            for variant in ("serial", "parallel"):
-                try:
-                    getattr(self, variant)._cache = _CACHES[variant](function)
-                except (RuntimeError, OSError) as error:  # nowhere to write
-                    _warn_uncached(error)
+            compiled: Block = block.block  # type: ignore[attr-defined]
+            self._plain_block = compiled.dispatcher
+            loop = _cached(numba.njit(loop, parallel=True, nogil=True), "driver")
+            # Machine code from the disk names the block's symbol, which must exist by then.
+            loop._cache.before_loading = lambda signature: compiled.symbol(  # type: ignore[attr-defined]
+                (types.int64, types.int64, *signature)
+            )
+        self._loop = loop
 
     def __call__(self, n_blocks: int, *arguments: Any) -> None:
         """Run `n_blocks` blocks, on numba's threads where that is possible."""
-        # Starts the layer: code from the disk must not ask for a thread's index before.
-        mask = numba.get_num_threads()
         if JIT_DISABLED or not _threads.enter():
-            self.serial(n_blocks, *arguments)
+            for index in range(n_blocks):
+                self._plain_block(index, 0, n_blocks, *arguments)
             return
+        mask = numba.get_num_threads()
         try:
             if n_blocks < mask:  # waking threads without work takes longer than a small pass
                 numba.set_num_threads(n_blocks)
-            self.parallel(n_blocks, *arguments)
+            self._loop(n_blocks, *arguments)
         finally:
             numba.set_num_threads(mask)
             _threads.leave()
@@ -238,7 +302,7 @@ def threading_report() -> dict[str, object]:
     if JIT_DISABLED:
         return {"threads": 1, "threading_layer": "none (JIT disabled)", "cache_directory": None}
     numba.set_num_threads(numba.get_num_threads())  # starts the layer, so that it has a name
-    cache = blocks.expectation_blocks.parallel._cache
+    cache = blocks.expectation_blocks._loop._cache
     return {
         "threads": numba.get_num_threads(),
         "threading_layer": numba.threading_layer(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from fastgmm.kernels._jit import Driver, thread_index, worker
+from fastgmm.kernels._jit import block, driver, thread_index, worker
 from fastgmm.kernels._models import Moments, Tile
 from fastgmm.kernels.density import tile_log_density
 from fastgmm.kernels.moments import tile_moments
@@ -66,12 +66,21 @@ def moments_of_block(moments, block):
 
 
 @worker
+def tiles_of_block(index, n_blocks, n, length):
+    """First tile of a block, and the first beyond it."""
+    n_tiles = (n + length - 1) // length
+    return index * n_tiles // n_blocks, (index + 1) * n_tiles // n_blocks
+
+
+@block
 def expectation_of_block(
-    source, given, n, first, stop, length, sample_weight, model, tile, moments
+    index, thread, n_blocks, source, given, n, length, sample_weight, model, tiles, partial
 ):
-    """Accumulate the tiles first … stop, with `given` responsibilities if there are any."""
-    for index in range(first, stop):
-        start = index * length
+    """Accumulate the moments of a block, with `given` responsibilities if there are any."""
+    tile, moments = tile_of_thread(tiles, thread), moments_of_block(partial, index)
+    first, stop = tiles_of_block(index, n_blocks, n, length)
+    for number in range(first, stop):
+        start = number * length
         m = min(length, n - start)
         padded = load_tile(source, start, m, tile)
         if given.flat.size > 0:
@@ -81,6 +90,16 @@ def expectation_of_block(
             normalize_tile(tile, m)
             moments.log_likelihood[0] += scale_tile(tile, sample_weight, start, m, padded)
         tile_moments(model, tile, m, moments)
+
+
+@driver(of=expectation_of_block)
+def expectation_blocks(n_blocks, source, given, n, length, sample_weight, model, tiles, partial):
+    """Fill `partial`, a block each."""
+    for index in prange(n_blocks):
+        expectation_of_block(
+            np.int64(index), thread_index(), n_blocks,  # numba's index is unsigned (#10641)
+            source, given, n, length, sample_weight, model, tiles, partial,
+        )  # fmt: skip
 
 
 @worker
@@ -97,34 +116,6 @@ def load_shares(given, start, m, padded, tile):
 
 
 @worker
-def prediction_of_block(
-    source, n, first, stop, length, model, tile, components, density, posterior, labels
-):
-    """Fill whichever outputs have rows, for the tiles first … stop."""
-    K = tile.shares.shape[0]
-    for index in range(first, stop):
-        start = index * length
-        m = min(length, n - start)
-        load_tile(source, start, m, tile)
-        tile_log_density(model, tile, m)
-        if components.shape[0] > 0:
-            for p in range(m):
-                for k in range(K):
-                    components[start + p, k] = tile.shares[k, p]
-        if labels.shape[0] > 0:
-            assign_tile(tile, m, labels, start)
-        if density.shape[0] > 0:
-            normalize_tile(tile, m)
-            for p in range(m):
-                density[start + p] = tile.log_density[p]
-            if posterior.shape[0] > 0:
-                for p in range(m):
-                    scale = 1 / tile.scale[p]
-                    for k in range(K):
-                        posterior[start + p, k] = tile.shares[k, p] * scale
-
-
-@worker
 def assign_tile(tile, m, labels, start):
     """Index of the largest share of each point, the first among equals."""
     for p in range(m):
@@ -137,29 +128,41 @@ def assign_tile(tile, m, labels, start):
                 labels[start + p] = k
 
 
-@Driver
-def expectation_blocks(n_blocks, source, given, n, length, sample_weight, model, tiles, moments):
-    """Fill `moments`, a block each."""
-    n_tiles = (n + length - 1) // length
-    for block in prange(n_blocks):
-        b = np.int64(block)  # numba makes it unsigned (#10641)
-        expectation_of_block(
-            source, given, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
-            sample_weight, model, tile_of_thread(tiles, thread_index()),
-            moments_of_block(moments, b),
-        )  # fmt: skip
+@block
+def prediction_of_block(
+    index, thread, n_blocks, source, n, length, model, tiles, components, density, posterior, labels
+):
+    """Fill whichever outputs have rows, for the points of a block."""
+    tile = tile_of_thread(tiles, thread)
+    first, stop = tiles_of_block(index, n_blocks, n, length)
+    for number in range(first, stop):
+        start = number * length
+        m = min(length, n - start)
+        load_tile(source, start, m, tile)
+        tile_log_density(model, tile, m)
+        if components.shape[0] > 0:
+            for p in range(m):
+                for k in range(components.shape[1]):
+                    components[start + p, k] = tile.shares[k, p]
+        if labels.shape[0] > 0:
+            assign_tile(tile, m, labels, start)
+        if density.shape[0] > 0:
+            normalize_tile(tile, m)
+            for p in range(m):
+                density[start + p] = tile.log_density[p]
+            for p in range(min(m, posterior.shape[0])):
+                scale = 1 / tile.scale[p]
+                for k in range(posterior.shape[1]):
+                    posterior[start + p, k] = tile.shares[k, p] * scale
 
 
-@Driver
+@driver(of=prediction_of_block)
 def prediction_blocks(
     n_blocks, source, n, length, model, tiles, components, density, posterior, labels
 ):
     """Fill whichever outputs have rows."""
-    n_tiles = (n + length - 1) // length
-    for block in prange(n_blocks):
-        b = np.int64(block)
+    for index in prange(n_blocks):
         prediction_of_block(
-            source, n, b * n_tiles // n_blocks, (b + 1) * n_tiles // n_blocks, length,
-            model, tile_of_thread(tiles, thread_index()),
-            components, density, posterior, labels,
+            np.int64(index), thread_index(), n_blocks,
+            source, n, length, model, tiles, components, density, posterior, labels,
         )  # fmt: skip

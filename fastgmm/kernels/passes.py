@@ -150,11 +150,11 @@ def weighted_covariances(
     if r.ndim != 2 or len(r) != n:
         raise ValueError(f"responsibilities have shape {r.shape}; expected ({n}, n_components).")
     _check_covariance_type(covariance_type)
-    # The means first, so that the second moments are taken about them: nothing cancels.
-    centre = np.tile(X.mean(axis=0, dtype=np.float64), (r.shape[1], 1))
-    rough = _given_moments(X, r, centre, "diag")
-    means = rough.reference + _per_count(rough.first, rough.counts)
-    exact = _given_moments(X, r, means, covariance_type)
+    # The first pass finds the means, the second takes the moments about them: nothing cancels.
+    means = np.tile(X.mean(axis=0, dtype=np.float64), (r.shape[1], 1))
+    for _ in range(2):
+        exact = _given_moments(X, r, means, covariance_type)
+        means = exact.reference + _per_count(exact.first, exact.counts)
     shift = _per_count(exact.first, exact.counts)
     corrections = exact.counts[:, None, None] * shift[:, :, None] * shift[:, None, :]
     match covariance_type:
@@ -176,7 +176,7 @@ def weighted_covariances(
     dtype = X.dtype
     return (
         exact.counts.astype(dtype),
-        (exact.reference + shift).astype(dtype),
+        means.astype(dtype),
         covariances.astype(dtype),
     )
 
