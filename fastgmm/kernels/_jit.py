@@ -225,16 +225,17 @@ class Driver:
     """
 
     def __init__(self, loop: Callable, block: Callable):
+        self._loop: Any = loop
         self._plain_block: Callable = block
         if not JIT_DISABLED:
             compiled: Block = block.block  # type: ignore[attr-defined]
             self._plain_block = compiled.dispatcher
-            loop = _cached(numba.njit(loop, parallel=True, nogil=True), "driver")
+            dispatcher = _cached(numba.njit(loop, parallel=True, nogil=True), "driver")
             # Machine code from the disk names the block's symbol, which must exist by then.
-            loop._cache.before_loading = lambda signature: compiled.symbol(  # type: ignore[attr-defined]
+            dispatcher._cache.before_loading = lambda signature: compiled.symbol(
                 (types.int64, types.int64, *signature)
             )
-        self._loop = loop
+            self._loop = dispatcher
 
     def __call__(self, n_blocks: int, *arguments: Any) -> None:
         """Run `n_blocks` blocks, on numba's threads where that is possible."""
