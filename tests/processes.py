@@ -11,14 +11,14 @@ TESTS = Path(__file__).parent
 
 
 def run_python(code: str, *, path: Path = TESTS, **environment: str) -> str:
-    """Run `code` in the folder `path`, first among the import paths; return what it printed.
+    """Run `code` in the folder `path`, whose modules it can import; return what it printed.
 
     Fails with the process's error output when it fails, or when a warning is raised in it.
     """
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=path,
-        env={**os.environ, "PYTHONPATH": str(path), **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=600,
