@@ -6,6 +6,7 @@ want. The class of the record selects the workers at compile time.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,18 +67,10 @@ class TiedModel(NamedTuple):
 
 
 class DiagonalModel(NamedTuple):
-    """Components with a variance per feature."""
+    """Components with a variance per feature, or one that all features share."""
 
     means: FloatArray  # (K, d)
     factors: FloatArray  # (K, d): inverse standard deviations
-    log_constants: FloatArray  # (K,)
-
-
-class SphericalModel(NamedTuple):
-    """Components with one variance."""
-
-    means: FloatArray  # (K, d)
-    factors: FloatArray  # (K,): inverse standard deviations
     log_constants: FloatArray  # (K,)
 
 
@@ -88,7 +81,7 @@ class LogDensityModel(NamedTuple):
     log_constants: FloatArray  # (K,)
 
 
-Model = FullModel | SmallFullModel | TiedModel | DiagonalModel | SphericalModel | LogDensityModel
+Model = FullModel | SmallFullModel | TiedModel | DiagonalModel | LogDensityModel
 
 
 class Rows(NamedTuple):
@@ -150,14 +143,13 @@ def prepare_model(
 
     means, log_constants = cast(means), cast(log_constants)
     if covariance_type == "spherical":
-        return SphericalModel(means, cast(U), log_constants)
+        return DiagonalModel(means, cast(np.tile(U[:, None], d)), log_constants)
     if covariance_type == "diag":
         return DiagonalModel(means, cast(U), log_constants)
     if covariance_type == "tied":
         return TiedModel(means, _padded(means), cast(_panels(U[None])), log_constants)
     if d <= SMALL:
-        rows, columns = np.tril_indices(d)
-        return SMALL_MODELS[d](means, cast(U[:, columns, rows]), log_constants)
+        return SMALL_MODELS[d](means, cast(U[:, *_columns_of_triangle(d)]), log_constants)
     return FullModel(means, _padded(means), cast(_panels(U)), log_constants)
 
 
@@ -165,9 +157,7 @@ def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.
     """Lay out means alone, for moments about them under given responsibilities."""
     means = np.ascontiguousarray(means, dtype)
     nothing = np.empty((0, 0), dtype)
-    if covariance_type == "spherical":
-        return SphericalModel(means, nothing.reshape(0), nothing.reshape(0))
-    if covariance_type == "diag":
+    if covariance_type in ("diag", "spherical"):
         return DiagonalModel(means, nothing, nothing.reshape(0))
     if covariance_type == "tied":
         return TiedModel(means, _padded(means), nothing, nothing.reshape(0))
@@ -175,6 +165,12 @@ def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.
     if small:
         return small(means, nothing, nothing.reshape(0))
     return FullModel(means, _padded(means), nothing, nothing.reshape(0))
+
+
+@lru_cache
+def _columns_of_triangle(d: int) -> tuple[np.ndarray, np.ndarray]:
+    columns, rows = np.tril_indices(d)
+    return rows, columns
 
 
 def _panels(U: FloatArray) -> FloatArray:
@@ -245,7 +241,7 @@ def tile_length(model: Model, dtype: np.dtype) -> int:
     points = 2 ** (18 if blocked else 15) // (dtype.itemsize * max(d, 1))
     shares = 2**18 // (dtype.itemsize * max(K, 1))
     length = min(1024 if blocked else 512, points, shares) // chunk * chunk
-    return max(length, 2 * chunk)
+    return max(length, (2 if blocked else 8) * chunk)
 
 
 def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -> Tile:
@@ -273,7 +269,7 @@ def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of the fields of one block's `Moments`."""
     K, d = model.means.shape
     first = row_pitch(d) if isinstance(model, FullModel | TiedModel) else d
-    if isinstance(model, DiagonalModel | SphericalModel):
+    if isinstance(model, DiagonalModel):
         second: tuple[int, ...] = (K, d)
     else:
         padded = -(-d // PANEL) * PANEL

@@ -1,7 +1,7 @@
 """The innermost loops of the pass, as blocks of sums held in vector registers.
 
 The compiler vectorizes simple loops well, but keeps the sums of a blocked loop in memory or
-spills them. These four blocks are therefore emitted with explicit vectors; the plain-numpy twin
+spills them. These blocks are therefore emitted with explicit vectors; the plain-numpy twin
 of each says what it computes. Everything else in this folder is ordinary jitted Python.
 """
 
@@ -333,6 +333,95 @@ def add_small_moments(typingctx, points, means, shares, k, length, first, second
 
     intp = types.intp
     return types.void(points, means, shares, intp, intp, first, second, d, n_bytes), codegen
+
+
+def _axis_distances_twin(points, means, factors, k, length, out, vectors, n_bytes):
+    y = (points[:, :length] - means[k, :, None]) * factors[k, :, None]
+    out[k, :length] = (y * y).sum(axis=0)
+
+
+@register_block(_axis_distances_twin)
+def axis_distances(typingctx, points, means, factors, k, length, out, vectors, n_bytes):
+    """out[k, p] = Σᵢ ((x_pi - μₖᵢ) fₖᵢ)², for `vectors` vectors of points at a time.
+
+    `points` (d, pitch) has a row per feature; `length` is rounded up to whole blocks.
+    """
+    n_vectors, width = vectors.literal_value, n_bytes.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        points_, means_, factors_, k_, length_, out_ = arguments[:6]
+        zero = _i64(0)
+        v = _Vectors(context, builder, context.get_value_type(points.dtype), width)
+        x, pitch = v.pointer(points, points_, zero, zero)
+        mean, n_features = v.pointer(means, means_, k_, zero)
+        factor, _ = v.pointer(factors, factors_, k_, zero)
+        target, _ = v.pointer(out, out_, k_, zero)
+        with v.loop(length_, n_vectors * v.lanes) as p:
+            sums = v.accumulators(n_vectors)
+            with v.loop(n_features) as i:
+                shift = v.splat(builder.load(v.at(mean, i)))
+                scale = v.splat(builder.load(v.at(factor, i)))
+                row = v.at(x, builder.add(builder.mul(i, pitch), p))
+                for c, variable in enumerate(sums):
+                    centred = builder.fsub(v.load(v.at(row, c * v.lanes)), shift)
+                    y = builder.fmul(centred, scale)
+                    builder.store(v.fma(y, y, builder.load(variable)), variable)
+            for c, variable in enumerate(sums):
+                v.store(builder.load(variable), v.at(v.at(target, p), c * v.lanes))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(points, means, factors, intp, intp, out, vectors, n_bytes), codegen
+
+
+def _add_axis_moments_twin(points, i, means, shares, k, length, first, second, features, n_bytes):
+    rows = slice(i, i + features)
+    centred = (points[rows, :length] - means[k, rows, None]).astype(np.float64)
+    first[k, rows] += centred @ shares[k, :length]
+    second[k, rows] += centred**2 @ shares[k, :length]
+
+
+@register_block(_add_axis_moments_twin)
+def add_axis_moments(
+    typingctx, points, i, means, shares, k, length, first, second, features, n_bytes
+):
+    """Add Σ_p r_p c_p to first[k] and Σ_p r_p c_p² to second[k], for `features` features from i.
+
+    Arguments as in `axis_distances`; r_p = shares[k, p].
+    """
+    n, width = features.literal_value, n_bytes.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        points_, i_, means_, shares_, k_, length_, first_, second_ = arguments[:8]
+        zero = _i64(0)
+        v = _Vectors(context, builder, context.get_value_type(points.dtype), width)
+        x, pitch = v.pointer(points, points_, i_, zero)
+        mean, _ = v.pointer(means, means_, k_, i_)
+        share, _ = v.pointer(shares, shares_, k_, zero)
+        first_out, _ = v.pointer(first, first_, k_, i_)
+        second_out, _ = v.pointer(second, second_, k_, i_)
+        first_sums, second_sums = v.accumulators(n), v.accumulators(n)
+        shifts = [v.splat(builder.load(v.at(mean, f))) for f in range(n)]
+        with v.loop(length_, v.lanes) as p:
+            r = v.load(v.at(share, p))
+            for f in range(n):
+                row = v.at(x, builder.add(builder.mul(_i64(f), pitch), p))
+                centred = builder.fsub(v.load(row), shifts[f])
+                weighted = builder.fmul(r, centred)
+                total = builder.fadd(builder.load(first_sums[f]), weighted)
+                builder.store(total, first_sums[f])
+                square = v.fma(weighted, centred, builder.load(second_sums[f]))
+                builder.store(square, second_sums[f])
+        for f in range(n):
+            _add_total(v, first_sums[f], v.at(first_out, f))
+            _add_total(v, second_sums[f], v.at(second_out, f))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    signature = types.void(
+        points, intp, means, shares, intp, intp, first, second, features, n_bytes
+    )
+    return signature, codegen
 
 
 def _add_total(v, variable, address):

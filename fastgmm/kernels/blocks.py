@@ -22,19 +22,29 @@ def load_tile(source, start, m, tile):
     """Copy rows start … start + m of the data into the tile; return m rounded up to vectors."""
     chunks, d, pitch = tile.points.shape
     padded = (m + 15) // 16 * 16
-    for i in range(d):
-        base = source.start + start * source.row_stride + i * source.column_stride
-        for chunk in range(chunks):
-            first = chunk * pitch
-            for p in range(min(pitch, max(0, m - first))):
-                tile.points[chunk, i, p] = source.flat[base + (first + p) * source.row_stride]
-            for p in range(max(0, min(pitch, m - first)), min(pitch, max(0, padded - first))):
+    for chunk in range(chunks):
+        first = chunk * pitch
+        count = max(0, min(pitch, m - first))
+        base = source.start + (start + first) * source.row_stride
+        # Along the longer run of memory, so that every cache line is read once.
+        if source.row_stride == 1 or d < 8:
+            for i in range(d):
+                column = base + i * source.column_stride
+                for p in range(count):
+                    tile.points[chunk, i, p] = source.flat[column + p * source.row_stride]
+        else:
+            for p in range(count):
+                row = base + p * source.row_stride
+                for i in range(d):
+                    tile.points[chunk, i, p] = source.flat[row + i * source.column_stride]
+        for i in range(d):
+            for p in range(count, min(pitch, max(0, padded - first))):
                 tile.points[chunk, i, p] = 0
     if tile.rows.size > 0:
         for p in range(m):
-            base = source.start + (start + p) * source.row_stride
+            row = source.start + (start + p) * source.row_stride
             for i in range(d):
-                tile.rows[p, i] = source.flat[base + i * source.column_stride]
+                tile.rows[p, i] = source.flat[row + i * source.column_stride]
     return padded
 
 

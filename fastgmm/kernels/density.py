@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
+from fastgmm.kernels._jit import dispatch_on_record, worker
 from fastgmm.kernels._models import (
     SMALL_MODELS,
     DiagonalModel,
     FullModel,
     LogDensityModel,
-    SphericalModel,
     TiedModel,
 )
 from fastgmm.kernels._register_blocks import (
     VECTOR_BYTES,
     VECTORS,
     add_squares,
+    axis_distances,
     small_distances,
 )
 
@@ -106,34 +106,13 @@ def _small_log_density(d: int) -> Callable:
     return small_log_density
 
 
-@reduction
+@worker
 def diagonal_log_density(model, tile, m):
     """Σᵢ ((xᵢ - μᵢ) / σᵢ)²."""
-    K, d = model.means.shape
-    for k in range(K):
-        tile.shares[k, :m] = 0
-        for i in range(d):
-            mean, factor = model.means[k, i], model.factors[k, i]
-            for p in range(m):
-                y = (tile.points[0, i, p] - mean) * factor
-                tile.shares[k, p] += y * y
-        distances_to_log_density(tile.shares, k, m, model.log_constants[k])
-
-
-@reduction
-def spherical_log_density(model, tile, m):
-    """‖x - μ‖² / σ²."""
-    K, d = model.means.shape
-    for k in range(K):
-        tile.shares[k, :m] = 0
-        for i in range(d):
-            mean = model.means[k, i]
-            for p in range(m):
-                c = tile.points[0, i, p] - mean
-                tile.shares[k, p] += c * c
-        factor = model.factors[k]
-        for p in range(m):
-            tile.shares[k, p] *= factor * factor
+    for k in range(model.means.shape[0]):
+        axis_distances(
+            tile.points[0], model.means, model.factors, k, m, tile.shares, VECTORS, VECTOR_BYTES
+        )
         distances_to_log_density(tile.shares, k, m, model.log_constants[k])
 
 
@@ -151,7 +130,6 @@ tile_log_density = dispatch_on_record(
         FullModel: full_log_density,
         TiedModel: tied_log_density,
         DiagonalModel: diagonal_log_density,
-        SphericalModel: spherical_log_density,
         LogDensityModel: given_log_density,
         **{model: _small_log_density(d) for d, model in SMALL_MODELS.items()},
     },

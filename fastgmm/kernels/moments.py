@@ -15,7 +15,6 @@ from fastgmm.kernels._models import (
     SMALL_MODELS,
     DiagonalModel,
     FullModel,
-    SphericalModel,
     TiedModel,
 )
 from fastgmm.kernels._register_blocks import (
@@ -23,6 +22,7 @@ from fastgmm.kernels._register_blocks import (
     QUARTER_VECTOR,
     VECTOR_BYTES,
     VECTORS,
+    add_axis_moments,
     add_product,
     add_small_moments,
     pack_row,
@@ -135,30 +135,26 @@ def _small_moments(d: int) -> Callable:
     return small_moments
 
 
-@reduction
-def weighted_moments(points, i, mean, shares, k, length):
-    """Return Σ r c and Σ r c² of one feature."""
-    first = second = shares.dtype.type(0)
-    for p in range(length):
-        c = points[i, p] - mean
-        weighted = shares[k, p] * c
-        first += weighted
-        second += weighted * c
-    return np.float64(first), np.float64(second)
-
-
 @worker
 def diagonal_moments(model, tile, m, moments):
-    """Σ r c² per feature; the spherical trace is summed from it on the host."""
+    """Σ r c² per feature, four at a time to share the loads of r."""
     K, d = model.means.shape
+    padded = (m + 15) // 16 * 16
     for k in range(K):
-        moments.counts[k] += scale_share(tile.shares, k, tile.scale, m)
-        for i in range(d):
-            first, second = weighted_moments(
-                tile.points[0], i, model.means[k, i], tile.shares, k, m
-            )
-            moments.first[k, i] += first
-            moments.second[k, i] += second
+        moments.counts[k] += scale_share(tile.shares, k, tile.scale, padded)
+        i = 0
+        while i + 4 <= d:
+            add_axis_moments(
+                tile.points[0], i, model.means, tile.shares, k, m,
+                moments.first, moments.second, 4, VECTOR_BYTES,
+            )  # fmt: skip
+            i += 4
+        while i < d:
+            add_axis_moments(
+                tile.points[0], i, model.means, tile.shares, k, m,
+                moments.first, moments.second, 1, VECTOR_BYTES,
+            )  # fmt: skip
+            i += 1
 
 
 tile_moments = dispatch_on_record(
@@ -167,7 +163,6 @@ tile_moments = dispatch_on_record(
         FullModel: full_moments,
         TiedModel: tied_moments,
         DiagonalModel: diagonal_moments,
-        SphericalModel: diagonal_moments,
         **{model: _small_moments(d) for d, model in SMALL_MODELS.items()},
     },
 )
