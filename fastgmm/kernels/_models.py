@@ -16,6 +16,9 @@ from fastgmm.kernels._register_blocks import CHUNK_BYTES, VECTOR_BYTES
 
 # Up to this many features, the whole triangle of a component is unrolled into registers.
 SMALL = 16
+# Up to this many, unrolled second moments of every component are cheaper than those of the tied
+# model, which pay by the point.
+SMALL_TIED = 8
 # Elements of any dtype that fill whole vectors; point-major rows are padded to a multiple.
 LANES = 16
 # Points that are packed before their products are summed, while they are in the first caches.
@@ -58,11 +61,14 @@ globals().update({model.__name__: model for model in SMALL_MODELS.values()})  # 
 
 
 class TiedModel(NamedTuple):
-    """Components with one covariance."""
+    """Components with one covariance, whose points and means are whitened by its factor."""
 
     means: FloatArray  # (K, d)
-    padded_means: FloatArray  # (K, row pitch)
+    origin: FloatArray  # (d,): the centre of the means, taken from all points
+    padded_origin: FloatArray  # (1, row pitch)
+    padded_means: FloatArray  # (K, row pitch), from the origin
     factors: FloatArray  # (panel rows, 4), as in FullModel
+    whitened_means: FloatArray  # (K, d): Uᵀ(μₖ - origin)
     log_constants: FloatArray  # (K,)
 
 
@@ -106,8 +112,12 @@ class Tile(NamedTuple):
     scale: FloatArray  # (P,): sample weight over the sum of the exponentials
     centred: FloatArray  # (d, chunk): points of a chunk minus a mean
     squares: FloatArray  # (chunk,): squared distances of a chunk
+    whitened: FloatArray  # (d, P): points of a tied model, whitened
     packed: FloatArray  # (DEPTH, row pitch): √r (x - μ) of the points that count for a component
     packed_roots: FloatArray  # (DEPTH, 1): their √r
+    point_shares: FloatArray  # (DEPTH, K, padded): shares of the packed points of a tied model
+    expected: FloatArray  # (DEPTH, row pitch): their Σₖ rₖ μₖ
+    nearest: np.ndarray  # (DEPTH,): their most probable components
 
 
 class Moments(NamedTuple):
@@ -116,7 +126,8 @@ class Moments(NamedTuple):
     log_likelihood: FloatArray  # (1,)
     counts: FloatArray  # (K,)
     first: FloatArray  # (K, d or row pitch)
-    second: FloatArray  # (K or 1, ...), upper triangles, padded to whole panels
+    second: FloatArray  # (K, d), or (K or 2, ...) upper triangles, padded to whole panels
+    pairs: FloatArray  # (K, K): Σ r of each component over the points nearest to each other one
 
 
 def prepare_model(
@@ -147,7 +158,9 @@ def prepare_model(
     if covariance_type == "diag":
         return DiagonalModel(means, cast(U), log_constants)
     if covariance_type == "tied":
-        return TiedModel(means, _padded(means), cast(_panels(U[None])), log_constants)
+        if d > SMALL_TIED:
+            return _tied_model(means, U, log_constants)
+        U = np.broadcast_to(U, (len(means), d, d))
     if d <= SMALL:
         return SMALL_MODELS[d](means, cast(U[:, *_columns_of_triangle(d)]), log_constants)
     return FullModel(means, _padded(means), cast(_panels(U)), log_constants)
@@ -159,9 +172,10 @@ def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.
     nothing = np.empty((0, 0), dtype)
     if covariance_type in ("diag", "spherical"):
         return DiagonalModel(means, nothing, nothing.reshape(0))
-    if covariance_type == "tied":
-        return TiedModel(means, _padded(means), nothing, nothing.reshape(0))
-    small = SMALL_MODELS.get(means.shape[1])
+    d = means.shape[1]
+    if covariance_type == "tied" and d > SMALL_TIED:
+        return _tied_model(means, np.eye(d), nothing.reshape(0))
+    small = SMALL_MODELS.get(d)
     if small:
         return small(means, nothing, nothing.reshape(0))
     return FullModel(means, _padded(means), nothing, nothing.reshape(0))
@@ -179,6 +193,21 @@ def _panels(U: FloatArray) -> FloatArray:
     padded = np.concatenate([U, np.zeros((K, d, -d % PANEL))], axis=2)
     panels = [padded[:, : j + PANEL, j : j + PANEL] for j in range(0, d, PANEL)]
     return np.concatenate(panels, axis=1).reshape(-1, PANEL)
+
+
+def _tied_model(means: FloatArray, U: FloatArray, log_constants: FloatArray) -> TiedModel:
+    dtype = means.dtype
+    origin = means.mean(axis=0, dtype=np.float64).astype(dtype)
+    centred = means.astype(np.float64) - origin
+    return TiedModel(
+        means,
+        origin,
+        _padded(origin[None]),
+        _padded(centred.astype(dtype)),
+        _panels(U[None]).astype(dtype),
+        (centred @ U).astype(dtype),
+        log_constants,
+    )
 
 
 def _padded(means: FloatArray) -> FloatArray:
@@ -249,7 +278,8 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
     K, d = model.means.shape
     chunk = CHUNK_BYTES // dtype.itemsize
     lanes = VECTOR_BYTES // dtype.itemsize
-    blocked = isinstance(model, FullModel | TiedModel)
+    tied = isinstance(model, TiedModel)
+    blocked = tied or isinstance(model, FullModel)
     pitch = row_pitch(d)
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, length + lanes),
@@ -259,22 +289,37 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
         "scale": (length + lanes,),
         "centred": (d, chunk) if blocked else (0, 0),
         "squares": (chunk,),
+        "whitened": (_panel_multiple(d), length + lanes) if tied else (0, 0),
         "packed": (DEPTH, pitch) if blocked else (0, 0),
         "packed_roots": (DEPTH, 1) if blocked else (0, 0),
+        "point_shares": (DEPTH, _panel_multiple(K)) if tied else (0, 0),
+        "expected": (DEPTH, pitch) if tied else (0, 0),
+        "nearest": (DEPTH,) if tied else (0,),
     }
-    return Tile(**{name: np.zeros((n_threads, *shape), dtype) for name, shape in shapes.items()})
+    return Tile(
+        **{
+            name: np.zeros((n_threads, *shape), np.int64 if name == "nearest" else dtype)
+            for name, shape in shapes.items()
+        }
+    )
 
 
 def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of the fields of one block's `Moments`."""
     K, d = model.means.shape
-    first = row_pitch(d) if isinstance(model, FullModel | TiedModel) else d
-    if isinstance(model, DiagonalModel):
-        second: tuple[int, ...] = (K, d)
-    else:
-        padded = -(-d // PANEL) * PANEL
-        second = (1 if isinstance(model, TiedModel) else K, padded, padded)
-    return (1,), (K,), (K, first), second
+    square = (_panel_multiple(d), _panel_multiple(d))
+    match model:
+        case TiedModel():
+            return (1,), (K,), (_panel_multiple(K), row_pitch(d)), (2, *square), (K, K)
+        case FullModel():
+            return (1,), (K,), (K, row_pitch(d)), (K, *square), (0, 0)
+        case DiagonalModel():
+            return (1,), (K,), (K, d), (K, d), (0, 0)
+    return (1,), (K,), (K, d), (K, *square), (0, 0)
+
+
+def _panel_multiple(length: int) -> int:
+    return -(-length // PANEL) * PANEL
 
 
 def allocate_moments(model: Model, n_blocks: int) -> Moments:

@@ -335,16 +335,19 @@ def add_small_moments(typingctx, points, means, shares, k, length, first, second
     return types.void(points, means, shares, intp, intp, first, second, d, n_bytes), codegen
 
 
-def _axis_distances_twin(points, means, factors, k, length, out, vectors, n_bytes):
-    y = (points[:, :length] - means[k, :, None]) * factors[k, :, None]
+def _axis_distances_twin(points, means, factors, k, length, out, scaled, vectors, n_bytes):
+    y = points[: means.shape[1], :length] - means[k, :, None]
+    if scaled:
+        y = y * factors[k, :, None]
     out[k, :length] = (y * y).sum(axis=0)
 
 
 @register_block(_axis_distances_twin)
-def axis_distances(typingctx, points, means, factors, k, length, out, vectors, n_bytes):
+def axis_distances(typingctx, points, means, factors, k, length, out, scaled, vectors, n_bytes):
     """out[k, p] = Σᵢ ((x_pi - μₖᵢ) fₖᵢ)², for `vectors` vectors of points at a time.
 
-    `points` (d, pitch) has a row per feature; `length` is rounded up to whole blocks.
+    `points` (d, pitch) has a row per feature; `length` is rounded up to whole blocks. Without
+    `scaled` (literal, 0 or 1) the factors are taken to be 1.
     """
     n_vectors, width = vectors.literal_value, n_bytes.literal_value
 
@@ -360,18 +363,19 @@ def axis_distances(typingctx, points, means, factors, k, length, out, vectors, n
             sums = v.accumulators(n_vectors)
             with v.loop(n_features) as i:
                 shift = v.splat(builder.load(v.at(mean, i)))
-                scale = v.splat(builder.load(v.at(factor, i)))
+                scale = v.splat(builder.load(v.at(factor, i))) if scaled.literal_value else None
                 row = v.at(x, builder.add(builder.mul(i, pitch), p))
                 for c, variable in enumerate(sums):
-                    centred = builder.fsub(v.load(v.at(row, c * v.lanes)), shift)
-                    y = builder.fmul(centred, scale)
+                    y = builder.fsub(v.load(v.at(row, c * v.lanes)), shift)
+                    y = builder.fmul(y, scale) if scale else y
                     builder.store(v.fma(y, y, builder.load(variable)), variable)
             for c, variable in enumerate(sums):
                 v.store(builder.load(variable), v.at(v.at(target, p), c * v.lanes))
         return context.get_dummy_value()
 
     intp = types.intp
-    return types.void(points, means, factors, intp, intp, out, vectors, n_bytes), codegen
+    signature = types.void(points, means, factors, intp, intp, out, scaled, vectors, n_bytes)
+    return signature, codegen
 
 
 def _add_axis_moments_twin(points, i, means, shares, k, length, first, second, features, n_bytes):

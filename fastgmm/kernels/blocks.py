@@ -59,8 +59,12 @@ def tile_of_thread(tiles, thread):
         tiles.scale[thread],
         tiles.centred[thread],
         tiles.squares[thread],
+        tiles.whitened[thread],
         tiles.packed[thread],
         tiles.packed_roots[thread],
+        tiles.point_shares[thread],
+        tiles.expected[thread],
+        tiles.nearest[thread],
     )
 
 
@@ -72,6 +76,7 @@ def moments_of_block(moments, block):
         moments.counts[block],
         moments.first[block],
         moments.second[block],
+        moments.pairs[block],
     )
 
 

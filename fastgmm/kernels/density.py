@@ -18,6 +18,7 @@ from fastgmm.kernels._models import (
 from fastgmm.kernels._register_blocks import (
     VECTOR_BYTES,
     VECTORS,
+    add_product,
     add_squares,
     axis_distances,
     small_distances,
@@ -66,11 +67,13 @@ def add_triangular_squares(factors, offset, centred, squares):
 
 
 @worker
-def triangular_log_density(model, tile, m, rows_per_component):
-    """‖Uᵀ(x - μ)‖² by chunks of points; consecutive factors are `rows_per_component` apart."""
+def full_log_density(model, tile, m):
+    """‖Uₖᵀ(x - μₖ)‖², by chunks of points."""
+    K = model.means.shape[0]
+    rows_per_component = model.factors.shape[0] // K
     chunk_length = tile.centred.shape[1]
     n_chunks = (m + chunk_length - 1) // chunk_length
-    for k in range(model.means.shape[0]):
+    for k in range(K):
         for chunk in range(n_chunks):
             centre_chunk(tile.points, chunk, model.means[k], tile.centred)
             tile.squares[:] = 0
@@ -83,15 +86,27 @@ def triangular_log_density(model, tile, m, rows_per_component):
 
 
 @worker
-def full_log_density(model, tile, m):
-    """A factor for each component."""
-    triangular_log_density(model, tile, m, model.factors.shape[0] // model.means.shape[0])
-
-
-@worker
 def tied_log_density(model, tile, m):
-    """One factor for all components."""
-    triangular_log_density(model, tile, m, 0)
+    """‖Uᵀ(x - o) - Uᵀ(μₖ - o)‖²: the points are whitened once for all components."""
+    d = model.means.shape[1]
+    chunk_length = tile.centred.shape[1]
+    tile.whitened[:] = 0
+    for chunk in range((m + chunk_length - 1) // chunk_length):
+        centre_chunk(tile.points, chunk, model.origin, tile.centred)
+        offset = 0
+        for j in range(0, d, 4):
+            length = min(j + 4, d)
+            add_product(
+                model.factors, offset, 0, tile.centred, 0, 0, length,
+                tile.whitened, j, chunk * chunk_length, 4, VECTORS, VECTOR_BYTES,
+            )  # fmt: skip
+            offset += length
+    for k in range(model.means.shape[0]):
+        axis_distances(
+            tile.whitened, model.whitened_means, model.whitened_means, k, m, tile.shares,
+            0, VECTORS, VECTOR_BYTES,
+        )  # fmt: skip
+        distances_to_log_density(tile.shares, k, m, model.log_constants[k])
 
 
 def _small_log_density(d: int) -> Callable:
@@ -111,8 +126,9 @@ def diagonal_log_density(model, tile, m):
     """Σᵢ ((xᵢ - μᵢ) / σᵢ)²."""
     for k in range(model.means.shape[0]):
         axis_distances(
-            tile.points[0], model.means, model.factors, k, m, tile.shares, VECTORS, VECTOR_BYTES
-        )
+            tile.points[0], model.means, model.factors, k, m, tile.shares,
+            1, VECTORS, VECTOR_BYTES,
+        )  # fmt: skip
         distances_to_log_density(tile.shares, k, m, model.log_constants[k])
 
 

@@ -84,13 +84,12 @@ def add_packed(tile, count, k, first, second):
 
 
 @worker
-def triangular_moments(model, tile, m, moments, shared):
+def full_moments(model, tile, m, moments):
     """Σ r c cᵀ = Σ (√r c)(√r c)ᵀ, over the points whose share does not vanish."""
     for k in range(model.means.shape[0]):
         total = scale_share(tile.shares, k, tile.scale, m)
         if total > 0:
             moments.counts[k] += total
-            second = moments.second[0 if shared else k]
             # What is left out sums to less than the rounding error of the total.
             threshold = tile.shares.dtype.type(total / m * 1e-17)
             count = 0
@@ -104,21 +103,100 @@ def triangular_moments(model, tile, m, moments, shared):
                     tile.packed_roots[count, 0] = root
                     count += 1
                     if count == DEPTH:
-                        add_packed(tile, count, k, moments.first, second)
+                        add_packed(tile, count, k, moments.first, moments.second[k])
                         count = 0
-            add_packed(tile, count, k, moments.first, second)
-
-
-@worker
-def full_moments(model, tile, m, moments):
-    """A second moment for each component."""
-    triangular_moments(model, tile, m, moments, False)
+            add_packed(tile, count, k, moments.first, moments.second[k])
 
 
 @worker
 def tied_moments(model, tile, m, moments):
-    """One second moment for all components."""
-    triangular_moments(model, tile, m, moments, True)
+    """Moments of all components together, at the price of one and d operations a pair.
+
+    With responsibilities R of weight w = Σₖ Rₖ, the mean of the means μ̄ = Σₖ Rₖ μₖ / w, and
+    the component a that has the largest share of x,
+
+    Σₖ Rₖ (x - μₖ)(x - μₖ)ᵀ
+        = w (x - μ̄)(x - μ̄)ᵀ - w (μₐ - μ̄)(μₐ - μ̄)ᵀ + Σₖ Rₖ (μₐ - μₖ)(μₐ - μₖ)ᵀ
+
+    (the parallel axis theorem, twice). Between components far apart the last two terms vanish
+    with the shares, and between near ones they are as small as the first: nothing cancels. They
+    are summed apart, the last as Σ R for each pair (a, k); the host puts them together.
+    """
+    for k in range(model.means.shape[0]):
+        moments.counts[k] += scale_share(tile.shares, k, tile.scale, m)
+    for start in range(0, m, DEPTH):
+        depth = min(DEPTH, m - start)
+        weigh_rows(model, tile, start, depth, moments)
+        # First moments about the origin; the host moves them to the means.
+        for k in range(0, moments.first.shape[0], 4):
+            add_row_product(tile.point_shares, k, tile.packed, depth, moments.first)
+        expected_means(model, tile, start, depth)
+        for p in range(depth):
+            weight = tile.packed_roots[p, 0] * tile.packed_roots[p, 0]
+            scale = 1 / weight if weight > 0 else weight
+            for i in range(tile.packed.shape[1]):
+                mean = tile.expected[p, i] * scale
+                residual = tile.packed[p, i] - mean
+                tile.packed[p, i] = residual * tile.packed_roots[p, 0]
+                spread = model.padded_means[tile.nearest[p], i] - mean
+                tile.expected[p, i] = spread * tile.packed_roots[p, 0]
+        add_symmetric_product(tile.packed, depth, moments.second[0])
+        add_symmetric_product(tile.expected, depth, moments.second[1])
+
+
+@worker
+def weigh_rows(model, tile, start, depth, moments):
+    """Gather the shares of points, their weights, and the points themselves from the origin."""
+    K = model.means.shape[0]
+    one = tile.shares.dtype.type(1)
+    for p in range(depth):
+        weight, largest, nearest = tile.shares.dtype.type(0), tile.shares[0, start + p], 0
+        for k in range(K):
+            share = tile.shares[k, start + p]
+            tile.point_shares[p, k] = share
+            weight += share
+            if share > largest:
+                largest, nearest = share, k
+        for k in range(K):
+            moments.pairs[nearest, k] += tile.point_shares[p, k]
+        tile.nearest[p] = nearest
+        tile.packed_roots[p, 0] = np.sqrt(weight)
+        pack_row(tile.rows, start + p, model.padded_origin, 0, one, tile.packed, p, VECTOR_BYTES)
+
+
+@worker
+def expected_means(model, tile, start, depth):
+    """expected[p] = Σₖ Rₖ μₖ of the points start + p, in blocks of four points."""
+    lanes = VECTOR_BYTES // tile.expected.itemsize
+    K, pitch = model.padded_means.shape
+    tile.expected[:] = 0
+    for p in range(0, depth, 4):
+        j = 0
+        while j + VECTORS * lanes <= pitch:
+            add_product(
+                tile.shares, 0, start + p, model.padded_means, 0, j, K,
+                tile.expected, p, j, 4, VECTORS, VECTOR_BYTES,
+            )  # fmt: skip
+            j += VECTORS * lanes
+        while j < pitch:
+            add_product(
+                tile.shares, 0, start + p, model.padded_means, 0, j, K,
+                tile.expected, p, j, 4, 1, VECTOR_BYTES,
+            )  # fmt: skip
+            j += lanes
+
+
+@worker
+def add_row_product(left, i, right, length, out):
+    """out[i : i + 4] += left[:, i : i + 4]ᵀ right."""
+    lanes = VECTOR_BYTES // right.itemsize
+    j = 0
+    while j + VECTORS * lanes <= right.shape[1]:
+        add_product(left, 0, i, right, 0, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES)
+        j += VECTORS * lanes
+    while j < right.shape[1]:
+        add_product(left, 0, i, right, 0, j, length, out, i, j, 4, 1, VECTOR_BYTES)
+        j += lanes
 
 
 def _small_moments(d: int) -> Callable:

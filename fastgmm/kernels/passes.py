@@ -18,6 +18,7 @@ from fastgmm.kernels._models import (
     LogDensityModel,
     Model,
     Moments,
+    TiedModel,
     allocate_moments,
     allocate_tiles,
     as_rows,
@@ -404,13 +405,21 @@ def _accumulate(
 
 
 def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
-    log_likelihood, counts, first, second = (array.sum(axis=0) for array in moments)
-    d = model.means.shape[1]
-    first = first[:, :d]
+    log_likelihood, counts, first, second, pairs = (array.sum(axis=0) for array in moments)
+    K, d = model.means.shape
+    first = first[:K, :d]
     if covariance_type in ("full", "tied"):
         upper = second[:, :d, :d]
         second = np.where(_upper_triangle(d), upper, upper.swapaxes(1, 2))
-        second = second if covariance_type == "full" else second[0]
+    if isinstance(model, TiedModel):
+        # `tied_moments` has them about the origin, and the second ones in three parts.
+        means = model.padded_means[:, :d].astype(np.float64)
+        first = first - counts[:, None] * means
+        apart = means[:, None] - means
+        spread = np.einsum("akd,akc->dc", apart * pairs[:, :, None], apart, optimize=True)
+        second = second[0] - second[1] + spread
+    elif covariance_type == "tied":
+        second = second.sum(axis=0)
     elif covariance_type == "spherical":
         second = second.sum(axis=1)
     reference = model.means.astype(np.float64)
