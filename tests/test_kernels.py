@@ -413,30 +413,38 @@ print("log p =", kernels.log_density(2 * one, one[0], 0 * one, one, "diag")[0])
 """
 
 
-@compiled_only
-def test_the_disk_cache_notices_an_edit_of_any_kernel_file(tmp_path: Path):
-    """Numba's own would answer the edit of a called function in another file with old code."""
-    package = tmp_path / "fastgmm"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+class CopiedPackage:
+    """A copy of the package with an empty cache, to edit and to damage."""
 
-    def run() -> tuple[float, bool, bool]:
+    def __init__(self, folder: Path):
+        self.folder, self.package, self.cache = folder, folder / "fastgmm", folder / "cache"
+        shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run(self) -> tuple[float, bool, bool]:
         """Return the result, and whether machine code was loaded from and saved to the disk."""
         output = run_python(
-            CACHED, path=tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"), NUMBA_DEBUG_CACHE="1"
+            CACHED, path=self.folder, NUMBA_CACHE_DIR=str(self.cache), NUMBA_DEBUG_CACHE="1"
         )
-        assert f"fastgmm in {package}" in output
+        assert f"fastgmm in {self.package}" in output
         value = float(output.split("log p =")[1].split()[0])
         return value, "data loaded from" in output, "data saved to" in output
 
-    level = -0.5 * np.log(2 * np.pi)
-    assert run() == (pytest.approx(level - 2), False, True)
-    assert run() == (pytest.approx(level - 2), True, False)
-    density = package / "kernels" / "density.py"
+
+LOG_P = -0.5 * np.log(2 * np.pi) - 2  # of the point 2 under N(0, 1)
+
+
+@compiled_only
+def test_the_disk_cache_notices_an_edit_of_any_kernel_file(tmp_path: Path):
+    """Numba's own would answer the edit of a called function in another file with old code."""
+    copy = CopiedPackage(tmp_path)
+    assert copy.run() == (pytest.approx(LOG_P), False, True)
+    assert copy.run() == (pytest.approx(LOG_P), True, False)
+    density = copy.package / "kernels" / "density.py"
     half, quarter = "shares.dtype.type(0.5)", "shares.dtype.type(0.25)"
     text = density.read_text(encoding="utf-8")
     assert half in text, "the edit below must change what density.py computes"
     density.write_text(text.replace(half, quarter), encoding="utf-8")
-    assert run() == (pytest.approx(level - 1), False, True)
+    assert copy.run() == (pytest.approx(LOG_P + 1), False, True)
 
 
 # The peak comes from /proc: the process's ru_maxrss would start at that of pytest's process.
