@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from problems import COVARIANCE_TYPES, INIT_PARAMS, assert_close, fixed_start, load
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Peer
@@ -102,7 +102,8 @@ def test_restarts_draw_different_subsets():
 @pytest.mark.parametrize("init_size", [None, 150, 1000])
 def test_all_rows_are_used_up_to_init_size(init_size):
     X, K = load("iris")
-    assert_same_start(start(X, K, "full", init_size=init_size), peer_start(X, K, "full"))
+    actual = start(X, K, "full", init_params="random", init_size=init_size)
+    assert_same_start(actual, peer_start(X, K, "full", init_params="random"))
 
 
 def test_a_subset_has_at_least_one_row_per_component():
@@ -137,6 +138,23 @@ def test_equal_weights_of_any_size_change_nothing(covariance_type, init_params):
     if init_params in ("kmeans", "random"):  # the others draw weighted rows another way
         unweighted = start(X, K, covariance_type, init_params=init_params)
         assert_close(reference.covariances, unweighted.covariances, 1e-12)
+
+
+@pytest.mark.parametrize("init_params", ["k-means++", "random_from_data"])
+def test_heavy_points_are_chosen(init_params):
+    X = load("iris")[0]
+    heavy = [3, 70, 120]
+    weight = np.full(len(X), 1e-9)
+    weight[heavy] = 1.0
+    actual = start(X, 3, "spherical", init_params=init_params, sample_weight=weight)
+    assert_allclose(np.unique(actual.means, axis=0), np.unique(X[heavy], axis=0), rtol=1e-12)
+
+
+def test_heavy_points_part_clusters():
+    X, weight = np.array([[0.0], [4.0], [10.0]]), np.array([1000.0, 1000.0, 1.0])
+    assert_allclose(sorted(start(X, 2, "diag").means[:, 0]), [2, 10])
+    weighted = start(X, 2, "diag", sample_weight=weight)
+    assert_allclose(sorted(weighted.means[:, 0]), [0, 4010 / 1001])
 
 
 def test_weights_are_multiplicities_in_the_moments():
@@ -201,6 +219,7 @@ def test_empty_clusters_start_as_in_scikit_learn(covariance_type):
         actual = start(X, 3, covariance_type, reg_covar=1e-2)
         expected = peer_start(X, 3, covariance_type, reg_covar=1e-2)
     assert (actual.weights < 1e-10).sum() == 1
+    assert_allclose(actual.weights, expected.weights_, rtol=1e-12)
     assert_same_start(actual, expected)
 
 

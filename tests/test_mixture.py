@@ -135,6 +135,14 @@ def test_warm_start_goes_on_where_it_was(covariance_type):
     assert ours.converged_
 
 
+def test_a_fit_that_goes_on_is_a_single_run(capsys):
+    X, K = load("iris")
+    fitted = GaussianMixture(K, n_init=3, warm_start=True, random_state=0, verbose=1).fit(X)
+    assert capsys.readouterr().out.count("Initialization converged") == 3
+    fitted.fit(X)
+    assert capsys.readouterr().out.count("Initialization converged") == 1
+
+
 def test_warns_when_not_converged():
     X, K = load("iris")
     with pytest.warns(ConvergenceWarning, match="max_iter=2") as caught:
