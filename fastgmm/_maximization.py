@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import DTypeLike
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
 
@@ -105,7 +106,7 @@ def precisions_cholesky_from_covariances(
 ) -> FloatArray:
     """Upper triangular U with Σ⁻¹ = U Uᵀ; inverse standard deviations for diagonal types.
 
-    From Σ = L Lᵀ it is U = L⁻ᵀ. Computed and returned in float64.
+    From Σ = Rᵀ R it is U = R⁻¹. Computed and returned in float64.
 
     Raises
     ------
@@ -119,11 +120,9 @@ def precisions_cholesky_from_covariances(
         if np.any(covariances <= 0.0):
             raise ValueError(ILL_DEFINED)
         return 1.0 / np.sqrt(covariances)
-    try:
-        lower = np.linalg.cholesky(covariances)
-    except np.linalg.LinAlgError:
-        raise ValueError(ILL_DEFINED) from None
-    return np.ascontiguousarray(_inverse_lower(lower).swapaxes(-2, -1))
+    d = covariances.shape[-1]
+    factors = [_inverse_upper_factor(matrix) for matrix in covariances.reshape(-1, d, d)]
+    return np.stack(factors).reshape(covariances.shape)
 
 
 def precisions_cholesky_from_precisions(
@@ -168,8 +167,9 @@ def covariances_from_cholesky(
     U = np.asarray(precisions_cholesky, dtype=np.float64)
     if covariance_type in ("diag", "spherical"):
         return 1.0 / U**2
-    lower = _inverse_lower(U.swapaxes(-2, -1))
-    return lower @ lower.swapaxes(-2, -1)
+    d = U.shape[-1]
+    R = np.stack([_inverse_upper(factor) for factor in U.reshape(-1, d, d)])
+    return (R.swapaxes(-2, -1) @ R).reshape(U.shape)
 
 
 def n_parameters(covariance_type: CovarianceType, n_components: int, n_features: int) -> int:
@@ -199,18 +199,14 @@ def _on_variances(
     return value
 
 
-def _inverse_lower(lower: FloatArray) -> FloatArray:
-    """Inverse of (a stack of) lower triangular matrices.
+def _inverse_upper_factor(covariance: FloatArray) -> FloatArray:
+    """R⁻¹ of Σ = Rᵀ R, upper triangular."""
+    upper, failed = dpotrf(covariance.T, lower=0, clean=1)
+    if failed:
+        raise ValueError(ILL_DEFINED)
+    return _inverse_upper(upper)
 
-    By halves, [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [-C⁻¹ B A⁻¹, C⁻¹]]: no pivoting, so the exact
-    zeros stay, and features of very different scales do not disturb each other.
-    """
-    d = lower.shape[-1]
-    if d == 1:
-        return 1.0 / lower
-    h = d // 2
-    inverse = np.zeros_like(lower)
-    inverse[..., :h, :h] = A = _inverse_lower(lower[..., :h, :h])
-    inverse[..., h:, h:] = C = _inverse_lower(lower[..., h:, h:])
-    inverse[..., h:, :h] = -C @ lower[..., h:, :h] @ A
-    return inverse
+
+def _inverse_upper(upper: FloatArray) -> FloatArray:
+    """Inverse of an upper triangular matrix, whose zeros stay."""
+    return dtrtri(upper, lower=0)[0]

@@ -34,6 +34,7 @@ from fastgmm._records import (
     Statistics,
 )
 from fastgmm._sampling import draw
+from fastgmm._threads import blas_on_one_thread
 from fastgmm._validation import (
     check_fit_data,
     check_initial_values,
@@ -342,6 +343,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         deviance = -2 * self.score(X) * _num_samples(X)
         return deviance + math.log(_num_samples(X)) * self._n_parameters()
 
+    @blas_on_one_thread()
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> FloatArray:
         """Validate, run EM from each start, keep the best run; return X as it was used."""
         X, weight = check_fit_data(self, X, sample_weight, self.n_components)
@@ -400,7 +402,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 f"No start converged in max_iter={self.max_iter} iterations. Increase max_iter "
                 "or tol, try another init_params, or look for degenerate data.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         self._keep(best)
         return X
