@@ -15,8 +15,9 @@ def describe_environment() -> dict[str, str]:
     import llvmlite.binding
 
     from fastgmm.kernels._jit import threading_report
+    from fastgmm.kernels.blocks import expectation_blocks
 
-    report = threading_report()
+    threads, threading_layer = threading_report()
     libraries = ["fastgmm", "numpy", "numba", "llvmlite", "scikit-learn"]
     return {
         **{library: version(library) for library in libraries},
@@ -25,9 +26,9 @@ def describe_environment() -> dict[str, str]:
         "processor": processor_name(),
         "compiled for": llvmlite.binding.get_host_cpu_name(),
         "cores": f"{usable_cores()} usable of {os.cpu_count()}",
-        "threads": str(report["threads"]),
-        "threading layer": str(report["threading_layer"]),
-        "cache folder": str(report["cache_directory"] or "none"),
+        "threads": str(threads),
+        "threading layer": threading_layer,
+        "cache folder": expectation_blocks.cache_directory or "none",
     }
 
 

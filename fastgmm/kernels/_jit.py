@@ -237,6 +237,11 @@ class Driver:
             )
             self._loop = dispatcher
 
+    @property
+    def cache_directory(self) -> str | None:
+        """Where machine code is kept on disk."""
+        return getattr(getattr(self._loop, "_cache", None), "cache_path", None)
+
     def __call__(self, n_blocks: int, *arguments: Any) -> None:
         """Run `n_blocks` blocks, on numba's threads where that is possible."""
         if JIT_DISABLED or not _threads.enter():
@@ -296,16 +301,9 @@ else:
     thread_index = numba.get_thread_id
 
 
-def threading_report() -> dict[str, object]:
-    """Return the number of threads, the threading layer in use, and the folder of the cache."""
-    from fastgmm.kernels import blocks
-
+def threading_report() -> tuple[int, str]:
+    """Return the number of threads, and the threading layer in use."""
     if JIT_DISABLED:
-        return {"threads": 1, "threading_layer": "none (JIT disabled)", "cache_directory": None}
+        return 1, "none (JIT disabled)"
     numba.set_num_threads(numba.get_num_threads())  # starts the layer, so that it has a name
-    cache = blocks.expectation_blocks._loop._cache
-    return {
-        "threads": numba.get_num_threads(),
-        "threading_layer": numba.threading_layer(),
-        "cache_directory": getattr(cache, "cache_path", None),
-    }
+    return numba.get_num_threads(), numba.threading_layer()
