@@ -37,8 +37,10 @@ def random_mixture(rng: np.random.Generator) -> tuple[np.ndarray, int]:
     K, d = int(rng.integers(2, 6)), int(rng.integers(1, 7))
     means = rng.normal(scale=3, size=(K, d)) + rng.normal(scale=20, size=d)
     labels = rng.integers(K, size=400)
-    factors = rng.normal(size=(K, d, d)) + 0.3 * np.eye(d)
-    return means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(400, d))), K
+    factors = rng.normal(size=(K, d, d))
+    noise = rng.normal(scale=0.5, size=(400, d))  # beneath it scikit-learn itself loses digits
+    spread = np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(400, d)))
+    return means[labels] + spread + noise, K
 
 
 def fixed_start(X: np.ndarray, K: int, covariance_type: str, seed: int = 0) -> dict[str, Any]:
