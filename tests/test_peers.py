@@ -1,0 +1,165 @@
+"""The tool that compares fastgmm with other libraries: it measures, doubts, and writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from peer_table import cli, measurement  # noqa: E402
+from peer_table.libraries import FastGMM, ScikitLearn  # noqa: E402
+from peer_table.problems import COVARIANCE_TYPES, DTYPES, Cell, Fit, draw  # noqa: E402
+from peer_table.report import BEGIN, END  # noqa: E402
+from peer_table.whole_fits import Task, TaskResult, measure_task  # noqa: E402
+
+OPTIONS = ["--cells", "400x2x3", "--peers", "scikit-learn", "--rounds", "1"]
+
+
+class Deviating(ScikitLearn):
+    """Arrives somewhere else."""
+
+    name = "deviating"
+
+    def run(self, X, start, n_iterations):
+        fit = super().run(X, start, n_iterations)
+        return fit._replace(mixture=fit.mixture._replace(means=fit.mixture.means + 1e-3))
+
+
+class Failing(ScikitLearn):
+    """Raises."""
+
+    name = "failing"
+
+    def run(self, X, start, n_iterations):
+        raise RuntimeError("out of luck")
+
+
+class Stopping(ScikitLearn):
+    """Stops early, at the right parameters."""
+
+    name = "stopping"
+
+    def run(self, X, start, n_iterations):
+        return Fit(super().run(X, start, n_iterations).mixture, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_a_hurry():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measurement, "SECONDS_PER_ROUND", 0.0)
+        patch.setattr(measurement, "PEAK_SECONDS", 0.01)
+        patch.setattr(measurement, "BLOCK_ROWS", (4,))
+        yield
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("peers") / "peers.json"
+    types = ["--covariance-types", "full", "diag", "--dtypes", "float64", "--threads", "1"]
+    assert cli.main([*OPTIONS, *types, "--json", str(path)]) == 0
+    return path
+
+
+def test_json_tells_everything(measured: Path):
+    report = json.loads(measured.read_text())
+    assert report["machine"]["versions"].keys() >= {"fastgmm", "scikit-learn", "numpy", "numba"}
+    assert report["machine"]["peak, GFLOP/s"]["float64, 1 thread"] > 0
+    full, diag = report["cells"]
+    assert full["cell"] == {"covariance_type": "full", "n": 400, "d": 2, "K": 3}
+    assert full["efficiency"] > 0
+    assert diag["efficiency"] is None
+    for cell in (full, diag):
+        ours, theirs = cell["timings"]
+        assert (ours["peer"], theirs["peer"]) == ("fastgmm", "scikit-learn")
+        assert ours["ratio"] == 1
+        assert theirs["seconds"] > 0
+        assert theirs["difference"] < 1e-12
+
+
+def test_readme_is_rewritten_between_the_marks(measured: Path, tmp_path: Path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+    for _ in range(2):  # the second time it reads what the first one wrote
+        cli.main(["--readme", str(measured), "--readme-path", str(readme)])
+        text = readme.read_text(encoding="utf-8")
+        assert text.startswith(f"before\n\n{BEGIN}\n")
+        assert text.endswith(f"\n{END}\n\nafter\n")
+        assert "old" not in text
+        assert text.count("| full | 400 | 2 | 3 |") == 1
+        assert "tools/peers" in text
+
+
+def test_readme_without_marks_stays_as_it_is(measured: Path, tmp_path: Path):
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing to replace")
+    with pytest.raises(ValueError, match="no lines"):
+        cli.main(["--readme", str(measured), "--readme-path", str(readme)])
+    assert readme.read_text() == "nothing to replace"
+
+
+def test_readme_has_the_marks():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert 0 < text.index(BEGIN) < text.index(END)
+
+
+def test_what_is_not_the_same_is_not_timed():
+    peers = [FastGMM(), ScikitLearn(), Deviating(), Failing(), Stopping()]
+    result = measurement.measure(Cell("diag", 400, 2, 3), "float64", 1, peers, 1, None)
+    ours, sklearn, deviating, failing, stopping = result.timings
+    assert not ours.failure
+    assert not sklearn.failure
+    assert deviating.failure.startswith("differs by ")
+    assert failing.failure == "fails: out of luck"
+    assert stopping.failure == "stops after iteration 1"
+    for timing in (deviating, failing, stopping):
+        assert timing.seconds is timing.ratio is None
+
+
+def test_without_ours_nothing_is_compared():
+    result = measurement.measure(
+        Cell("diag", 400, 2, 3), "float64", 1, [Failing(), ScikitLearn()], 1, None
+    )
+    assert [t.failure for t in result.timings] == ["fails: out of luck", "not compared"]
+
+
+def test_tables_show_failures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    monkeypatch.setitem(cli.PEERS, "scikit-learn", Deviating)
+    types = ["--covariance-types", "diag", "--dtypes", "float64", "--threads", "1"]
+    assert cli.main([*OPTIONS, *types]) == 0
+    assert "differs by" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_problems_are_the_same_every_time(covariance_type: str, dtype: str):
+    cell = Cell(covariance_type, 300, 4, 3)
+    (X, start), (again, start_again) = draw(cell, dtype), draw(cell, dtype)
+    np.testing.assert_array_equal(X, again)
+    assert X.dtype == dtype
+    for array, other in zip(start[1:], start_again[1:], strict=True):
+        assert array.dtype == dtype
+        np.testing.assert_array_equal(array, other)
+
+
+def test_whole_fits_are_compared():
+    X, _ = draw(Cell("full", 400, 2, 3), "float64")
+    result = measure_task(Task("points", lambda quick: X, (2, 3), max_iter=3), 1, quick=True)
+    assert isinstance(result, TaskResult)
+    assert result.shape == (400, 2)
+    assert result.seconds > 0
+    assert result.ratio == pytest.approx(result.peer_seconds / result.seconds)
+    assert result.log_likelihood == pytest.approx(result.peer_log_likelihood)
+    assert abs(result.worst_loss) < 1e-9
+
+
+def test_threads_and_cells_are_checked(capsys: pytest.CaptureFixture):
+    for wrong in (["--threads", "0"], ["--cells", "many"], ["--rounds", "0"]):
+        with pytest.raises(SystemExit):
+            cli.main(wrong)
+    assert "error" in capsys.readouterr().err

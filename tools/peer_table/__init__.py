@@ -1,0 +1,1 @@
+"""What tools/peers is made of: problems → libraries → measurement → report."""

@@ -1,0 +1,145 @@
+"""The command line of tools/peers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+
+from fastgmm._environment import describe_environment, usable_cores
+from peer_table import report
+from peer_table.libraries import PEERS, Peer
+from peer_table.measurement import measure, multiply_add_peak
+from peer_table.problems import COVARIANCE_TYPES, DTYPES, grid
+from peer_table.whole_fits import QUICK_TASKS, TASKS, measure_seeding, measure_task
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and show, or write the README from what was measured."""
+    options = parse(arguments)
+    if options.readme:
+        reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.readme]
+        report.rewrite_readme(options.readme_path, reports)
+        return 0
+    peers = [PEERS[name]() for name in options.peers]
+    measured = {"machine": machine(peers), "cells": [], "tasks": [], "seeding": None}
+    console = Console()
+    console.width = max(console.width, 110)  # where the output is no terminal it would be 80
+    with Console(stderr=True).status("") as status:
+        if options.whole_fits:
+            for task in QUICK_TASKS if options.quick else TASKS:
+                status.update(task.name)
+                result = measure_task(task, options.rounds, options.quick)
+                measured["tasks"].append(report.as_record(result))
+            status.update("a large default fit")
+            seeding = measure_seeding(options.rounds, options.quick)
+            measured["seeding"] = report.as_record(seeding)
+        else:
+            measure_cells(options, peers, measured, status.update)
+    measured["machine"]["load average after"] = load_average()
+    report.show(measured, console)
+    for name, value in measured["machine"].items():
+        console.print(f"{name}: {value}", style="dim", highlight=False)
+    if options.json:
+        report.write_json(measured, options.json)
+    return 0
+
+
+def measure_cells(
+    options: argparse.Namespace,
+    peers: list[Peer],
+    measured: report.Record,
+    on_stage: Callable[[str], object],
+) -> None:
+    """Add the cells that the options ask for, and the peaks that they are compared with."""
+    peaks: dict[tuple[str, int], float] = {}
+    cells = grid(options.covariance_types, options.cells)
+    if options.quick:
+        cells = [replace(cell, n=max(cell.n // 20, 2 * cell.K * cell.d)) for cell in cells]
+    if any(cell.covariance_type == "full" for cell in cells):
+        on_stage("the peak of multiply-adds")
+        peaks = {
+            (dtype, threads): multiply_add_peak(dtype, threads)
+            for dtype in options.dtypes
+            for threads in options.threads
+        }
+        measured["machine"]["peak, GFLOP/s"] = {
+            f"{dtype}, {report.threads_in_words(threads)}": round(peak / 1e9, 1)
+            for (dtype, threads), peak in peaks.items()
+        }
+    groups = [(d, t, c) for c in options.covariance_types for d in options.dtypes
+              for t in options.threads]  # fmt: skip
+    for dtype, threads, covariance_type in groups:
+        for cell in (cell for cell in cells if cell.covariance_type == covariance_type):
+            on_stage(f"{cell}, {dtype}, {report.threads_in_words(threads)}")
+            peak = peaks.get((dtype, threads))
+            result = measure(cell, dtype, threads, peers, options.rounds, peak)
+            measured["cells"].append(report.as_record(result))
+
+
+def machine(peers: list[Peer]) -> dict:
+    """What the measurements depend on."""
+    known = describe_environment()
+    versions = {peer.name: peer.version() for peer in peers}
+    return {
+        "date": date.today().isoformat(),
+        "processor": known["processor"],
+        "compiled for": known["compiled for"],
+        "cores": usable_cores(),
+        "system": known["system"],
+        "threading layer": known["threading layer"],
+        "versions": {
+            **versions,
+            **{name: known[name] for name in ("numba", "numpy", "python")},
+        },
+        "load average before": load_average(),
+    }
+
+
+def load_average() -> list[float]:
+    """How busy the machine was in the last 1, 5 and 15 minutes, where the system tells it."""
+    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else []
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the options."""
+    installed = [name for name, peer in PEERS.items() if peer.is_installed()]
+    cores = usable_cores()
+    parser = argparse.ArgumentParser(
+        prog="tools/peers",
+        description="Measure one EM iteration of fastgmm beside the other libraries that are "
+        "installed (oneDAL: pip install scikit-learn-intelex), or whole fits beside scikit-learn.",
+    )
+    add = parser.add_argument
+    add("--covariance-types", nargs="+", choices=COVARIANCE_TYPES, default=list(COVARIANCE_TYPES))
+    add("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    add("--threads", nargs="+", type=int, choices=range(1, cores + 1), metavar="THREADS",
+        default=sorted({1, cores}), help="default: 1 and as many as there are cores")  # fmt: skip
+    add("--cells", nargs="+", type=shape, metavar="NxDxK", help="such as 100000x8x8")
+    add("--peers", nargs="+", choices=installed, default=installed)
+    add("--rounds", type=int, default=5, help="of all libraries in turn (default: %(default)s)")
+    add("--quick", action="store_true", help="a fraction of the points, to try the tool itself")
+    add("--whole-fits", action="store_true", help="whole default fits in place of iterations")
+    add("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    add("--readme", nargs="+", type=Path, metavar="FILE",
+        help="measure nothing; write the README's tables from such files")  # fmt: skip
+    add("--readme-path", type=Path, default=README, metavar="FILE", help="default: README.md")
+    options = parser.parse_args(arguments)
+    options.peers = ["fastgmm", *(name for name in options.peers if name != "fastgmm")]
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    return options
+
+
+def shape(words: str) -> tuple[int, int, int]:
+    """Read NxDxK."""
+    n, d, K = (int(word) for word in words.split("x"))
+    return n, d, K

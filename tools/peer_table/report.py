@@ -1,0 +1,267 @@
+"""Measurements as tables: in the terminal, as JSON, and in the README."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fastgmm._files import written_whole
+from fastgmm._terminal import plain_table
+
+BEGIN, END = "<!-- peers table -->", "<!-- /peers table -->"
+
+# Reports are read from JSON as well as made, so that everything below works on plain
+# dictionaries: machine, cells (CellResult), tasks (TaskResult) and seeding (SeedingResult).
+Record = dict[str, Any]
+
+
+def write_json(report: Record, path: Path) -> None:
+    """Write everything that was measured."""
+    with written_whole(path) as stream:
+        stream.write(json.dumps(report, indent=1).encode() + b"\n")
+
+
+def as_record(result: Any) -> Record:
+    """Return a dataclass as it looks after a journey through JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(result)))
+
+
+# --- words ----------------------------------------------------------------------------------
+def nanoseconds(timing: Record, cell: Record) -> str:
+    """Nanoseconds per point and component, or why there are none."""
+    if timing["seconds"] is None:
+        return timing["failure"]
+    nanoseconds = 1e9 * timing["seconds"] / cell["n"] / cell["K"]
+    return f"{nanoseconds:,.0f}" if nanoseconds >= 100 else f"{nanoseconds:.3g}"
+
+
+def times(ratio: float | None) -> str:
+    """A ratio of times."""
+    return "" if ratio is None else f"{ratio:.{0 if ratio >= 99.5 else 1}f}×"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1."""
+    return "" if share is None else f"{100 * share:.0f} %"
+
+
+def group_of(result: Record) -> tuple[str, str, int]:
+    """What the geometric means are taken over."""
+    return result["cell"]["covariance_type"], result["dtype"], result["threads"]
+
+
+def geometric_means(results: Iterable[Record]) -> dict[str, str]:
+    """Geometric mean of each peer's ratios to fastgmm, and over how many cells."""
+    ratios: dict[str, list[float]] = {}
+    for result in results:
+        for timing in result["timings"][1:]:
+            if timing["ratio"] is not None:
+                ratios.setdefault(timing["peer"], []).append(timing["ratio"])
+    return {peer: f"{times(geometric_mean(r))} ({len(r)})" for peer, r in ratios.items()}
+
+
+def peers_of(results: list[Record]) -> list[str]:
+    """Names of the libraries, fastgmm first."""
+    return [timing["peer"] for timing in results[0]["timings"]]
+
+
+def faster_peers(results: list[Record]) -> list[str]:
+    """Describe the cells where a peer is faster than fastgmm."""
+    return [
+        f"{timing['peer']} {times(timing['ratio'])} at {cell['covariance_type']} "
+        f"({cell['n']:,}, {cell['d']}, {cell['K']}), {result['dtype']}, "
+        f"{threads_in_words(result['threads'])}"
+        for result in results
+        for cell in [result["cell"]]
+        for timing in result["timings"][1:]
+        if timing["ratio"] is not None and timing["ratio"] < 1
+    ]
+
+
+def threads_in_words(threads: int) -> str:
+    """A number of threads."""
+    return f"{threads} thread{'s' * (threads > 1)}"
+
+
+# --- the terminal ---------------------------------------------------------------------------
+def show(report: Record, console: Console) -> None:
+    """Print every table that the report has something for."""
+    for group, members in groupby(report["cells"], group_of):
+        console.print(cells_table(group, list(members)))
+    if report["cells"]:
+        console.print(means_table(report["cells"]))
+        for line in faster_peers(report["cells"]):
+            console.print(f"a peer is faster: {line}")
+    if report["tasks"]:
+        console.print(tasks_table(report["tasks"]))
+    if report["seeding"]:
+        console.print(seeding_in_words(report["seeding"]))
+
+
+def cells_table(group: tuple[str, str, int], results: list[Record]) -> Table:
+    """The cells of one covariance type, dtype and number of threads."""
+    table = plain_table()
+    covariance_type, dtype, threads = group
+    table.title = f"{covariance_type}, {dtype}, {threads_in_words(threads)}"
+    table.caption = "ns of one EM iteration per point and component, and ratio to fastgmm"
+    for name in ("n", "d", "K", "pairs that count"):
+        table.add_column(name, justify="right")
+    ours, *others = peers_of(results)
+    table.add_column(ours, justify="right", style="bold")
+    table.add_column("of peak", justify="right")
+    for name in others:
+        table.add_column(name, justify="right")
+        table.add_column("", justify="right", style="green")
+    for result in results:
+        cell, (own, *timings) = result["cell"], result["timings"]
+        row = [f"{cell['n']:,}", str(cell["d"]), str(cell["K"]), percent(result["counting_pairs"])]
+        row += [nanoseconds(own, cell), percent(result["efficiency"])]
+        for timing in timings:
+            row += [nanoseconds(timing, cell), times(timing["ratio"])]
+        table.add_row(*row)
+    return table
+
+
+def means_table(results: list[Record]) -> Table:
+    """Geometric means over the cells of each covariance type, dtype and number of threads."""
+    table = plain_table()
+    table.title = "geometric means of the ratios to fastgmm (number of cells)"
+    names = peers_of(results)[1:]
+    for name in ("covariance", "dtype", "threads", *names):
+        table.add_column(name, justify="right")
+    for group, members in groupby(results, group_of):
+        means = geometric_means(members)
+        table.add_row(*map(str, group), *(means.get(name, "") for name in names))
+    return table
+
+
+TASK_HEADER = ("", "points", "fastgmm", "scikit-learn", "ratio", "log-likelihoods", "worst loss")
+
+
+def task_row(task: Record) -> list[str]:
+    """One task in words, as in `TASK_HEADER`."""
+    return [
+        task["name"],
+        " × ".join(f"{length:,}" for length in task["shape"]),
+        f"{task['seconds']:.3g} s",
+        f"{task['peer_seconds']:.3g} s",
+        times(task["ratio"]),
+        f"{task['log_likelihood']:.4f}, {task['peer_log_likelihood']:.4f}",
+        f"{round(100 * task['worst_loss'], 3) + 0.0:.3f} %",  # + 0.0: no minus before zero
+    ]
+
+
+def tasks_table(tasks: list[Record]) -> Table:
+    """Whole default fits."""
+    table = plain_table()
+    table.title = "whole default fits, seeding included"
+    for name in TASK_HEADER:
+        table.add_column(name, justify="right" if name else "left")
+    for task in tasks:
+        table.add_row(*task_row(task))
+    return table
+
+
+def seeding_in_words(seeding: Record) -> str:
+    """How long a large default fit takes, and its start."""
+    n, d = seeding["shape"]
+    return (
+        f"A default fit of {n:,} × {d}, K = {seeding['components']}, takes fastgmm "
+        f"{seeding['seconds']:.3g} s for {seeding['n_iter']} iterations; finding the start is "
+        f"{percent(seeding['seeding_share'])} of it."
+    )
+
+
+# --- the README -----------------------------------------------------------------------------
+def rewrite_readme(readme: Path, reports: list[Record]) -> None:
+    """Replace what is between the marks by the tables of the reports."""
+    text = readme.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{readme.name} has no lines {BEGIN} and {END} to write between")
+    body = "\n\n".join(markdown(report) for report in reports)
+    with written_whole(readme) as stream:
+        stream.write(f"{head}{begin}\n{body}\n{end}{tail}".encode())
+
+
+def markdown(report: Record) -> str:
+    """Everything that the report has, in the README's words."""
+    parts = []
+    if report["cells"]:
+        parts += cells_in_markdown(report["cells"])
+    if report["tasks"]:
+        parts += [
+            "Whole default fits, seeding included; log-likelihoods are per point, fastgmm's "
+            "first, and the worst loss is what fastgmm's falls short in any fit of the task:",
+            markdown_table(TASK_HEADER, [task_row(task) for task in report["tasks"]]),
+        ]
+    if report["seeding"]:
+        parts += [seeding_in_words(report["seeding"])]
+    return "\n\n".join([*parts, machine_in_words(report)])
+
+
+def cells_in_markdown(results: list[Record]) -> list[str]:
+    """Every cell in the wider precision on the most threads, and the geometric means of all."""
+    dtype = max(result["dtype"] for result in results)
+    threads = max(result["threads"] for result in results)
+    shown = [r for r in results if (r["dtype"], r["threads"]) == (dtype, threads)]
+    names = peers_of(results)
+    rows = []
+    for result in shown:
+        cell, (own, *timings) = result["cell"], result["timings"]
+        words = [f"{nanoseconds(t, cell)} {bracketed(times(t['ratio']))}" for t in timings]
+        key = [cell["covariance_type"], f"{cell['n']:,}", str(cell["d"]), str(cell["K"])]
+        shares = [percent(result["efficiency"]), percent(result["counting_pairs"])]
+        rows.append([*key, nanoseconds(own, cell), *words, *shares])
+    header = ["covariance", "n", "d", "K", *names, "of peak", "pairs that count"]
+    means = [
+        [*map(str, group), *(geometric_means(members).get(name, "") for name in names[1:])]
+        for group, members in ((g, list(m)) for g, m in groupby(results, group_of))
+    ]
+    faster = faster_peers(results)
+    return [
+        "One iteration of EM from the same start, in nanoseconds per point and component, in "
+        f"{dtype} on {threads_in_words(threads)}; in brackets how many times fastgmm's. "
+        "Libraries are timed where all arrive at the same parameters. The peak is that of "
+        "multiply-adds, against 2 n K d (d + 1) operations; sums leave out the pairs of point "
+        "and component with responsibilities below 1e-16, so where few pairs count the share "
+        "of the peak is flattered.",
+        markdown_table(header, rows),
+        "Geometric means of the ratios to fastgmm, and over how many cells:",
+        markdown_table(["covariance", "dtype", "threads", *names[1:]], means),
+        f"A peer is faster in {len(faster)} of the {len(results)} cells measured"
+        + (": " + "; ".join(faster) if faster else "")
+        + ".",
+    ]
+
+
+def bracketed(words: str) -> str:
+    """The words in brackets, if there are any."""
+    return f"({words})" if words else ""
+
+
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    lines = [list(header), ["---"] * len(list(header)), *rows]
+    return "\n".join(f"| {' | '.join(word.strip() for word in line)} |" for line in lines)
+
+
+def machine_in_words(report: Record) -> str:
+    """Where, when and with what it was measured."""
+    machine = report["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    option = "--whole-fits " if report["tasks"] else ""
+    return (
+        f"Measured on {machine['date']} by `tools/peers {option}--json FILE` on "
+        f"{machine['processor']} ({machine['compiled for']}), {machine['cores']} cores, with "
+        f"{versions}. `tools/peers --readme FILE` writes this."
+    )
