@@ -307,15 +307,15 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
 def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of the fields of one block's `Moments`."""
     K, d = model.means.shape
-    square = (_panel_multiple(d), _panel_multiple(d))
+    triangle = (_panel_multiple(d), -(-d // LANES) * LANES)
     match model:
         case TiedModel():
-            return (1,), (K,), (_panel_multiple(K), row_pitch(d)), (2, *square), (K, K)
+            return (1,), (K,), (_panel_multiple(K), row_pitch(d)), (2, *triangle), (K, K)
         case FullModel():
-            return (1,), (K,), (K, row_pitch(d)), (K, *square), (0, 0)
+            return (1,), (K,), (K, row_pitch(d)), (K, *triangle), (0, 0)
         case DiagonalModel():
             return (1,), (K,), (K, d), (K, d), (0, 0)
-    return (1,), (K,), (K, d), (K, *square), (0, 0)
+    return (1,), (K,), (K, d), (K, d, d), (0, 0)
 
 
 def _panel_multiple(length: int) -> int:

@@ -42,24 +42,36 @@ def scale_share(shares, k, scale, length):
 
 @worker
 def add_symmetric_product(rows, length, out):
-    """Add rowsᵀ rows to the upper triangle of `out`, in blocks of four rows."""
+    """Add rowsᵀ rows to the upper triangle of `out`, in blocks of four rows.
+
+    A block begins at the diagonal and ends in narrow vectors, or begins left of the diagonal
+    where the columns fall into whole ones, whichever are fewer; what that computes below the
+    diagonal or beyond the last column is never read.
+    """
     padded = out.shape[0]
     lanes = VECTOR_BYTES // rows.itemsize
     for i in range(0, padded, 4):
         j = i
-        while j + VECTORS * lanes <= padded:
+        n_vectors, rest = (padded - i) // lanes, (padded - i) % lanes
+        narrow = min(1, rest & (lanes // 2)) + min(1, rest & (lanes // 4))
+        aligned = i // lanes * lanes
+        if (padded - aligned + lanes - 1) // lanes <= n_vectors + narrow:
+            j, n_vectors, rest = aligned, (padded - aligned + lanes - 1) // lanes, 0
+        while n_vectors >= VECTORS:
             add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES)
             j += VECTORS * lanes
-        if VECTORS > 2 and j + 2 * lanes <= padded:
+            n_vectors -= VECTORS
+        if n_vectors == 3:
+            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 3, VECTOR_BYTES)
+        elif n_vectors == 2:
             add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 2, VECTOR_BYTES)
-            j += 2 * lanes
-        if j + lanes <= padded:
+        elif n_vectors == 1:
             add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, VECTOR_BYTES)
-            j += lanes
-        if j + lanes // 2 <= padded:
+        j += n_vectors * lanes
+        if rest & (lanes // 2):
             add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, HALF_VECTOR)
             j += lanes // 2
-        if j < padded:
+        if rest & (lanes // 4):
             add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, QUARTER_VECTOR)
 
 
