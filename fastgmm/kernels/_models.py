@@ -21,8 +21,8 @@ SMALL = 16
 SMALL_TIED = 8
 # Elements of any dtype that fill whole vectors; point-major rows are padded to a multiple.
 LANES = 16
-# Points that are packed before their products are summed, while they are in the first caches.
-DEPTH = 64
+# Bytes of the columns that a product block reads of packed points: half of a 32 KiB cache.
+PACKED_BYTES = 2**14
 # Columns of a triangular factor that one block works on.
 PANEL = 4
 
@@ -113,11 +113,11 @@ class Tile(NamedTuple):
     centred: FloatArray  # (d, chunk): points of a chunk minus a mean
     squares: FloatArray  # (chunk,): squared distances of a chunk
     whitened: FloatArray  # (d, P): points of a tied model, whitened
-    packed: FloatArray  # (DEPTH, row pitch): √r (x - μ) of the points that count for a component
-    packed_roots: FloatArray  # (DEPTH, 1): their √r
-    point_shares: FloatArray  # (DEPTH, K, padded): shares of the packed points of a tied model
-    expected: FloatArray  # (DEPTH, row pitch): their Σₖ rₖ μₖ
-    nearest: np.ndarray  # (DEPTH,): their most probable components
+    packed: FloatArray  # (depth, row pitch): √r (x - μ) of the points that count for a component
+    packed_roots: FloatArray  # (depth, 1): their √r
+    point_shares: FloatArray  # (depth, K, padded): shares of the packed points of a tied model
+    expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
+    nearest: np.ndarray  # (depth,): their most probable components
 
 
 class Moments(NamedTuple):
@@ -281,6 +281,7 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
     tied = isinstance(model, TiedModel)
     blocked = tied or isinstance(model, FullModel)
     pitch = row_pitch(d)
+    depth = PACKED_BYTES // min(CHUNK_BYTES, pitch * dtype.itemsize)
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, length + lanes),
         "rows": (length, pitch) if blocked else (0, 0),
@@ -290,11 +291,11 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
         "centred": (d, chunk) if blocked else (0, 0),
         "squares": (chunk,),
         "whitened": (_panel_multiple(d), length + lanes) if tied else (0, 0),
-        "packed": (DEPTH, pitch) if blocked else (0, 0),
-        "packed_roots": (DEPTH, 1) if blocked else (0, 0),
-        "point_shares": (DEPTH, _panel_multiple(K)) if tied else (0, 0),
-        "expected": (DEPTH, pitch) if tied else (0, 0),
-        "nearest": (DEPTH,) if tied else (0,),
+        "packed": (depth, pitch) if blocked else (0, 0),
+        "packed_roots": (depth, 1) if blocked else (0, 0),
+        "point_shares": (depth, _panel_multiple(K)) if tied else (0, 0),
+        "expected": (depth, pitch) if tied else (0, 0),
+        "nearest": (depth,) if tied else (0,),
     }
     return Tile(
         **{

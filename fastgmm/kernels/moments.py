@@ -11,7 +11,6 @@ import numpy as np
 
 from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
 from fastgmm.kernels._models import (
-    DEPTH,
     SMALL_MODELS,
     DiagonalModel,
     FullModel,
@@ -83,9 +82,11 @@ def add_root_sums(roots, rows, length, k, first):
     while i + VECTORS * lanes <= rows.shape[1]:
         add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, VECTORS, VECTOR_BYTES)
         i += VECTORS * lanes
-    while i < rows.shape[1]:
+    while i + 2 * lanes <= rows.shape[1]:
+        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 2, VECTOR_BYTES)
+        i += 2 * lanes
+    if i < rows.shape[1]:
         add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 1, VECTOR_BYTES)
-        i += lanes
 
 
 @worker
@@ -114,7 +115,7 @@ def full_moments(model, tile, m, moments):
                     )
                     tile.packed_roots[count, 0] = root
                     count += 1
-                    if count == DEPTH:
+                    if count == tile.packed.shape[0]:
                         add_packed(tile, count, k, moments.first, moments.second[k])
                         count = 0
             add_packed(tile, count, k, moments.first, moments.second[k])
@@ -136,8 +137,8 @@ def tied_moments(model, tile, m, moments):
     """
     for k in range(model.means.shape[0]):
         moments.counts[k] += scale_share(tile.shares, k, tile.scale, m)
-    for start in range(0, m, DEPTH):
-        depth = min(DEPTH, m - start)
+    for start in range(0, m, tile.packed.shape[0]):
+        depth = min(tile.packed.shape[0], m - start)
         weigh_rows(model, tile, start, depth, moments)
         # First moments about the origin; the host moves them to the means.
         for k in range(0, moments.first.shape[0], 4):
