@@ -83,6 +83,8 @@ def measure_cells(
             peak = peaks.get((dtype, threads))
             result = measure(cell, dtype, threads, peers, options.rounds, peak)
             measured["cells"].append(report.as_record(result))
+            if options.json:  # what is measured stays, whatever interrupts the rest
+                report.write_json(measured, options.json)
 
 
 def machine(peers: list[Peer]) -> dict:
