@@ -110,7 +110,7 @@ def test_readme_has_the_marks():
 
 def test_what_is_not_the_same_is_not_timed():
     peers = [FastGMM(), ScikitLearn(), Deviating(), Failing(), Stopping()]
-    result = measurement.measure(Cell("diag", 400, 2, 3), "float64", 1, peers, 1, None)
+    result = measurement.measure(Cell("diag", 400, 2, 3), "float64", 1, peers, 1)
     ours, sklearn, deviating, failing, stopping = result.timings
     assert not ours.failure
     assert not sklearn.failure
@@ -123,7 +123,7 @@ def test_what_is_not_the_same_is_not_timed():
 
 def test_without_ours_nothing_is_compared():
     result = measurement.measure(
-        Cell("diag", 400, 2, 3), "float64", 1, [Failing(), ScikitLearn()], 1, None
+        Cell("diag", 400, 2, 3), "float64", 1, [Failing(), ScikitLearn()], 1
     )
     assert [t.failure for t in result.timings] == ["fails: out of luck", "not compared"]
 

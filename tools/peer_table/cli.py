@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from rich.console import Console
 from fastgmm._environment import describe_environment, usable_cores
 from peer_table import report
 from peer_table.libraries import PEERS, Peer
-from peer_table.measurement import measure, multiply_add_peak
+from peer_table.measurement import CellResult, measure, multiply_add_peak, with_efficiency
 from peer_table.problems import COVARIANCE_TYPES, DTYPES, grid
 from peer_table.whole_fits import QUICK_TASKS, TASKS, measure_seeding, measure_task
 
@@ -60,31 +61,41 @@ def measure_cells(
     on_stage: Callable[[str], object],
 ) -> None:
     """Add the cells that the options ask for, and the peaks that they are compared with."""
-    peaks: dict[tuple[str, int], float] = {}
     cells = grid(options.covariance_types, options.cells)
     if options.quick:
         cells = [replace(cell, n=max(cell.n // 20, 2 * cell.K * cell.d)) for cell in cells]
-    if any(cell.covariance_type == "full" for cell in cells):
+    settings = [(dtype, threads) for dtype in options.dtypes for threads in options.threads]
+    has_peak = any(cell.covariance_type == "full" for cell in cells)
+    peaks = dict.fromkeys(settings, 0.0)
+    results: list[CellResult] = []
+
+    def measure_peaks() -> None:
         on_stage("the peak of multiply-adds")
-        peaks = {
-            (dtype, threads): multiply_add_peak(dtype, threads)
-            for dtype in options.dtypes
-            for threads in options.threads
-        }
+        for setting in settings:
+            peaks[setting] = max(peaks[setting], multiply_add_peak(*setting))
         measured["machine"]["peak, GFLOP/s"] = {
             f"{dtype}, {report.threads_in_words(threads)}": round(peak / 1e9, 1)
             for (dtype, threads), peak in peaks.items()
         }
-    groups = [(d, t, c) for c in options.covariance_types for d in options.dtypes
-              for t in options.threads]  # fmt: skip
-    for dtype, threads, covariance_type in groups:
+
+    def keep() -> None:
+        measured["cells"] = [
+            report.as_record(with_efficiency(r, peaks[r.dtype, r.threads]) if has_peak else r)
+            for r in results
+        ]
+        if options.json:  # what is measured stays, whatever interrupts the rest
+            report.write_json(measured, options.json)
+
+    if has_peak:
+        measure_peaks()
+    for covariance_type, (dtype, threads) in product(options.covariance_types, settings):
         for cell in (cell for cell in cells if cell.covariance_type == covariance_type):
             on_stage(f"{cell}, {dtype}, {report.threads_in_words(threads)}")
-            peak = peaks.get((dtype, threads))
-            result = measure(cell, dtype, threads, peers, options.rounds, peak)
-            measured["cells"].append(report.as_record(result))
-            if options.json:  # what is measured stays, whatever interrupts the rest
-                report.write_json(measured, options.json)
+            results.append(measure(cell, dtype, threads, peers, options.rounds))
+            keep()
+    if has_peak:  # again, because others may have been busy the first time
+        measure_peaks()
+        keep()
 
 
 def machine(peers: list[Peer]) -> dict:

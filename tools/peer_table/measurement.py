@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from statistics import median
 from time import perf_counter
@@ -75,9 +75,7 @@ class CellResult:
     efficiency: float | None = None
 
 
-def measure(
-    cell: Cell, dtype: str, threads: int, peers: list[Peer], rounds: int, peak: float | None
-) -> CellResult:
+def measure(cell: Cell, dtype: str, threads: int, peers: list[Peer], rounds: int) -> CellResult:
     """Check that the libraries agree on the problem, then time those that do.
 
     Parameters
@@ -89,8 +87,6 @@ def measure(
         fastgmm first.
     rounds : int
         In each, every library has its turn.
-    peak : float or None
-        Multiply-add peak in flops per second.
     """
     X, start = draw(cell, dtype)
     with limited_threads(threads, peers):
@@ -118,10 +114,15 @@ def measure(
         else checked[peer.name]
         for peer in peers
     ]
-    efficiency = None
-    if cell.covariance_type == "full" and peak and timings[0].seconds:
-        efficiency = cell.flops / timings[0].seconds / peak
-    return CellResult(cell, dtype, threads, timings, counting_pairs, efficiency)
+    return CellResult(cell, dtype, threads, timings, counting_pairs)
+
+
+def with_efficiency(result: CellResult, peak: float) -> CellResult:
+    """Compare fastgmm's time with the multiply-add peak, for full covariances."""
+    seconds = result.timings[0].seconds
+    if result.cell.covariance_type != "full" or seconds is None:
+        return result
+    return replace(result, efficiency=result.cell.flops / seconds / peak)
 
 
 def check(peer: Peer, X: np.ndarray, start: Mixture, ours: Mixture, dtype: str) -> Timing:
@@ -189,7 +190,7 @@ def multiply_add_peak(dtype: str, threads: int) -> float:
     Blocks of several numbers of rows have several numbers of independent sums in flight; the
     best moment of the best block is the peak.
     """
-    length, repeats = 64, 4_000
+    length, repeats = 64, 2_000  # half a millisecond, to find a moment without others
     columns = VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
     best = 0.0
     with limited_threads(threads, []):

@@ -98,6 +98,8 @@ def show(report: Record, console: Console) -> None:
         console.print(cells_table(group, list(members)))
     if report["cells"]:
         console.print(means_table(report["cells"]))
+        if any((result["efficiency"] or 0) > 1 for result in report["cells"]):
+            console.print("Above the peak: the machine was busy with something else; repeat this.")
         for line in faster_peers(report["cells"]):
             console.print(f"a peer is faster: {line}")
     if report["tasks"]:
