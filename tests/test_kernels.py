@@ -449,6 +449,18 @@ def test_the_disk_cache_notices_an_edit_of_any_kernel_file(tmp_path: Path):
     assert copy.run() == (pytest.approx(LOG_P + 1), False, True)
 
 
+@compiled_only
+def test_a_damaged_disk_cache_is_replaced(tmp_path: Path):
+    copy = CopiedPackage(tmp_path)
+    assert copy.run() == (pytest.approx(LOG_P), False, True)
+    files = [path for path in copy.cache.rglob("*") if path.suffix in (".nbi", ".nbc")]
+    assert files
+    for path in files:
+        path.write_bytes(path.read_bytes()[:-9])
+    assert copy.run() == (pytest.approx(LOG_P), False, True)
+    assert copy.run() == (pytest.approx(LOG_P), True, False)
+
+
 # The peak comes from /proc: the process's ru_maxrss would start at that of pytest's process.
 MEMORY = """
 import numpy as np

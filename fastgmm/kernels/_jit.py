@@ -75,7 +75,11 @@ def _cache_class(variant: str) -> type:
 
         def save_overload(self, sig: Any, data: Any) -> None:
             try:
-                super().save_overload(sig, data)
+                try:
+                    super().save_overload(sig, data)
+                except Exception:  # an index that cannot be read is in the way: start anew
+                    self.flush()
+                    super().save_overload(sig, data)
             except Exception as error:
                 _warn_uncached(error)
 

@@ -150,7 +150,8 @@ def prepare_model(
             log_constants = log_constants + np.log(np.einsum("...ii->...i", U)).sum(axis=-1)
 
     def cast(array: FloatArray) -> FloatArray:
-        return np.ascontiguousarray(array, dtype)
+        # A copy is writable; numba would compile anew for a read-only array.
+        return np.array(array, dtype, order="C")
 
     means, log_constants = cast(means), cast(log_constants)
     if covariance_type == "spherical":
@@ -168,7 +169,7 @@ def prepare_model(
 
 def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.dtype) -> Model:
     """Lay out means alone, for moments about them under given responsibilities."""
-    means = np.ascontiguousarray(means, dtype)
+    means = np.array(means, dtype, order="C")
     nothing = np.empty((0, 0), dtype)
     if covariance_type in ("diag", "spherical"):
         return DiagonalModel(means, nothing, nothing.reshape(0))

@@ -223,7 +223,8 @@ def expectation(
     if sample_weight is None:
         sample_weight = np.empty(0, X.dtype)
     else:
-        sample_weight = np.ascontiguousarray(sample_weight, X.dtype)
+        # Writable, since numba would compile anew for a read-only array.
+        sample_weight = np.require(sample_weight, X.dtype, ["C", "W"])
         if sample_weight.shape != (len(X),):
             raise ValueError(
                 f"sample_weight has shape {sample_weight.shape}; expected ({len(X)},)."
