@@ -83,7 +83,7 @@ class DiagonalModel(NamedTuple):
 class LogDensityModel(NamedTuple):
     """No model at all: the "points" are weighted log-densities already."""
 
-    means: FloatArray  # (K, 0)
+    means: FloatArray  # (K, K), never read: the shape of a model with K "features"
     log_constants: FloatArray  # (K,)
 
 

@@ -69,9 +69,6 @@ class _Vectors:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
         return self.builder.shuffle_vector(first, ir.Constant(self.type, ir.Undefined), mask)
 
-    def constant(self, value):
-        return ir.Constant(self.type, [value] * self.lanes)
-
     def fma(self, a, b, c):
         """a·b + c, fused where the processor can."""
         name = f"llvm.fmuladd.v{self.lanes}f{8 * self.size}"
