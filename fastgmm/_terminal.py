@@ -19,7 +19,14 @@ from fastgmm._records import EMResult, FloatArray, Iteration
 if TYPE_CHECKING:
     from fastgmm.mixture import GaussianMixture
 
-__all__ = ["LiveProgress", "Terminal", "components_table", "key_values", "plain_table"]
+__all__ = [
+    "LiveProgress",
+    "Terminal",
+    "components_table",
+    "key_values",
+    "plain_table",
+    "progress_bar",
+]
 
 MOST_COMPONENTS = 40  # shown of a mixture
 SHORTEST_HEADER = 12  # characters, before the name of a feature is broken
@@ -31,6 +38,19 @@ class Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Raise, where rich would exit."""
         raise BrokenPipeError
+
+
+def progress_bar() -> progress.Progress:
+    """A bar on stderr that goes away; its tasks have a field `state`, said in words."""
+    return progress.Progress(
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=24),
+        progress.TextColumn("{task.fields[state]}"),
+        progress.TimeElapsedColumn(),
+        console=Terminal(stderr=True),
+        transient=True,
+    )
 
 
 class LiveProgress(Progress):
@@ -47,15 +67,7 @@ class LiveProgress(Progress):
     def __init__(self, n_init: int, max_iter: int) -> None:
         super().__init__(verbose=0, interval=1)
         self._n_init = n_init
-        self._bar = progress.Progress(
-            progress.SpinnerColumn(),
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=24),
-            progress.TextColumn("{task.fields[state]}"),
-            progress.TimeElapsedColumn(),
-            console=Terminal(stderr=True),
-            transient=True,
-        )
+        self._bar = progress_bar()
         self._task = self._bar.add_task("starting", total=max_iter, state="")
 
     def __enter__(self) -> LiveProgress:
