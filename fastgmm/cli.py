@@ -1,4 +1,4 @@
-"""The command line: ``fastgmm demo | fit | predict | info``.
+"""The command line: ``fastgmm demo | fit | predict | warmup | info``.
 
 Nothing heavy is imported before a command needs it, so that ``fastgmm --help`` is immediate.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastgmm._files import check_writable
 from fastgmm._records import COVARIANCE_TYPES
+from fastgmm._warmup import DTYPES, FEATURES, Specialization, WarmupResult, warm_up
 
 if TYPE_CHECKING:
     from fastgmm._tables import NumericTable
@@ -102,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
         ("demo", run_demo, describe_demo, "segment a photograph, beside scikit-learn"),
         ("fit", run_fit, describe_fit, "fit a mixture to the rows of a file"),
         ("predict", run_predict, describe_predict, "most probable component of each row of a file"),
+        ("warmup", run_warmup, describe_warmup, "compile ahead, so that first fits are warm"),
         ("info", run_info, None, "versions, processor, threads, cache folder"),
     ]:
         subparser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
@@ -145,6 +147,23 @@ def describe_predict(add: Callable[..., object]) -> None:
     add("data", metavar="FILE", help="points, one a row: .csv, .npy or .npz")
     add("--out", metavar="LABELS", help="write a .csv or .npy file in place of the terminal")
     add("--proba", action="store_true", help="the probability of every component")
+
+
+def describe_warmup(add: Callable[..., object]) -> None:
+    """Add the arguments of ``fastgmm warmup``."""
+    features = (
+        "numbers of features that will be fitted; with full and tied covariances small ones are "
+        f"compiled apart, and any large one stands for all; default: {listed(FEATURES)}"
+    )
+    add("--features", metavar="D", type=int, nargs="+", default=FEATURES, help=features)
+    some_of = {"nargs": "+", "help": "default: all"}
+    add("--covariance-types", choices=COVARIANCE_TYPES, default=COVARIANCE_TYPES, **some_of)
+    add("--dtypes", choices=DTYPES, default=DTYPES, **some_of)
+
+
+def listed(values: Sequence[object]) -> str:
+    """Write values as they are given to an option."""
+    return " ".join(map(str, values))
 
 
 def positive(text: str) -> int:
@@ -272,6 +291,52 @@ def check_same_features(model: GaussianMixture, points: NumericTable, path: str)
             f"{path}: the columns are {', '.join(points.feature_names or [])}, but the model was "
             f"fitted on {', '.join(expected)}; give the same columns in the same order."
         )
+
+
+def run_warmup(options: argparse.Namespace) -> None:
+    """``fastgmm warmup``: compile what is not on the disk, say what is there."""
+    from fastgmm._terminal import progress_bar
+
+    with contextlib.ExitStack() as stack:
+        bar = progress_bar()
+        task = bar.add_task("starting", total=None, state="")
+        if sys.stderr.isatty():
+            stack.enter_context(bar)
+
+        def show(done: int, total: int, following: Specialization) -> None:
+            kinds = ", ".join(following.covariance_types)
+            state = f"{kinds}, features: {following.features}, {following.dtype}"
+            name = f"kernels {done + 1} of {total}"
+            bar.update(task, description=name, completed=done, total=total, state=state)
+
+        result = warm_up(options.features, options.covariance_types, options.dtypes, on_next=show)
+    print_warmup(result)
+
+
+def print_warmup(result: WarmupResult) -> None:
+    """Print what is on the disk now, and what was new."""
+    from fastgmm._terminal import Terminal, key_values, plain_table
+
+    dtypes = list(dict.fromkeys(one.dtype for one in result.compiled))
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for one, compiled in result.compiled.items():
+        states = rows.setdefault((", ".join(one.covariance_types), one.features), {})
+        states[one.dtype] = "compiled" if compiled else "already there"
+    table = plain_table()
+    for name in ["covariances", "features", *dtypes]:
+        table.add_column(name)
+    for problem, states in rows.items():
+        table.add_row(*problem, *[states[dtype] for dtype in dtypes])
+    n, n_compiled = len(result.compiled), sum(result.compiled.values())
+    figures = {
+        "compiled": f"{n_compiled} of {n} specialization{'s' * (n != 1)}",
+        "already there": str(n - n_compiled),
+        "time": f"{result.seconds:.1f} s",
+        "cache folder": result.cache_directory,
+    }
+    terminal = Terminal()
+    terminal.print(table)
+    terminal.print(key_values(figures))
 
 
 def run_info(options: argparse.Namespace) -> None:
