@@ -441,11 +441,11 @@ def test_the_disk_cache_notices_an_edit_of_any_kernel_file(tmp_path: Path):
     copy = CopiedPackage(tmp_path)
     assert copy.run() == (pytest.approx(LOG_P), False, True)
     assert copy.run() == (pytest.approx(LOG_P), True, False)
-    density = copy.package / "kernels" / "density.py"
-    half, quarter = "shares.dtype.type(0.5)", "shares.dtype.type(0.25)"
-    text = density.read_text(encoding="utf-8")
-    assert half in text, "the edit below must change what density.py computes"
-    density.write_text(text.replace(half, quarter), encoding="utf-8")
+    vectors = copy.package / "kernels" / "_vectors.py"
+    half, quarter = "self.constant(-0.5)", "self.constant(-0.25)"
+    text = vectors.read_text(encoding="utf-8")
+    assert half in text, "the edit below must change the log-density"
+    vectors.write_text(text.replace(half, quarter), encoding="utf-8")
     assert copy.run() == (pytest.approx(LOG_P + 1), False, True)
 
 

@@ -6,13 +6,15 @@ want. The class of the record selects the workers at compile time.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastgmm._records import CovarianceType, FloatArray
-from fastgmm.kernels._register_blocks import CHUNK_BYTES, VECTOR_BYTES
+from fastgmm.kernels._vectors import CHUNK_BYTES, VECTOR_BYTES
 
 # Up to this many features, the whole triangle of a component is unrolled into registers.
 SMALL = 16
@@ -23,6 +25,8 @@ SMALL_TIED = 8
 LANES = 16
 # Bytes of the columns that a product block reads of packed points: half of a 32 KiB cache.
 PACKED_BYTES = 2**14
+# Bytes.
+CACHE_LINE = 64
 # Columns of a triangular factor that one block works on.
 PANEL = 4
 
@@ -126,7 +130,7 @@ class Moments(NamedTuple):
     log_likelihood: FloatArray  # (1,)
     counts: FloatArray  # (K,)
     first: FloatArray  # (K, d or row pitch)
-    second: FloatArray  # (K, d), or (K or 2, ...) upper triangles, padded to whole panels
+    second: FloatArray  # (K, d); (K, d(d+1)/2); or (K or 2, ...) triangles in whole panels
     pairs: FloatArray  # (K, K): Σ r of each component over the points nearest to each other one
 
 
@@ -261,17 +265,17 @@ class _Memory:
 def tile_length(model: Model, dtype: np.dtype) -> int:
     """Number of points of a tile: enough to amortize a component, few enough for the caches.
 
-    The shares of all components stay in half of a second-level cache of 1 MiB; so do the points
-    of a blocked model, while the others, whose loops run over them once for each component, want
-    theirs in a first-level cache of 32 KiB.
+    The shares of all components stay in a quarter of a second-level cache of 1 MiB, and so do the
+    points of a blocked model; the others, whose loops run over them once for each component, may
+    fill half of it.
     """
     K, d = model.means.shape
     chunk = CHUNK_BYTES // dtype.itemsize
     blocked = isinstance(model, FullModel | TiedModel)
-    points = 2 ** (18 if blocked else 15) // (dtype.itemsize * max(d, 1))
+    points = 2 ** (18 if blocked else 19) // (dtype.itemsize * max(d, 1))
     shares = 2**18 // (dtype.itemsize * max(K, 1))
     length = min(1024 if blocked else 512, points, shares) // chunk * chunk
-    return max(length, (2 if blocked else 8) * chunk)
+    return max(length, (2 if blocked else 4) * chunk)
 
 
 def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -> Tile:
@@ -300,7 +304,7 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
     }
     return Tile(
         **{
-            name: np.zeros((n_threads, *shape), np.int64 if name == "nearest" else dtype)
+            name: _aligned_zeros((n_threads, *shape), np.int64 if name == "nearest" else dtype)
             for name, shape in shapes.items()
         }
     )
@@ -317,7 +321,7 @@ def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
             return (1,), (K,), (K, row_pitch(d)), (K, *triangle), (0, 0)
         case DiagonalModel():
             return (1,), (K,), (K, d), (K, d), (0, 0)
-    return (1,), (K,), (K, d), (K, d, d), (0, 0)
+    return (1,), (K,), (K, d), (K, d * (d + 1) // 2), (0, 0)
 
 
 def _panel_multiple(length: int) -> int:
@@ -326,4 +330,14 @@ def _panel_multiple(length: int) -> int:
 
 def allocate_moments(model: Model, n_blocks: int) -> Moments:
     """Return zeroed partial statistics, the block being the leading axis."""
-    return Moments(*(np.zeros((n_blocks, *shape)) for shape in moments_shapes(model)))
+    shapes = moments_shapes(model)
+    return Moments(*(_aligned_zeros((n_blocks, *shape), np.float64) for shape in shapes))
+
+
+def _aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Zeros from the start of a cache line, so that no vector of a padded row lies across two."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size].view(dtype).reshape(shape)

@@ -12,9 +12,40 @@ from numba import prange
 
 from fastgmm.kernels._jit import block, driver, thread_index, worker
 from fastgmm.kernels._models import Moments, Tile
+from fastgmm.kernels._tile_blocks import SQUARE, transpose_square
 from fastgmm.kernels.density import tile_log_density
 from fastgmm.kernels.moments import tile_moments
-from fastgmm.kernels.normalization import normalize_tile, scale_tile
+from fastgmm.kernels.normalization import complete_log_density, normalize_tile, scale_tile
+
+
+@worker
+def transpose_chunk(source, base, count, chunk, points):
+    """points[chunk, i, p] = flat[base + p · row stride + i · column stride], p < count."""
+    d = points.shape[1]
+    if source.row_stride == 1:
+        for i in range(d):
+            column = base + i * source.column_stride
+            for p in range(count):
+                points[chunk, i, p] = source.flat[column + p]
+        return
+    squares = d // SQUARE * SQUARE if source.column_stride == 1 else 0
+    p = 0
+    while squares > 0 and p + SQUARE <= count:
+        row = base + p * source.row_stride
+        for i in range(0, squares, SQUARE):
+            transpose_square(source.flat, row + i, source.row_stride, points, chunk, i, p)
+        p += SQUARE
+    transpose_rest(source, base, 0, squares, p, count, chunk, points)
+    transpose_rest(source, base, squares, d, 0, count, chunk, points)
+
+
+@worker
+def transpose_rest(source, base, first, stop, start, count, chunk, points):
+    """Do what is left of `transpose_chunk`: features first … stop of points start … count."""
+    for i in range(first, stop):
+        column = base + i * source.column_stride
+        for p in range(start, count):
+            points[chunk, i, p] = source.flat[column + p * source.row_stride]
 
 
 @worker
@@ -26,25 +57,19 @@ def load_tile(source, start, m, tile):
         first = chunk * pitch
         count = max(0, min(pitch, m - first))
         base = source.start + (start + first) * source.row_stride
-        # Along the longer run of memory, so that every cache line is read once.
-        if source.row_stride == 1 or d < 8:
-            for i in range(d):
-                column = base + i * source.column_stride
-                for p in range(count):
-                    tile.points[chunk, i, p] = source.flat[column + p * source.row_stride]
-        else:
-            for p in range(count):
-                row = base + p * source.row_stride
-                for i in range(d):
-                    tile.points[chunk, i, p] = source.flat[row + i * source.column_stride]
+        transpose_chunk(source, base, count, chunk, tile.points)
         for i in range(d):
             for p in range(count, min(pitch, max(0, padded - first))):
                 tile.points[chunk, i, p] = 0
     if tile.rows.size > 0:
         for p in range(m):
             row = source.start + (start + p) * source.row_stride
-            for i in range(d):
-                tile.rows[p, i] = source.flat[row + i * source.column_stride]
+            if source.column_stride == 1:
+                for i in range(d):
+                    tile.rows[p, i] = source.flat[row + i]
+            else:
+                for i in range(d):
+                    tile.rows[p, i] = source.flat[row + i * source.column_stride]
     return padded
 
 
@@ -163,12 +188,13 @@ def prediction_of_block(
             assign_tile(tile, m, labels, start)
         if density.shape[0] > 0:
             normalize_tile(tile, m)
-            for p in range(m):
-                density[start + p] = tile.log_density[p]
             for p in range(min(m, posterior.shape[0])):
                 scale = 1 / tile.scale[p]
                 for k in range(posterior.shape[1]):
                     posterior[start + p, k] = tile.shares[k, p] * scale
+            complete_log_density(tile, m)
+            for p in range(m):
+                density[start + p] = tile.log_density[p]
 
 
 @driver(of=prediction_of_block)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fastgmm.kernels._axis_blocks import axis_log_density
 from fastgmm.kernels._jit import dispatch_on_record, worker
 from fastgmm.kernels._models import (
     SMALL_MODELS,
@@ -15,29 +16,19 @@ from fastgmm.kernels._models import (
     LogDensityModel,
     TiedModel,
 )
-from fastgmm.kernels._register_blocks import (
-    VECTOR_BYTES,
-    VECTORS,
-    add_product,
-    add_squares,
-    axis_distances,
-    small_distances,
-)
+from fastgmm.kernels._product_blocks import add_product, add_squares
+from fastgmm.kernels._triangle_blocks import small_log_density
+from fastgmm.kernels._vectors import FARTHEST, FARTHEST32, VECTOR_BYTES, VECTORS
 
 
 @worker
-def distances_to_log_density(shares, k, length, log_constant):
-    """shares[k] = log_constant - ½ min(shares[k], limit).
-
-    Beyond the limit, and where the distance overflowed to inf or nan, all components are
-    equally far, so that responsibilities stay finite.
-    """
-    limit = shares.dtype.type(1e290) if shares.itemsize == 8 else shares.dtype.type(1e30)
+def distances_to_log_density(squares, log_constant, shares, k, start):
+    """shares[k, start:] = log_constant - ½ squares, limited to the farthest."""
+    limit = shares.dtype.type(FARTHEST if shares.itemsize == 8 else FARTHEST32)
     half = shares.dtype.type(0.5)
-    for p in range(length):
-        distance = shares[k, p]
-        distance = distance if distance < limit else limit
-        shares[k, p] = log_constant - half * distance
+    for p in range(squares.shape[0]):
+        distance = squares[p] if squares[p] < limit else limit
+        shares[k, start + p] = log_constant - half * distance
 
 
 @worker
@@ -80,9 +71,9 @@ def full_log_density(model, tile, m):
             add_triangular_squares(
                 model.factors, k * rows_per_component, tile.centred, tile.squares
             )
-            for p in range(chunk_length):
-                tile.shares[k, chunk * chunk_length + p] = tile.squares[p]
-        distances_to_log_density(tile.shares, k, m, model.log_constants[k])
+            distances_to_log_density(
+                tile.squares, model.log_constants[k], tile.shares, k, chunk * chunk_length
+            )
 
 
 @worker
@@ -102,34 +93,32 @@ def tied_log_density(model, tile, m):
             )  # fmt: skip
             offset += length
     for k in range(model.means.shape[0]):
-        axis_distances(
-            tile.whitened, model.whitened_means, model.whitened_means, k, m, tile.shares,
-            0, VECTORS, VECTOR_BYTES,
+        axis_log_density(
+            tile.whitened, model.whitened_means, model.whitened_means, model.log_constants,
+            k, m, tile.shares, 0, VECTORS, VECTOR_BYTES,
         )  # fmt: skip
-        distances_to_log_density(tile.shares, k, m, model.log_constants[k])
 
 
 def _small_log_density(d: int) -> Callable:
     @worker
-    def small_log_density(model, tile, m):
+    def log_density(model, tile, m):
         for k in range(model.means.shape[0]):
-            small_distances(
-                tile.points[0], model.means, model.factors, k, m, tile.shares, d, VECTOR_BYTES
-            )
-            distances_to_log_density(tile.shares, k, m, model.log_constants[k])
+            small_log_density(
+                tile.points[0], model.means, model.factors, model.log_constants,
+                k, m, tile.shares, d, VECTOR_BYTES,
+            )  # fmt: skip
 
-    return small_log_density
+    return log_density
 
 
 @worker
 def diagonal_log_density(model, tile, m):
     """Σᵢ ((xᵢ - μᵢ) / σᵢ)²."""
     for k in range(model.means.shape[0]):
-        axis_distances(
-            tile.points[0], model.means, model.factors, k, m, tile.shares,
-            1, VECTORS, VECTOR_BYTES,
+        axis_log_density(
+            tile.points[0], model.means, model.factors, model.log_constants,
+            k, m, tile.shares, 1, VECTORS, VECTOR_BYTES,
         )  # fmt: skip
-        distances_to_log_density(tile.shares, k, m, model.log_constants[k])
 
 
 @worker

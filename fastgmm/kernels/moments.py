@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastgmm.kernels._axis_blocks import add_axis_moments
 from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
 from fastgmm.kernels._models import (
     SMALL_MODELS,
@@ -16,16 +17,9 @@ from fastgmm.kernels._models import (
     FullModel,
     TiedModel,
 )
-from fastgmm.kernels._register_blocks import (
-    HALF_VECTOR,
-    QUARTER_VECTOR,
-    VECTOR_BYTES,
-    VECTORS,
-    add_axis_moments,
-    add_product,
-    add_small_moments,
-    pack_row,
-)
+from fastgmm.kernels._product_blocks import add_product, pack_row
+from fastgmm.kernels._triangle_blocks import add_small_moments
+from fastgmm.kernels._vectors import HALF_VECTOR, QUARTER_VECTOR, VECTOR_BYTES, VECTORS
 
 
 @reduction
@@ -216,11 +210,9 @@ def _small_moments(d: int) -> Callable:
     @worker
     def small_moments(model, tile, m, moments):
         for k in range(model.means.shape[0]):
-            padded = (m + 15) // 16 * 16
-            moments.counts[k] += scale_share(tile.shares, k, tile.scale, padded)
             add_small_moments(
-                tile.points[0], model.means, tile.shares, k, m,
-                moments.first, moments.second, d, VECTOR_BYTES,
+                tile.points[0], model.means, tile.shares, tile.scale, k, m,
+                moments.counts, moments.first, moments.second, d, VECTOR_BYTES,
             )  # fmt: skip
 
     return small_moments

@@ -18,6 +18,7 @@ from fastgmm.kernels._models import (
     LogDensityModel,
     Model,
     Moments,
+    SmallFullModel,
     TiedModel,
     allocate_moments,
     allocate_tiles,
@@ -27,6 +28,7 @@ from fastgmm.kernels._models import (
     prepare_model,
     tile_length,
 )
+from fastgmm.kernels._triangle_blocks import triangle_order
 
 # Partial statistics of all blocks together stay below this, unless a single one is larger.
 PARTIAL_BYTES = 2**24
@@ -409,7 +411,9 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
     log_likelihood, counts, first, second, pairs = (array.sum(axis=0) for array in moments)
     K, d = model.means.shape
     first = first[:K, :d]
-    if covariance_type in ("full", "tied"):
+    if isinstance(model, SmallFullModel):
+        second = second[:, _places_in_triangle(d)]
+    elif covariance_type in ("full", "tied"):
         upper = second[:, :d, :d]
         second = np.where(_upper_triangle(d), upper, upper.swapaxes(1, 2))
     if isinstance(model, TiedModel):
@@ -425,6 +429,15 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
         second = second.sum(axis=1)
     reference = model.means.astype(np.float64)
     return Statistics(float(log_likelihood[0]), counts, first, second, reference)
+
+
+@lru_cache
+def _places_in_triangle(d: int) -> np.ndarray:
+    """Place of each element of a symmetric matrix in the unrolled sums of its triangle."""
+    rows, columns = np.transpose(triangle_order(d))
+    places = np.empty((d, d), np.intp)
+    places[rows, columns] = places[columns, rows] = np.arange(len(rows))
+    return places
 
 
 @lru_cache(maxsize=8)

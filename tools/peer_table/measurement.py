@@ -14,7 +14,8 @@ import numpy as np
 
 from fastgmm import kernels
 from fastgmm._maximization import precisions_cholesky_from_covariances
-from fastgmm.kernels._register_blocks import VECTOR_BYTES, VECTORS, add_product
+from fastgmm.kernels._product_blocks import add_product
+from fastgmm.kernels._vectors import VECTOR_BYTES, VECTORS
 from peer_table.libraries import Peer, limited_threads
 from peer_table.problems import Cell, Mixture, draw
 

@@ -1,0 +1,135 @@
+"""Blocks of matrix products, for the triangular factors and symmetric sums of large models."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+
+from fastgmm.kernels._jit import register_block
+from fastgmm.kernels._vectors import Vectors, i64
+
+
+def _product(v, rows, vectors, left, left_stride, right, right_stride, length):
+    """Emit sums[r][c] = Σₜ left[t, r] · right[t, c], t < length; return the variables."""
+    sums = [v.accumulators(vectors) for _ in range(rows)]
+    with v.loop(length) as t:
+        _rank_one(v, sums, v.at(left, v.builder.mul(t, left_stride)),
+                  v.at(right, v.builder.mul(t, right_stride)))  # fmt: skip
+    return sums
+
+
+def _rank_one(v, sums, left, right, first_row=0):
+    vectors = [v.load(v.at(right, c * v.lanes)) for c in range(len(sums[0]))]
+    for r in range(first_row, len(sums)):
+        scalar = v.splat(v.builder.load(v.at(left, r)))
+        for c, vector in enumerate(vectors):
+            v.builder.store(v.fma(scalar, vector, v.builder.load(sums[r][c])), sums[r][c])
+
+
+def _add_product_twin(left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes):
+    columns = vectors * (n_bytes // right.itemsize)
+    a = left[l0 : l0 + length, lj : lj + rows]
+    out[oi : oi + rows, oj : oj + columns] += a.T @ right[r0 : r0 + length, rj : rj + columns]
+
+
+@register_block(_add_product_twin)
+def add_product(
+    typingctx, left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes
+):
+    """out[oi:, oj:] += left[l0:, lj:]ᵀ right[r0:, rj:] over `length` rows of both.
+
+    The block of `out` has `rows` rows and `vectors` vectors of `n_bytes` (all three literal); it
+    may have a wider dtype than the factors.
+    """
+    n_rows, n_vectors, width = rows.literal_value, vectors.literal_value, n_bytes.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        left_, l0_, lj_, right_, r0_, rj_, length_, out_, oi_, oj_ = arguments[:10]
+        v = Vectors(context, builder, context.get_value_type(right.dtype), width)
+        a, a_stride = v.pointer(left, left_, l0_, lj_)
+        b, b_stride = v.pointer(right, right_, r0_, rj_)
+        target, out_stride = v.pointer(out, out_, oi_, oj_)
+        wide = context.get_value_type(out.dtype)
+        for row in _product(v, n_rows, n_vectors, a, a_stride, b, b_stride, length_):
+            for c, variable in enumerate(row):
+                address = v.at(target, c * v.lanes)
+                value = builder.load(variable)
+                if wide != v.element:
+                    value = builder.fpext(value, ir.VectorType(wide, v.lanes))
+                v.store(builder.fadd(v.load(address, wide), value), address)
+            target = v.at(target, out_stride)
+        return context.get_dummy_value()
+
+    intp = types.intp
+    signature = types.void(
+        left, intp, intp, right, intp, intp, intp, out, intp, intp, rows, vectors, n_bytes
+    )
+    return signature, codegen
+
+
+def _add_squares_twin(factor, f0, points, length, squares, rows, vectors, n_bytes):
+    y = factor[f0 : f0 + length + rows, :rows].T @ points[: length + rows]
+    squares += (y * y).sum(axis=0)
+
+
+@register_block(_add_squares_twin)
+def add_squares(typingctx, factor, f0, points, length, squares, rows, vectors, n_bytes):
+    """Add Σⱼ (Σᵢ factor[f0 + i, j] points[i])² to squares, j < `rows` columns of a triangle.
+
+    Column j ends at its diagonal, row length + j; `points` has a row per feature and
+    `vectors` vectors of `n_bytes` in each (both literal, like `rows`).
+    """
+    n_rows, n_vectors, width = rows.literal_value, vectors.literal_value, n_bytes.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        factor_, f0_, points_, length_, squares_ = arguments[:5]
+        zero = i64(0)
+        v = Vectors(context, builder, context.get_value_type(points.dtype), width)
+        a, a_stride = v.pointer(factor, factor_, f0_, zero)
+        b, b_stride = v.pointer(points, points_, zero, zero)
+        out, _ = v.pointer(squares, squares_, zero)
+        sums = _product(v, n_rows, n_vectors, a, a_stride, b, b_stride, length_)
+        for r in range(n_rows):  # the triangle at the diagonal
+            t = builder.add(length_, i64(r))
+            left, right = v.at(a, builder.mul(t, a_stride)), v.at(b, builder.mul(t, b_stride))
+            _rank_one(v, sums, left, right, first_row=r)
+        for c in range(n_vectors):
+            address = v.at(out, c * v.lanes)
+            square = v.load(address)
+            for r in range(n_rows):
+                y = builder.load(sums[r][c])
+                square = v.fma(y, y, square)
+            v.store(square, address)
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return (
+        types.void(factor, intp, points, intp, squares, rows, vectors, n_bytes),
+        codegen,
+    )
+
+
+def _pack_row_twin(rows, p, means, k, factor, packed, q, n_bytes):
+    packed[q] = (rows[p] - means[k]) * factor
+
+
+@register_block(_pack_row_twin)
+def pack_row(typingctx, rows, p, means, k, factor, packed, q, n_bytes):
+    """packed[q] = (rows[p] - means[k]) · factor, for rows of whole vectors of `n_bytes`."""
+    width = n_bytes.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        rows_, p_, means_, k_, factor_, packed_, q_ = arguments[:7]
+        zero = i64(0)
+        v = Vectors(context, builder, context.get_value_type(rows.dtype), width)
+        row, length = v.pointer(rows, rows_, p_, zero)
+        mean, _ = v.pointer(means, means_, k_, zero)
+        target, _ = v.pointer(packed, packed_, q_, zero)
+        scale = v.splat(factor_)
+        with v.loop(length, v.lanes) as i:
+            centred = builder.fsub(v.load(v.at(row, i)), v.load(v.at(mean, i)))
+            v.store(builder.fmul(centred, scale), v.at(target, i))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(rows, intp, means, intp, rows.dtype, packed, intp, n_bytes), codegen

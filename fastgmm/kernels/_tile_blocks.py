@@ -1,0 +1,124 @@
+"""Blocks that prepare a tile: its transposition, and the exponentials of its log-densities."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from fastgmm.kernels._jit import register_block
+from fastgmm.kernels._vectors import Vectors, i64
+
+# Features and points of a block that is transposed in registers.
+SQUARE = 8
+
+# 2ʳ on [-½, ½], lowest power first; `tools/polynomials` prints them.
+EXP2 = {
+    8: [1.0, 0.69314718055994998, 0.24022650695910098, 0.055504108664447719,
+        0.0096181291076068885, 0.0013333558230164974, 0.0001540353044173605,
+        1.5252657260200837e-5, 1.321544258792169e-6, 1.0208690299958306e-7,
+        7.0725859492692237e-9],
+    4: [1.0, 0.693147206703, 0.240226509223, 0.0555032722667, 0.00961805667852,
+        0.00134004281776, 0.000154614446986],
+}  # fmt: skip
+LOG2_E = 1.4426950408889634
+
+
+def _transpose_square_twin(flat, start, row_stride, points, chunk, i, p):
+    rows = start + row_stride * np.arange(SQUARE)[:, None] + np.arange(SQUARE)
+    points[chunk, i : i + SQUARE, p : p + SQUARE] = flat[rows].T
+
+
+@register_block(_transpose_square_twin)
+def transpose_square(typingctx, flat, start, row_stride, points, chunk, i, p):
+    """points[chunk, i + f, p + q] = flat[start + q · row_stride + f], for f, q < SQUARE."""
+
+    def codegen(context, builder, signature, arguments):
+        flat_, start_, stride_, points_, chunk_, i_, p_ = arguments
+        element = context.get_value_type(points.dtype)
+        v = Vectors(context, builder, element, SQUARE * points.dtype.bitwidth // 8)
+        source, _ = v.pointer(flat, flat_, start_)
+        target, pitch = v.pointer(points, points_, chunk_, i_, p_)
+        rows = [v.load(v.at(source, builder.mul(i64(q), stride_))) for q in range(SQUARE)]
+        for f, column in enumerate(v.transposed(rows)):
+            v.store(column, v.at(target, builder.mul(i64(f), pitch)))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(flat, intp, intp, points, intp, intp, intp), codegen
+
+
+def _exponentials_twin(shares, length, peak, total, n_bytes):
+    a = shares[:, :length]
+    peak[:length] = a.max(axis=0)
+    with np.errstate(invalid="ignore", under="ignore"):
+        np.exp(a - peak[:length], out=a)
+    a[~(a >= np.finfo(a.dtype).smallest_normal)] = 0
+    total[:length] = a.sum(axis=0)
+
+
+@register_block(_exponentials_twin)
+def exponentials(typingctx, shares, length, peak, total, n_bytes):
+    """peak[p] = maxₖ shares[k, p]; shares = exp(shares - peak); total[p] = Σₖ shares[k, p].
+
+    What would fall below the smallest normal number is 0, as it is where all densities are.
+    `length` is rounded up to whole pairs of vectors.
+
+    With t = (a - peak) log₂ e and n the nearest integer, eᵃ = 2ⁿ 2ᵗ⁻ⁿ: a polynomial, and an
+    addition to the bits of its exponent (Muller, Elementary Functions, 3rd ed., 2016, chapter 11).
+    """
+    width = n_bytes.literal_value
+    itemsize = shares.dtype.bitwidth // 8
+    mantissa, bias = (52, 1023) if itemsize == 8 else (23, 127)
+
+    def codegen(context, builder, signature, arguments):
+        shares_, length_, peak_, total_ = arguments[:4]
+        zero = i64(0)
+        v = Vectors(context, builder, context.get_value_type(shares.dtype), width)
+        integers = ir.VectorType(ir.IntType(8 * itemsize), v.lanes)
+        first, pitch = v.pointer(shares, shares_, zero, zero)
+        peaks, _ = v.pointer(peak, peak_, zero)
+        totals, _ = v.pointer(total, total_, zero)
+        n_components = v.length(shares, shares_)
+        # Adding 1.5·2⁵² rounds to an integer and leaves it in the low bits.
+        rounder = v.constant(1.5 * 2.0**mantissa)
+        exponent_shift = ir.Constant(integers, [mantissa] * v.lanes)
+        coefficients = [v.constant(c) for c in EXP2[itemsize]]
+
+        def exp_of_negative(x):
+            t = builder.fmul(x, v.constant(LOG2_E))
+            rounded = builder.fadd(t, rounder)
+            r = builder.fsub(t, builder.fsub(rounded, rounder))
+            power = coefficients[-1]
+            for coefficient in coefficients[-2::-1]:
+                power = v.fma(power, r, coefficient)
+            exponent = builder.shl(builder.bitcast(rounded, integers), exponent_shift)
+            scaled = builder.add(builder.bitcast(power, integers), exponent)
+            normal = builder.fcmp_ordered(">", t, v.constant(1.5 - bias))
+            return builder.select(normal, builder.bitcast(scaled, v.type), v.zero)
+
+        with v.loop(length_, 2 * v.lanes) as p:
+            offsets = [p, builder.add(p, i64(v.lanes))]
+            largest, sums = v.accumulators(2), v.accumulators(2)
+            for offset, variable in zip(offsets, largest, strict=True):
+                builder.store(v.load(v.at(first, offset)), variable)
+            with v.loop(n_components) as k:
+                row = v.at(first, builder.mul(k, pitch))
+                for offset, variable in zip(offsets, largest, strict=True):
+                    a, old = v.load(v.at(row, offset)), builder.load(variable)
+                    larger = builder.fcmp_ordered(">", a, old)
+                    builder.store(builder.select(larger, a, old), variable)
+            with v.loop(n_components) as k:
+                row = v.at(first, builder.mul(k, pitch))
+                for offset, highest, variable in zip(offsets, largest, sums, strict=True):
+                    address = v.at(row, offset)
+                    share = exp_of_negative(builder.fsub(v.load(address), builder.load(highest)))
+                    v.store(share, address)
+                    builder.store(builder.fadd(builder.load(variable), share), variable)
+            for offset, highest, variable in zip(offsets, largest, sums, strict=True):
+                v.store(builder.load(highest), v.at(peaks, offset))
+                v.store(builder.load(variable), v.at(totals, offset))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(shares, intp, peak, total, n_bytes), codegen
