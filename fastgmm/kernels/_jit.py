@@ -12,6 +12,7 @@ from typing import Any
 
 import llvmlite.binding
 import numba
+import numpy as np
 from numba import config, types
 from numba.core import cgutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
@@ -217,15 +218,31 @@ def block(function: Callable) -> Callable:
     return call_by_address
 
 
+@intrinsic
+def take_number(typingctx, counter):
+    """counter[0], which is one more for whoever comes next on any thread."""
+
+    def codegen(context, builder, signature, arguments):
+        view = context.make_array(counter)(context, builder, arguments[0])
+        one = context.get_constant(types.int64, 1)
+        return builder.atomic_rmw("add", view.data, one, "monotonic")
+
+    return types.int64(counter), codegen
+
+
 def driver(of: Callable) -> Callable[[Callable], Driver]:
     """Turn a `prange` loop that calls `of` for each block into a `Driver`."""
     return lambda function: Driver(function, of)
 
 
 class Driver:
-    """A `prange` loop over blocks; where numba's threads must not be entered, a plain loop.
+    """Threads that take numbered blocks until none is left; a plain loop where that must not be.
 
-    Both run the same machine code block by block.
+    The loop is a `prange` over threads whose first arguments are their number, an array that
+    holds the next number, and the number of blocks. Whoever comes first takes the next block, as
+    components differ in work and machines have other things to do; as each block has its own
+    place for its results, these do not depend on it. Both loops run the same machine code block
+    by block.
     """
 
     def __init__(self, loop: Callable, block: Callable):
@@ -237,7 +254,7 @@ class Driver:
             dispatcher = _cached(numba.njit(loop, parallel=True, nogil=True), "driver")
             # Machine code from the disk names the block's symbol, which must exist by then.
             dispatcher._cache.before_loading = lambda signature: compiled.symbol(
-                (types.int64, types.int64, *signature)
+                (types.int64, types.int64, *signature[2:])
             )
             self._loop = dispatcher
 
@@ -256,7 +273,7 @@ class Driver:
         try:
             if n_blocks < mask:  # waking threads without work takes longer than a small pass
                 numba.set_num_threads(n_blocks)
-            self._loop(n_blocks, *arguments)
+            self._loop(min(mask, n_blocks), np.zeros(1, np.int64), n_blocks, *arguments)
         finally:
             numba.set_num_threads(mask)
             _threads.leave()
@@ -291,18 +308,8 @@ _threads = _Threads()
 
 
 def max_threads() -> int:
-    """Upper bound of `thread_index()`, whatever the thread mask says."""
+    """Upper bound of the threads of a driver, whatever the mask says."""
     return 1 if JIT_DISABLED else int(config.NUMBA_NUM_THREADS)
-
-
-if JIT_DISABLED:
-
-    def thread_index() -> int:
-        """Index of the running thread: always 0 without the JIT."""
-        return 0
-
-else:
-    thread_index = numba.get_thread_id
 
 
 def threading_report() -> tuple[int, str]:

@@ -25,7 +25,8 @@ SMALL_TIED = 8
 LANES = 16
 # Bytes of the columns that a product block reads of packed points: half of a 32 KiB cache.
 PACKED_BYTES = 2**14
-# Bytes.
+# Bytes of a run of tiles whose moments are taken component by component.
+SPAN_BYTES = 2**23
 CACHE_LINE = 64
 # Columns of a triangular factor that one block works on.
 PANEL = 4
@@ -122,6 +123,18 @@ class Tile(NamedTuple):
     point_shares: FloatArray  # (depth, K, padded): shares of the packed points of a tied model
     expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
     nearest: np.ndarray  # (depth,): their most probable components
+
+
+class Span(NamedTuple):
+    """What the components of a large model need of a run of tiles, the tile being the first axis.
+
+    The rows and the shares are those of `Tile`, which the threads fill in place.
+    """
+
+    rows: FloatArray  # (tiles, P, row pitch)
+    shares: FloatArray  # (tiles, K, P)
+    counts: FloatArray  # (tiles, K): Σ r, in float64
+    log_likelihood: FloatArray  # (tiles,), in float64
 
 
 class Moments(NamedTuple):
@@ -278,8 +291,13 @@ def tile_length(model: Model, dtype: np.dtype) -> int:
     return max(length, (2 if blocked else 4) * chunk)
 
 
-def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -> Tile:
-    """Return a record of workspaces for every thread, the thread being the leading axis."""
+def allocate_tiles(
+    model: Model, length: int, dtype: np.dtype, n_threads: int, *, in_span: bool = False
+) -> Tile:
+    """Return a record of workspaces for every thread, the thread being the leading axis.
+
+    Rows and shares of tiles `in_span` are in the span.
+    """
     K, d = model.means.shape
     chunk = CHUNK_BYTES // dtype.itemsize
     lanes = VECTOR_BYTES // dtype.itemsize
@@ -289,8 +307,8 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
     depth = PACKED_BYTES // min(CHUNK_BYTES, pitch * dtype.itemsize)
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, length + lanes),
-        "rows": (length, pitch) if blocked else (0, 0),
-        "shares": (K, length + lanes),
+        "rows": (length, pitch) if blocked and not in_span else (0, 0),
+        "shares": (0, 0) if in_span else (K, length + lanes),
         "log_density": (length + lanes,),
         "scale": (length + lanes,),
         "centred": (d, chunk) if blocked else (0, 0),
@@ -307,6 +325,21 @@ def allocate_tiles(model: Model, length: int, dtype: np.dtype, n_threads: int) -
             name: _aligned_zeros((n_threads, *shape), np.int64 if name == "nearest" else dtype)
             for name, shape in shapes.items()
         }
+    )
+
+
+def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) -> Span:
+    """Return workspace for as many tiles as share a third-level cache with other data."""
+    K, d = model.means.shape
+    lanes = VECTOR_BYTES // dtype.itemsize
+    pitch = row_pitch(d)
+    bytes_per_tile = length * (pitch + K) * dtype.itemsize
+    n_tiles = min(n_tiles, max(1, SPAN_BYTES // bytes_per_tile))
+    return Span(
+        _aligned_zeros((n_tiles, length, pitch), dtype),
+        _aligned_zeros((n_tiles, K, length + lanes), dtype),
+        np.zeros((n_tiles, K)),
+        np.zeros(n_tiles),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from fastgmm.kernels._jit import block, driver, thread_index, worker
+from fastgmm.kernels._jit import block, driver, take_number, worker
 from fastgmm.kernels._models import Moments, Tile
 from fastgmm.kernels._tile_blocks import SQUARE, transpose_square
 from fastgmm.kernels.density import tile_log_density
@@ -76,10 +76,16 @@ def load_tile(source, start, m, tile):
 @worker
 def tile_of_thread(tiles, thread):
     """One thread's workspace."""
+    return tile_in_span(tiles, thread, tiles.rows[thread], tiles.shares[thread])
+
+
+@worker
+def tile_in_span(tiles, thread, rows, shares):
+    """One thread's workspace, with rows and shares that it does not own."""
     return Tile(
         tiles.points[thread],
-        tiles.rows[thread],
-        tiles.shares[thread],
+        rows,
+        shares,
         tiles.log_density[thread],
         tiles.scale[thread],
         tiles.centred[thread],
@@ -133,13 +139,18 @@ def expectation_of_block(
 
 
 @driver(of=expectation_of_block)
-def expectation_blocks(n_blocks, source, given, n, length, sample_weight, model, tiles, partial):
+def expectation_blocks(
+    n_threads, next_block, n_blocks, source, given, n, length, sample_weight, model, tiles, partial
+):
     """Fill `partial`, a block each."""
-    for index in prange(n_blocks):
-        expectation_of_block(
-            np.int64(index), thread_index(), n_blocks,  # numba's index is unsigned (#10641)
-            source, given, n, length, sample_weight, model, tiles, partial,
-        )  # fmt: skip
+    for thread in prange(n_threads):
+        index = take_number(next_block)
+        while index < n_blocks:
+            expectation_of_block(
+                index, np.int64(thread), n_blocks,  # numba's index is unsigned (#10641)
+                source, given, n, length, sample_weight, model, tiles, partial,
+            )  # fmt: skip
+            index = take_number(next_block)
 
 
 @worker
@@ -199,11 +210,14 @@ def prediction_of_block(
 
 @driver(of=prediction_of_block)
 def prediction_blocks(
-    n_blocks, source, n, length, model, tiles, components, density, posterior, labels
+    n_threads, next_block, n_blocks, source, n, length, model, tiles, components, density, posterior, labels
 ):
     """Fill whichever outputs have rows."""
-    for index in prange(n_blocks):
-        prediction_of_block(
-            np.int64(index), thread_index(), n_blocks,
-            source, n, length, model, tiles, components, density, posterior, labels,
-        )  # fmt: skip
+    for thread in prange(n_threads):
+        index = take_number(next_block)
+        while index < n_blocks:
+            prediction_of_block(
+                index, np.int64(thread), n_blocks,  # numba's index is unsigned (#10641)
+                source, n, length, model, tiles, components, density, posterior, labels,
+            )  # fmt: skip
+            index = take_number(next_block)

@@ -34,8 +34,8 @@ def scale_share(shares, k, scale, length):
 
 
 @worker
-def add_symmetric_product(rows, length, out):
-    """Add rowsᵀ rows to the upper triangle of `out`, in blocks of four rows.
+def add_symmetric_product(rows, length, out, first, stop):
+    """Add rowsᵀ rows to rows first … stop of the upper triangle of `out`, four rows at a time.
 
     A block begins at the diagonal and ends in narrow vectors, or begins left of the diagonal
     where the columns fall into whole ones, whichever are fewer; what that computes below the
@@ -43,7 +43,7 @@ def add_symmetric_product(rows, length, out):
     """
     padded = out.shape[0]
     lanes = VECTOR_BYTES // rows.itemsize
-    for i in range(0, padded, 4):
+    for i in range(first, stop, 4):
         j = i
         n_vectors, rest = (padded - i) // lanes, (padded - i) % lanes
         narrow = min(1, rest & (lanes // 2)) + min(1, rest & (lanes // 4))
@@ -84,35 +84,46 @@ def add_root_sums(roots, rows, length, k, first):
 
 
 @worker
-def add_packed(tile, count, k, first, second):
-    """Add the moments of the first `count` packed rows."""
-    add_root_sums(tile.packed_roots, tile.packed, count, k, first)
-    add_symmetric_product(tile.packed, count, second)
+def add_packed(tile, count, k, moments, first, stop):
+    """Add the moments of the first `count` packed rows, second ones in rows first … stop."""
+    if first == 0:
+        add_root_sums(tile.packed_roots, tile.packed, count, k, moments.first)
+    add_symmetric_product(tile.packed, count, moments.second[k], first, stop)
+
+
+@worker
+def pack_component(model, tile, m, k, total, packed, moments, first, stop):
+    """Pack √r c of the points whose share does not vanish, after `packed` rows from before.
+
+    Whenever the workspace is full its moments are added. Return the number of rows left in it.
+    """
+    # What is left out sums to less than the rounding error of the total.
+    threshold = tile.shares.dtype.type(total / m * 1e-17)
+    for p in range(m):
+        share = tile.shares[k, p]
+        if share > threshold:
+            root = np.sqrt(share)
+            pack_row(
+                tile.rows, p, model.padded_means, k, root, tile.packed, packed, VECTOR_BYTES
+            )
+            tile.packed_roots[packed, 0] = root
+            packed += 1
+            if packed == tile.packed.shape[0]:
+                add_packed(tile, packed, k, moments, first, stop)
+                packed = 0
+    return packed
 
 
 @worker
 def full_moments(model, tile, m, moments):
     """Σ r c cᵀ = Σ (√r c)(√r c)ᵀ, over the points whose share does not vanish."""
+    n_rows = moments.second.shape[1]
     for k in range(model.means.shape[0]):
         total = scale_share(tile.shares, k, tile.scale, m)
+        moments.counts[k] += total
         if total > 0:
-            moments.counts[k] += total
-            # What is left out sums to less than the rounding error of the total.
-            threshold = tile.shares.dtype.type(total / m * 1e-17)
-            count = 0
-            for p in range(m):
-                share = tile.shares[k, p]
-                if share > threshold:
-                    root = np.sqrt(share)
-                    pack_row(
-                        tile.rows, p, model.padded_means, k, root, tile.packed, count, VECTOR_BYTES
-                    )
-                    tile.packed_roots[count, 0] = root
-                    count += 1
-                    if count == tile.packed.shape[0]:
-                        add_packed(tile, count, k, moments.first, moments.second[k])
-                        count = 0
-            add_packed(tile, count, k, moments.first, moments.second[k])
+            packed = pack_component(model, tile, m, k, total, 0, moments, 0, n_rows)
+            add_packed(tile, packed, k, moments, 0, n_rows)
 
 
 @worker
@@ -147,8 +158,8 @@ def tied_moments(model, tile, m, moments):
                 tile.packed[p, i] = residual * tile.packed_roots[p, 0]
                 spread = model.padded_means[tile.nearest[p], i] - mean
                 tile.expected[p, i] = spread * tile.packed_roots[p, 0]
-        add_symmetric_product(tile.packed, depth, moments.second[0])
-        add_symmetric_product(tile.expected, depth, moments.second[1])
+        add_symmetric_product(tile.packed, depth, moments.second[0], 0, moments.second.shape[1])
+        add_symmetric_product(tile.expected, depth, moments.second[1], 0, moments.second.shape[1])
 
 
 @worker

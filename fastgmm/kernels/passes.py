@@ -12,15 +12,17 @@ from functools import lru_cache
 import numpy as np
 
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
-from fastgmm.kernels import blocks
+from fastgmm.kernels import blocks, components
 from fastgmm.kernels._jit import max_threads
 from fastgmm.kernels._models import (
+    FullModel,
     LogDensityModel,
     Model,
     Moments,
     SmallFullModel,
     TiedModel,
     allocate_moments,
+    allocate_span,
     allocate_tiles,
     as_rows,
     moments_model,
@@ -31,8 +33,13 @@ from fastgmm.kernels._models import (
 from fastgmm.kernels._triangle_blocks import triangle_order
 
 # Partial statistics of all blocks together stay below this, unless a single one is larger.
-PARTIAL_BYTES = 2**24
+PARTIAL_BYTES = 2**23
 MOST_BLOCKS = 128
+# A model whose statistics are larger takes its moments by components instead: by slabs of
+# covariances of about so many features, and at least so many parts of work.
+SHARED_BYTES = 2**19
+SLAB_FEATURES = 128
+FEWEST_PARTS = 32
 
 
 def log_gaussian_density(
@@ -395,8 +402,11 @@ def _accumulate(
     """Run the blocks and add their partial statistics in block order."""
     length = tile_length(model, X.dtype)
     n_tiles = -(-len(X) // length)
-    numbers_per_block = sum(math.prod(shape) for shape in moments_shapes(model))
-    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // (8 * numbers_per_block)))
+    bytes_per_block = 8 * sum(math.prod(shape) for shape in moments_shapes(model))
+    if isinstance(model, FullModel) and bytes_per_block > SHARED_BYTES:
+        moments = _moments_by_components(X, given, sample_weight, model, length, n_tiles)
+        return _statistics(moments, model, covariance_type)
+    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
     tiles = allocate_tiles(model, length, X.dtype, max_threads())
     moments = allocate_moments(model, n_blocks)
     if n_blocks:
@@ -405,6 +415,34 @@ def _accumulate(
             moments,
         )  # fmt: skip
     return _statistics(moments, model, covariance_type)
+
+
+def _moments_by_components(
+    X: FloatArray,
+    given: FloatArray,
+    sample_weight: FloatArray,
+    model: FullModel,
+    length: int,
+    n_tiles: int,
+) -> Moments:
+    """Run through spans of tiles, and in each first through the tiles, then the components."""
+    K, d = model.means.shape
+    n_slabs = -(-d // SLAB_FEATURES)
+    n_runs = max(1, min(FEWEST_PARTS // (K * n_slabs), n_tiles))
+    source, given_rows = as_rows(X), as_rows(given)
+    tiles = allocate_tiles(model, length, X.dtype, max_threads(), in_span=True)
+    span = allocate_span(model, length, X.dtype, n_tiles)
+    moments = allocate_moments(model, n_runs)
+    for first_tile in range(0, n_tiles, len(span.rows)):
+        n_present = min(len(span.rows), n_tiles - first_tile)
+        components.responsibilities_of_tiles(
+            n_present, source, given_rows, len(X), first_tile, sample_weight, model, tiles, span
+        )
+        components.moments_of_slabs(
+            n_runs * K * n_slabs, len(X), first_tile, n_present, n_slabs, model, tiles, span, moments
+        )
+        moments.log_likelihood[0] += span.log_likelihood[:n_present].sum()
+    return moments
 
 
 def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:

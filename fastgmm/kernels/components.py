@@ -1,0 +1,99 @@
+"""The pass of a large model, in two steps: densities by tiles, then moments by components.
+
+Second moments of many components in many features are large, and a copy for each block of points
+would cost more memory and time than the pass itself. So the responsibilities of a run of tiles
+are kept, and each component, or a slab of rows of its covariance, takes its moments from all of
+them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastgmm.kernels._jit import block, driver, take_number, worker
+from fastgmm.kernels.blocks import load_shares, load_tile, moments_of_block, tile_in_span
+from fastgmm.kernels.density import tile_log_density
+from fastgmm.kernels.moments import add_packed, pack_component, scale_share
+from fastgmm.kernels.normalization import normalize_tile, scale_tile
+
+
+@block
+def responsibilities_of_tile(
+    index, thread, n_tiles, source, given, n, first_tile, sample_weight, model, tiles, span
+):
+    """Fill one tile of the span, with `given` responsibilities if there are any."""
+    tile = tile_in_span(tiles, thread, span.rows[index], span.shares[index])
+    length = tile.rows.shape[0]
+    start = (first_tile + index) * length
+    m = min(length, n - start)
+    padded = load_tile(source, start, m, tile)
+    if given.flat.size > 0:
+        load_shares(given, start, m, padded, tile)
+    else:
+        tile_log_density(model, tile, m)
+        normalize_tile(tile, m)
+        span.log_likelihood[index] = scale_tile(tile, sample_weight, start, m, padded)
+    for k in range(model.means.shape[0]):
+        span.counts[index, k] = scale_share(tile.shares, k, tile.scale, m)
+
+
+@driver(of=responsibilities_of_tile)
+def responsibilities_of_tiles(
+    n_threads, next_tile, n_tiles, source, given, n, first_tile, sample_weight, model, tiles, span
+):
+    """Fill the span, from tile `first_tile` of the data."""
+    for thread in prange(n_threads):
+        index = take_number(next_tile)
+        while index < n_tiles:
+            responsibilities_of_tile(
+                index, np.int64(thread), n_tiles,  # numba's index is unsigned (#10641)
+                source, given, n, first_tile, sample_weight, model, tiles, span,
+            )  # fmt: skip
+            index = take_number(next_tile)
+
+
+@worker
+def slab(index, n_slabs, n_rows):
+    """First row of a slab of an upper triangle, and the first beyond it, by equal areas."""
+    first = n_rows * (1 - np.sqrt(1 - index / n_slabs))
+    stop = n_rows * (1 - np.sqrt(1 - (index + 1) / n_slabs))
+    return np.int64(first / 16) * 16, np.int64(stop / 16) * 16 if index + 1 < n_slabs else n_rows
+
+
+@block
+def moments_of_slab(
+    index, thread, n_parts, n, first_tile, n_tiles, n_slabs, model, tiles, span, partial
+):
+    """Add the moments of a run of the span's tiles for rows of the covariance of a component."""
+    K, length = model.means.shape[0], span.rows.shape[1]
+    k, number = index // n_slabs % K, index // (n_slabs * K)
+    n_runs = partial.counts.shape[0]
+    moments = moments_of_block(partial, number)
+    first, stop = slab(index % n_slabs, n_slabs, moments.second.shape[1])
+    packed = 0
+    tile = tile_in_span(tiles, thread, span.rows[0], span.shares[0])
+    for t in range(number * n_tiles // n_runs, (number + 1) * n_tiles // n_runs):
+        tile = tile_in_span(tiles, thread, span.rows[t], span.shares[t])
+        m = min(length, n - (first_tile + t) * length)
+        total = span.counts[t, k]
+        if first == 0:
+            moments.counts[k] += total
+        if total > 0:
+            packed = pack_component(model, tile, m, k, total, packed, moments, first, stop)
+    add_packed(tile, packed, k, moments, first, stop)
+
+
+@driver(of=moments_of_slab)
+def moments_of_slabs(
+    n_threads, next_part, n_parts, n, first_tile, n_tiles, n_slabs, model, tiles, span, partial
+):
+    """Add the moments of all components of a span to `partial`, a run of tiles each."""
+    for thread in prange(n_threads):
+        index = take_number(next_part)
+        while index < n_parts:
+            moments_of_slab(
+                index, np.int64(thread), n_parts,
+                n, first_tile, n_tiles, n_slabs, model, tiles, span, partial,
+            )  # fmt: skip
+            index = take_number(next_part)
