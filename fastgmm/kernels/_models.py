@@ -29,18 +29,20 @@ PACKED_BYTES = 2**14
 SPAN_BYTES = 2**23
 CACHE_LINE = 64
 # Columns of a triangular factor that one block works on.
-PANEL = 4
+PANEL = 6
+# Rows of a covariance that one block works on.
+ROWS = 4
 
 
 class FullModel(NamedTuple):
-    """Components with a covariance each; `factors` are U's columns, four by four.
+    """Components with a covariance each; `factors` are U's columns, a panel at a time.
 
-    Columns 4j … 4j+3 of Uₖ, down to the diagonal, are consecutive rows of `factors`.
+    Those of a panel, down to its last diagonal, are consecutive rows of `factors`.
     """
 
     means: FloatArray  # (K, d)
     padded_means: FloatArray  # (K, row pitch)
-    factors: FloatArray  # (K · panel rows, 4)
+    factors: FloatArray  # (K · panel rows, PANEL)
     log_constants: FloatArray  # (K,): log πₖ + log |Uₖ| - d/2 log 2π
 
 
@@ -72,7 +74,7 @@ class TiedModel(NamedTuple):
     origin: FloatArray  # (d,): the centre of the means, taken from all points
     padded_origin: FloatArray  # (1, row pitch)
     padded_means: FloatArray  # (K, row pitch), from the origin
-    factors: FloatArray  # (panel rows, 4), as in FullModel
+    factors: FloatArray  # (panel rows, PANEL), as in FullModel
     whitened_means: FloatArray  # (K, d): Uᵀ(μₖ - origin)
     log_constants: FloatArray  # (K,)
 
@@ -206,10 +208,13 @@ def _columns_of_triangle(d: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _panels(U: FloatArray) -> FloatArray:
-    """Columns of upper triangular factors, four by four, each down to its diagonal."""
+    """Columns of upper triangular factors by panels, each down to its last diagonal."""
     K, d, _ = U.shape
-    padded = np.concatenate([U, np.zeros((K, d, -d % PANEL))], axis=2)
-    panels = [padded[:, : j + PANEL, j : j + PANEL] for j in range(0, d, PANEL)]
+    panels = []
+    for columns in np.array_split(np.arange(d), -(-d // PANEL)):
+        stop = columns[-1] + 1
+        panels.append(np.zeros((K, stop, PANEL)))
+        panels[-1][:, :, : len(columns)] = U[:, :stop, columns[0] : stop]
     return np.concatenate(panels, axis=1).reshape(-1, PANEL)
 
 
@@ -313,10 +318,10 @@ def allocate_tiles(
         "scale": (length + lanes,),
         "centred": (d, chunk) if blocked else (0, 0),
         "squares": (chunk,),
-        "whitened": (_panel_multiple(d), length + lanes) if tied else (0, 0),
+        "whitened": (d + PANEL, length + lanes) if tied else (0, 0),
         "packed": (depth, pitch) if blocked else (0, 0),
         "packed_roots": (depth, 1) if blocked else (0, 0),
-        "point_shares": (depth, _panel_multiple(K)) if tied else (0, 0),
+        "point_shares": (depth, _multiple_of_rows(K)) if tied else (0, 0),
         "expected": (depth, pitch) if tied else (0, 0),
         "nearest": (depth,) if tied else (0,),
     }
@@ -346,10 +351,10 @@ def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) 
 def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of the fields of one block's `Moments`."""
     K, d = model.means.shape
-    triangle = (_panel_multiple(d), -(-d // LANES) * LANES)
+    triangle = (_multiple_of_rows(d), -(-d // LANES) * LANES)
     match model:
         case TiedModel():
-            return (1,), (K,), (_panel_multiple(K), row_pitch(d)), (2, *triangle), (K, K)
+            return (1,), (K,), (_multiple_of_rows(K), row_pitch(d)), (2, *triangle), (K, K)
         case FullModel():
             return (1,), (K,), (K, row_pitch(d)), (K, *triangle), (0, 0)
         case DiagonalModel():
@@ -357,8 +362,8 @@ def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
     return (1,), (K,), (K, d), (K, d * (d + 1) // 2), (0, 0)
 
 
-def _panel_multiple(length: int) -> int:
-    return -(-length // PANEL) * PANEL
+def _multiple_of_rows(length: int) -> int:
+    return -(-length // ROWS) * ROWS
 
 
 def allocate_moments(model: Model, n_blocks: int) -> Moments:

@@ -67,31 +67,45 @@ def add_product(
     return signature, codegen
 
 
-def _add_squares_twin(factor, f0, points, length, squares, rows, vectors, n_bytes):
-    y = factor[f0 : f0 + length + rows, :rows].T @ points[: length + rows]
+def _add_squares_twin(
+    factor, f0, points, chunk, means, k, centred, length, squares, rows, vectors, n_bytes
+):
+    new = slice(length, length + rows)
+    centred[new] = points[chunk, new] - means[k, new, None]
+    y = factor[f0 : f0 + length + rows, :rows].T @ centred[: length + rows]
     squares += (y * y).sum(axis=0)
 
 
 @register_block(_add_squares_twin)
-def add_squares(typingctx, factor, f0, points, length, squares, rows, vectors, n_bytes):
-    """Add Σⱼ (Σᵢ factor[f0 + i, j] points[i])² to squares, j < `rows` columns of a triangle.
+def add_squares(
+    typingctx, factor, f0, points, chunk, means, k, centred, length, squares, rows, vectors, n_bytes
+):
+    """Add Σⱼ (Σᵢ factor[f0 + i, j] centred[i])² to squares, j < `rows` columns of a triangle.
 
-    Column j ends at its diagonal, row length + j; `points` has a row per feature and
-    `vectors` vectors of `n_bytes` in each (both literal, like `rows`).
+    Column j ends at its diagonal, row length + j. Features from `length` on are centred here,
+    centred[i] = points[chunk, i] - means[k, i], in the shadow of the products; the earlier ones
+    have been. `centred` has a row per feature and `vectors` vectors of `n_bytes` in each (both
+    literal, like `rows`).
     """
     n_rows, n_vectors, width = rows.literal_value, vectors.literal_value, n_bytes.literal_value
 
     def codegen(context, builder, signature, arguments):
-        factor_, f0_, points_, length_, squares_ = arguments[:5]
+        factor_, f0_, points_, chunk_, means_, k_, centred_, length_, squares_ = arguments[:9]
         zero = i64(0)
         v = Vectors(context, builder, context.get_value_type(points.dtype), width)
         a, a_stride = v.pointer(factor, factor_, f0_, zero)
-        b, b_stride = v.pointer(points, points_, zero, zero)
+        b, b_stride = v.pointer(centred, centred_, zero, zero)
+        x, x_stride = v.pointer(points, points_, chunk_, zero, zero)
+        mean, _ = v.pointer(means, means_, k_, zero)
         out, _ = v.pointer(squares, squares_, zero)
         sums = _product(v, n_rows, n_vectors, a, a_stride, b, b_stride, length_)
         for r in range(n_rows):  # the triangle at the diagonal
             t = builder.add(length_, i64(r))
             left, right = v.at(a, builder.mul(t, a_stride)), v.at(b, builder.mul(t, b_stride))
+            point, shift = v.at(x, builder.mul(t, x_stride)), v.splat(builder.load(v.at(mean, t)))
+            for c in range(n_vectors):
+                difference = builder.fsub(v.load(v.at(point, c * v.lanes)), shift)
+                v.store(difference, v.at(right, c * v.lanes))
             _rank_one(v, sums, left, right, first_row=r)
         for c in range(n_vectors):
             address = v.at(out, c * v.lanes)
@@ -103,10 +117,10 @@ def add_squares(typingctx, factor, f0, points, length, squares, rows, vectors, n
         return context.get_dummy_value()
 
     intp = types.intp
-    return (
-        types.void(factor, intp, points, intp, squares, rows, vectors, n_bytes),
-        codegen,
+    signature = types.void(
+        factor, intp, points, intp, means, intp, centred, intp, squares, rows, vectors, n_bytes
     )
+    return signature, codegen
 
 
 def _pack_row_twin(rows, p, means, k, factor, packed, q, n_bytes):

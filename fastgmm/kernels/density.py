@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fastgmm.kernels._axis_blocks import axis_log_density
 from fastgmm.kernels._jit import dispatch_on_record, worker
 from fastgmm.kernels._models import (
+    PANEL,
     SMALL_MODELS,
     DiagonalModel,
     FullModel,
@@ -41,20 +42,35 @@ def centre_chunk(points, chunk, mean, centred):
 
 
 @worker
-def add_triangular_squares(factors, offset, centred, squares):
-    """squares += ‖Uᵀc‖² of the points of a chunk, four columns of U at a time."""
+def add_triangular_squares(factors, offset, points, chunk, means, k, centred, squares):
+    """squares += ‖Uᵀ(x - μ)‖² of the points of a chunk, a panel of columns of U at a time."""
     d = centred.shape[0]
-    j = 0
-    while j + 4 <= d:
-        add_squares(factors, offset, centred, j, squares, 4, VECTORS, VECTOR_BYTES)
-        offset += j + 4
-        j += 4
-    if d - j == 3:
-        add_squares(factors, offset, centred, j, squares, 3, VECTORS, VECTOR_BYTES)
-    elif d - j == 2:
-        add_squares(factors, offset, centred, j, squares, 2, VECTORS, VECTOR_BYTES)
-    elif d - j == 1:
-        add_squares(factors, offset, centred, j, squares, 1, VECTORS, VECTOR_BYTES)
+    n_panels, j = (d + PANEL - 1) // PANEL, 0
+    for panel in range(n_panels):
+        width = panel_width(d, n_panels, panel)
+        if width == 6:
+            add_squares(
+                factors, offset, points, chunk, means, k, centred, j, squares,
+                6, VECTORS, VECTOR_BYTES,
+            )  # fmt: skip
+        elif width == 5:
+            add_squares(
+                factors, offset, points, chunk, means, k, centred, j, squares,
+                5, VECTORS, VECTOR_BYTES,
+            )  # fmt: skip
+        else:
+            add_squares(
+                factors, offset, points, chunk, means, k, centred, j, squares,
+                4, VECTORS, VECTOR_BYTES,
+            )  # fmt: skip
+        j += width
+        offset += j
+
+
+@worker
+def panel_width(d, n_panels, panel):
+    """Number of a panel's columns: 4 to 6, as there are more than 8 features."""
+    return d // n_panels + (1 if panel < d % n_panels else 0)
 
 
 @worker
@@ -66,11 +82,11 @@ def full_log_density(model, tile, m):
     n_chunks = (m + chunk_length - 1) // chunk_length
     for k in range(K):
         for chunk in range(n_chunks):
-            centre_chunk(tile.points, chunk, model.means[k], tile.centred)
             tile.squares[:] = 0
             add_triangular_squares(
-                model.factors, k * rows_per_component, tile.centred, tile.squares
-            )
+                model.factors, k * rows_per_component, tile.points, chunk, model.means, k,
+                tile.centred, tile.squares,
+            )  # fmt: skip
             distances_to_log_density(
                 tile.squares, model.log_constants[k], tile.shares, k, chunk * chunk_length
             )
@@ -84,14 +100,15 @@ def tied_log_density(model, tile, m):
     tile.whitened[:] = 0
     for chunk in range((m + chunk_length - 1) // chunk_length):
         centre_chunk(tile.points, chunk, model.origin, tile.centred)
-        offset = 0
-        for j in range(0, d, 4):
-            length = min(j + 4, d)
+        n_panels, offset, j = (d + PANEL - 1) // PANEL, 0, 0
+        for panel in range(n_panels):
+            width = panel_width(d, n_panels, panel)
             add_product(
-                model.factors, offset, 0, tile.centred, 0, 0, length,
-                tile.whitened, j, chunk * chunk_length, 4, VECTORS, VECTOR_BYTES,
+                model.factors, offset, 0, tile.centred, 0, 0, j + width,
+                tile.whitened, j, chunk * chunk_length, PANEL, VECTORS, VECTOR_BYTES,
             )  # fmt: skip
-            offset += length
+            j += width
+            offset += j
     for k in range(model.means.shape[0]):
         axis_log_density(
             tile.whitened, model.whitened_means, model.whitened_means, model.log_constants,
