@@ -28,6 +28,9 @@ PACKED_BYTES = 2**14
 # Bytes of a run of tiles whose moments are taken component by component.
 SPAN_BYTES = 2**23
 CACHE_LINE = 64
+# Threads use every other place of a workspace: prefetching runs past the end of one, and would
+# fetch from a neighbour what it is just writing.
+APART = 2
 # Columns of a triangular factor that one block works on.
 PANEL = 6
 # Rows of a covariance that one block works on.
@@ -299,7 +302,7 @@ def tile_length(model: Model, dtype: np.dtype) -> int:
 def allocate_tiles(
     model: Model, length: int, dtype: np.dtype, n_threads: int, *, in_span: bool = False
 ) -> Tile:
-    """Return a record of workspaces for every thread, the thread being the leading axis.
+    """Return a record of workspaces, with a leading axis that has every thread `APART`.
 
     Rows and shares of tiles `in_span` are in the span.
     """
@@ -327,7 +330,7 @@ def allocate_tiles(
     }
     return Tile(
         **{
-            name: _aligned_zeros((n_threads, *shape), np.int64 if name == "nearest" else dtype)
+            name: _aligned_zeros((APART * n_threads, *shape), np.int64 if name == "nearest" else dtype)
             for name, shape in shapes.items()
         }
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from fastgmm.kernels._jit import block, driver, take_number, worker
-from fastgmm.kernels._models import Moments, Tile
+from fastgmm.kernels._models import APART, Moments, Tile
 from fastgmm.kernels._tile_blocks import SQUARE, transpose_square
 from fastgmm.kernels.density import tile_log_density
 from fastgmm.kernels.moments import tile_moments
@@ -76,26 +76,27 @@ def load_tile(source, start, m, tile):
 @worker
 def tile_of_thread(tiles, thread):
     """One thread's workspace."""
-    return tile_in_span(tiles, thread, tiles.rows[thread], tiles.shares[thread])
+    return tile_in_span(tiles, thread, tiles.rows[APART * thread], tiles.shares[APART * thread])
 
 
 @worker
 def tile_in_span(tiles, thread, rows, shares):
     """One thread's workspace, with rows and shares that it does not own."""
+    slot = APART * thread
     return Tile(
-        tiles.points[thread],
+        tiles.points[slot],
         rows,
         shares,
-        tiles.log_density[thread],
-        tiles.scale[thread],
-        tiles.centred[thread],
-        tiles.squares[thread],
-        tiles.whitened[thread],
-        tiles.packed[thread],
-        tiles.packed_roots[thread],
-        tiles.point_shares[thread],
-        tiles.expected[thread],
-        tiles.nearest[thread],
+        tiles.log_density[slot],
+        tiles.scale[slot],
+        tiles.centred[slot],
+        tiles.squares[slot],
+        tiles.whitened[slot],
+        tiles.packed[slot],
+        tiles.packed_roots[slot],
+        tiles.point_shares[slot],
+        tiles.expected[slot],
+        tiles.nearest[slot],
     )
 
 
