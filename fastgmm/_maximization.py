@@ -18,6 +18,9 @@ __all__ = [
     "precisions_from_cholesky",
 ]
 
+# Numbers in those outer products of means that are in memory at a time.
+OUTER_PRODUCTS = 2**15
+
 ILL_DEFINED = (
     "A component has an ill-defined empirical covariance: it is not positive definite, as when "
     "a component has collapsed onto a single point or the features are of extreme scale. Use "
@@ -72,8 +75,11 @@ def maximize(
         shift = statistics.first / counts[:, None]
         match covariance_type:
             case "full":
-                second = statistics.second / counts[:, None, None]
-                covariances = second - shift[:, :, None] * shift[:, None, :]
+                covariances = statistics.second / counts[:, None, None]
+                step = max(1, OUTER_PRODUCTS // shift.shape[1] ** 2)
+                for start in range(0, len(shift), step):
+                    delta = shift[start : start + step]
+                    covariances[start : start + step] -= delta[:, :, None] * delta[:, None, :]
             case "tied":
                 scaled = shift * np.sqrt(counts)[:, None]
                 covariances = (statistics.second - scaled.T @ scaled) / counts.sum()
@@ -81,8 +87,8 @@ def maximize(
                 covariances = statistics.second / counts[:, None] - shift**2
             case "spherical":
                 second = statistics.second / counts - np.sum(shift**2, axis=1)
-                covariances = second / shift.shape[1]
-        covariances = covariances + _on_variances(reg_covar, covariance_type, shift.shape[1])
+                covariances = np.asarray(second / shift.shape[1])
+        _variances(covariances, covariance_type)[...] += reg_covar
     return Parameters(
         weights=counts / counts.sum(),
         means=statistics.reference + shift,
@@ -120,9 +126,15 @@ def precisions_cholesky_from_covariances(
         if np.any(covariances <= 0.0):
             raise ValueError(ILL_DEFINED)
         return 1.0 / np.sqrt(covariances)
-    d = covariances.shape[-1]
-    factors = [_inverse_upper_factor(matrix) for matrix in covariances.reshape(-1, d, d)]
-    return np.stack(factors).reshape(covariances.shape)
+    factors = covariances.copy()
+    d = factors.shape[-1]
+    for matrix in factors.reshape(-1, d, d):
+        # In place: what is upper in C's order is lower in Fortran's.
+        _, failed = dpotrf(matrix.T, lower=1, clean=1, overwrite_a=1)
+        if failed:
+            raise ValueError(ILL_DEFINED)
+        dtrtri(matrix.T, lower=1, overwrite_c=1)
+    return factors
 
 
 def precisions_cholesky_from_precisions(
@@ -168,7 +180,7 @@ def covariances_from_cholesky(
     if covariance_type in ("diag", "spherical"):
         return 1.0 / U**2
     d = U.shape[-1]
-    R = np.stack([_inverse_upper(factor) for factor in U.reshape(-1, d, d)])
+    R = np.stack([dtrtri(factor, lower=0)[0] for factor in U.reshape(-1, d, d)])
     return (R.swapaxes(-2, -1) @ R).reshape(U.shape)
 
 
@@ -190,23 +202,8 @@ def n_parameters(covariance_type: CovarianceType, n_components: int, n_features:
     return covariance + n_components * n_features + n_components - 1
 
 
-def _on_variances(
-    value: float, covariance_type: CovarianceType, n_features: int
-) -> FloatArray | float:
-    """Return the term that adds `value` to every variance of a covariance array."""
+def _variances(covariances: FloatArray, covariance_type: CovarianceType) -> FloatArray:
+    """View of the variances in an array of covariances."""
     if covariance_type in ("full", "tied"):
-        return value * np.eye(n_features)
-    return value
-
-
-def _inverse_upper_factor(covariance: FloatArray) -> FloatArray:
-    """R⁻¹ of Σ = Rᵀ R, upper triangular."""
-    upper, failed = dpotrf(covariance.T, lower=0, clean=1)
-    if failed:
-        raise ValueError(ILL_DEFINED)
-    return _inverse_upper(upper)
-
-
-def _inverse_upper(upper: FloatArray) -> FloatArray:
-    """Inverse of an upper triangular matrix, whose zeros stay."""
-    return dtrtri(upper, lower=0)[0]
+        return np.einsum("...ii->...i", covariances)
+    return covariances

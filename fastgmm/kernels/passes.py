@@ -39,7 +39,9 @@ MOST_BLOCKS = 128
 # covariances of about so many features, and at least so many parts of work.
 SHARED_BYTES = 2**19
 SLAB_FEATURES = 128
-FEWEST_PARTS = 32
+FEWEST_PARTS = 16
+# Columns of a covariance that are mirrored at a time.
+STRIP = 64
 
 
 def log_gaussian_density(
@@ -446,14 +448,15 @@ def _moments_by_components(
 
 
 def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
-    log_likelihood, counts, first, second, pairs = (array.sum(axis=0) for array in moments)
+    log_likelihood, counts, first, second, pairs = (
+        array.sum(axis=0) if len(array) > 1 else array[0] for array in moments
+    )
     K, d = model.means.shape
     first = first[:K, :d]
     if isinstance(model, SmallFullModel):
         second = second[:, _places_in_triangle(d)]
     elif covariance_type in ("full", "tied"):
-        upper = second[:, :d, :d]
-        second = np.where(_upper_triangle(d), upper, upper.swapaxes(1, 2))
+        second = _symmetric(second[:, :d, :d])
     if isinstance(model, TiedModel):
         # `tied_moments` has them about the origin, and the second ones in three parts.
         means = model.padded_means[:, :d].astype(np.float64)
@@ -478,9 +481,16 @@ def _places_in_triangle(d: int) -> np.ndarray:
     return places
 
 
-@lru_cache(maxsize=8)
-def _upper_triangle(d: int) -> np.ndarray:
-    return np.tri(d, dtype=bool).T
+def _symmetric(upper: FloatArray) -> FloatArray:
+    """Symmetric matrices from their upper triangles, by strips that fit in a cache."""
+    matrices = np.ascontiguousarray(upper)
+    for start in range(0, matrices.shape[1], STRIP):
+        rows = matrices[:, start : start + STRIP, start:]
+        square, rest = rows[:, :, :STRIP], rows[:, :, STRIP:]
+        in_upper = np.tri(square.shape[1], dtype=bool).T
+        square[...] = np.where(in_upper, square, square.swapaxes(1, 2))
+        matrices[:, start + STRIP :, start : start + STRIP] = rest.swapaxes(1, 2)
+    return matrices
 
 
 def _per_count(moments: FloatArray, counts: FloatArray) -> FloatArray:
