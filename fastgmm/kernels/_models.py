@@ -25,6 +25,10 @@ SMALL_TIED = 8
 LANES = 16
 # Bytes of the columns that a product block reads of packed points: half of a 32 KiB cache.
 PACKED_BYTES = 2**14
+# Points that are looked at together for shares that vanish.
+GROUP = 16
+# Fields of a tile that count rows or components.
+INDICES = ("places", "nearest")
 # Bytes of a run of tiles whose moments are taken component by component.
 SPAN_BYTES = 2**23
 CACHE_LINE = 64
@@ -44,7 +48,7 @@ class FullModel(NamedTuple):
     """
 
     means: FloatArray  # (K, d)
-    padded_means: FloatArray  # (K, row pitch)
+    padded_means: FloatArray  # (K, padded): whole vectors
     factors: FloatArray  # (K · panel rows, PANEL)
     log_constants: FloatArray  # (K,): log πₖ + log |Uₖ| - d/2 log 2π
 
@@ -75,8 +79,8 @@ class TiedModel(NamedTuple):
 
     means: FloatArray  # (K, d)
     origin: FloatArray  # (d,): the centre of the means, taken from all points
-    padded_origin: FloatArray  # (1, row pitch)
-    padded_means: FloatArray  # (K, row pitch), from the origin
+    padded_origin: FloatArray  # (1, padded)
+    padded_means: FloatArray  # (K, padded), from the origin
     factors: FloatArray  # (panel rows, PANEL), as in FullModel
     whitened_means: FloatArray  # (K, d): Uᵀ(μₖ - origin)
     log_constants: FloatArray  # (K,)
@@ -125,6 +129,7 @@ class Tile(NamedTuple):
     whitened: FloatArray  # (d, P): points of a tied model, whitened
     packed: FloatArray  # (depth, row pitch): √r (x - μ) of the points that count for a component
     packed_roots: FloatArray  # (depth, 1): their √r
+    places: np.ndarray  # (depth,): the rows that they come from
     point_shares: FloatArray  # (depth, K, padded): shares of the packed points of a tied model
     expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
     nearest: np.ndarray  # (depth,): their most probable components
@@ -147,7 +152,7 @@ class Moments(NamedTuple):
 
     log_likelihood: FloatArray  # (1,)
     counts: FloatArray  # (K,)
-    first: FloatArray  # (K, d or row pitch)
+    first: FloatArray  # (K, d or padded)
     second: FloatArray  # (K, d); (K, d(d+1)/2); or (K or 2, ...) triangles in whole panels
     pairs: FloatArray  # (K, K): Σ r of each component over the points nearest to each other one
 
@@ -238,7 +243,7 @@ def _tied_model(means: FloatArray, U: FloatArray, log_constants: FloatArray) -> 
 
 def _padded(means: FloatArray) -> FloatArray:
     d = means.shape[1]
-    return np.pad(means, ((0, 0), (0, row_pitch(d) - d)))
+    return np.pad(means, ((0, 0), (0, -d % LANES)))
 
 
 def row_pitch(d: int) -> int:
@@ -312,7 +317,7 @@ def allocate_tiles(
     tied = isinstance(model, TiedModel)
     blocked = tied or isinstance(model, FullModel)
     pitch = row_pitch(d)
-    depth = PACKED_BYTES // min(CHUNK_BYTES, pitch * dtype.itemsize)
+    depth = PACKED_BYTES // min(CHUNK_BYTES, pitch * dtype.itemsize) // GROUP * GROUP
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, length + lanes),
         "rows": (length, pitch) if blocked and not in_span else (0, 0),
@@ -324,13 +329,14 @@ def allocate_tiles(
         "whitened": (d + PANEL, length + lanes) if tied else (0, 0),
         "packed": (depth, pitch) if blocked else (0, 0),
         "packed_roots": (depth, 1) if blocked else (0, 0),
+        "places": (depth,) if blocked else (0,),
         "point_shares": (depth, _multiple_of_rows(K)) if tied else (0, 0),
         "expected": (depth, pitch) if tied else (0, 0),
         "nearest": (depth,) if tied else (0,),
     }
     return Tile(
         **{
-            name: _aligned_zeros((APART * n_threads, *shape), np.int64 if name == "nearest" else dtype)
+            name: _aligned_zeros((APART * n_threads, *shape), np.int64 if name in INDICES else dtype)
             for name, shape in shapes.items()
         }
     )
@@ -354,12 +360,13 @@ def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) 
 def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of the fields of one block's `Moments`."""
     K, d = model.means.shape
-    triangle = (_multiple_of_rows(d), -(-d // LANES) * LANES)
+    padded = -(-d // LANES) * LANES
+    triangle = (_multiple_of_rows(d), padded)
     match model:
         case TiedModel():
-            return (1,), (K,), (_multiple_of_rows(K), row_pitch(d)), (2, *triangle), (K, K)
+            return (1,), (K,), (_multiple_of_rows(K), padded), (2, *triangle), (K, K)
         case FullModel():
-            return (1,), (K,), (K, row_pitch(d)), (K, *triangle), (0, 0)
+            return (1,), (K,), (K, padded), (K, *triangle), (0, 0)
         case DiagonalModel():
             return (1,), (K,), (K, d), (K, d), (0, 0)
     return (1,), (K,), (K, d), (K, d * (d + 1) // 2), (0, 0)

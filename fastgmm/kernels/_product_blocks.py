@@ -123,27 +123,41 @@ def add_squares(
     return signature, codegen
 
 
-def _pack_row_twin(rows, p, means, k, factor, packed, q, n_bytes):
-    packed[q] = (rows[p] - means[k]) * factor
+def _pack_columns_twin(rows, places, means, k, roots, count, packed, j, vectors, n_bytes):
+    columns = slice(j, j + vectors * (n_bytes // packed.itemsize))
+    chosen = rows.reshape(-1, rows.shape[-1])[places[:count], columns]
+    packed[:count, columns] = (chosen - means[k, columns]) * roots[:count]
 
 
-@register_block(_pack_row_twin)
-def pack_row(typingctx, rows, p, means, k, factor, packed, q, n_bytes):
-    """packed[q] = (rows[p] - means[k]) · factor, for rows of whole vectors of `n_bytes`."""
-    width = n_bytes.literal_value
+@register_block(_pack_columns_twin)
+def pack_columns(typingctx, rows, places, means, k, roots, count, packed, j, vectors, n_bytes):
+    """packed[q, j:] = (rows[places[q], j:] - means[k, j:]) · roots[q], q < count.
+
+    For `vectors` vectors of `n_bytes` (both literal); the leading axes of `rows` count as one.
+    """
+    n_vectors, width = vectors.literal_value, n_bytes.literal_value
 
     def codegen(context, builder, signature, arguments):
-        rows_, p_, means_, k_, factor_, packed_, q_ = arguments[:7]
+        rows_, places_, means_, k_, roots_, count_, packed_, j_ = arguments[:8]
         zero = i64(0)
-        v = Vectors(context, builder, context.get_value_type(rows.dtype), width)
-        row, length = v.pointer(rows, rows_, p_, zero)
-        mean, _ = v.pointer(means, means_, k_, zero)
-        target, _ = v.pointer(packed, packed_, q_, zero)
-        scale = v.splat(factor_)
-        with v.loop(length, v.lanes) as i:
-            centred = builder.fsub(v.load(v.at(row, i)), v.load(v.at(mean, i)))
-            v.store(builder.fmul(centred, scale), v.at(target, i))
+        v = Vectors(context, builder, context.get_value_type(packed.dtype), width)
+        source, pitch = v.pointer(rows, rows_, *[zero] * (rows.ndim - 1), j_)
+        place, _ = v.pointer(places, places_, zero)
+        root, _ = v.pointer(roots, roots_, zero, zero)
+        mean, _ = v.pointer(means, means_, k_, j_)
+        target, target_pitch = v.pointer(packed, packed_, zero, j_)
+        shifts = [v.load(v.at(mean, c * v.lanes)) for c in range(n_vectors)]
+        with v.loop(count_) as q:
+            row = v.at(source, builder.mul(builder.load(v.at(place, q)), pitch))
+            out = v.at(target, builder.mul(q, target_pitch))
+            scale = v.splat(builder.load(v.at(root, q)))
+            for c, shift in enumerate(shifts):
+                centred = builder.fsub(v.load(v.at(row, c * v.lanes)), shift)
+                v.store(builder.fmul(centred, scale), v.at(out, c * v.lanes))
         return context.get_dummy_value()
 
     intp = types.intp
-    return types.void(rows, intp, means, intp, rows.dtype, packed, intp, n_bytes), codegen
+    signature = types.void(
+        rows, places, means, intp, roots, intp, packed, intp, vectors, n_bytes
+    )
+    return signature, codegen

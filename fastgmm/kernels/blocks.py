@@ -94,6 +94,7 @@ def tile_in_span(tiles, thread, rows, shares):
         tiles.whitened[slot],
         tiles.packed[slot],
         tiles.packed_roots[slot],
+        tiles.places[slot],
         tiles.point_shares[slot],
         tiles.expected[slot],
         tiles.nearest[slot],

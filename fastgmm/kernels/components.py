@@ -14,7 +14,7 @@ from numba import prange
 from fastgmm.kernels._jit import block, driver, take_number, worker
 from fastgmm.kernels.blocks import load_shares, load_tile, moments_of_block, tile_in_span
 from fastgmm.kernels.density import tile_log_density
-from fastgmm.kernels.moments import add_packed, pack_component, scale_share
+from fastgmm.kernels.moments import add_chosen, choose_points, scale_share
 from fastgmm.kernels.normalization import normalize_tile, scale_tile
 
 
@@ -71,7 +71,7 @@ def moments_of_slab(
     n_runs = partial.counts.shape[0]
     moments = moments_of_block(partial, number)
     first, stop = slab(index % n_slabs, n_slabs, moments.second.shape[1])
-    packed = 0
+    chosen = 0
     tile = tile_in_span(tiles, thread, span.rows[0], span.shares[0])
     for t in range(number * n_tiles // n_runs, (number + 1) * n_tiles // n_runs):
         tile = tile_in_span(tiles, thread, span.rows[t], span.shares[t])
@@ -80,8 +80,10 @@ def moments_of_slab(
         if first == 0:
             moments.counts[k] += total
         if total > 0:
-            packed = pack_component(model, tile, m, k, total, packed, moments, first, stop)
-    add_packed(tile, packed, k, moments, first, stop)
+            chosen = choose_points(
+                model, span.rows, tile, t * length, m, k, total, chosen, moments, first, stop
+            )
+    add_chosen(model, span.rows, tile, chosen, k, moments, first, stop)
 
 
 @driver(of=moments_of_slab)

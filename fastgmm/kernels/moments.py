@@ -12,12 +12,13 @@ import numpy as np
 from fastgmm.kernels._axis_blocks import add_axis_moments
 from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
 from fastgmm.kernels._models import (
+    GROUP,
     SMALL_MODELS,
     DiagonalModel,
     FullModel,
     TiedModel,
 )
-from fastgmm.kernels._product_blocks import add_product, pack_row
+from fastgmm.kernels._product_blocks import add_product, pack_columns
 from fastgmm.kernels._triangle_blocks import add_small_moments
 from fastgmm.kernels._vectors import HALF_VECTOR, QUARTER_VECTOR, VECTOR_BYTES, VECTORS
 
@@ -73,45 +74,69 @@ def add_root_sums(roots, rows, length, k, first):
     """first[k] += Σ √r · row: the first moment from packed rows."""
     lanes = VECTOR_BYTES // rows.itemsize
     i = 0
-    while i + VECTORS * lanes <= rows.shape[1]:
+    while i + VECTORS * lanes <= first.shape[1]:
         add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, VECTORS, VECTOR_BYTES)
         i += VECTORS * lanes
-    while i + 2 * lanes <= rows.shape[1]:
+    while i + 2 * lanes <= first.shape[1]:
         add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 2, VECTOR_BYTES)
         i += 2 * lanes
-    if i < rows.shape[1]:
+    if i < first.shape[1]:
         add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 1, VECTOR_BYTES)
 
 
 @worker
-def add_packed(tile, count, k, moments, first, stop):
-    """Add the moments of the first `count` packed rows, second ones in rows first … stop."""
+def pack_rows(rows, means, k, tile, count):
+    """Fill the first `count` packed rows: √r c of the points in `places`."""
+    lanes = VECTOR_BYTES // tile.packed.itemsize
+    j = 0
+    while j + VECTORS * lanes <= means.shape[1]:
+        pack_columns(
+            rows, tile.places, means, k, tile.packed_roots, count, tile.packed, j,
+            VECTORS, VECTOR_BYTES,
+        )  # fmt: skip
+        j += VECTORS * lanes
+    while j < means.shape[1]:
+        pack_columns(
+            rows, tile.places, means, k, tile.packed_roots, count, tile.packed, j,
+            1, VECTOR_BYTES,
+        )  # fmt: skip
+        j += lanes
+
+
+@worker
+def add_chosen(model, rows, tile, count, k, moments, first, stop):
+    """Add the moments of the `count` points in `places`, second ones in rows first … stop."""
+    for q in range(count):
+        tile.packed_roots[q, 0] = np.sqrt(tile.packed_roots[q, 0])
+    pack_rows(rows, model.padded_means, k, tile, count)
     if first == 0:
         add_root_sums(tile.packed_roots, tile.packed, count, k, moments.first)
     add_symmetric_product(tile.packed, count, moments.second[k], first, stop)
 
 
 @worker
-def pack_component(model, tile, m, k, total, packed, moments, first, stop):
-    """Pack √r c of the points whose share does not vanish, after `packed` rows from before.
+def choose_points(model, rows, tile, start, m, k, total, chosen, moments, first, stop):
+    """Choose the points of a tile whose share does not vanish, after `chosen` ones from before.
 
-    Whenever the workspace is full its moments are added. Return the number of rows left in it.
+    The tile begins at `start` of the rows. Before there are too many, add their moments. Return
+    the number of points chosen and not yet added.
     """
     # What is left out sums to less than the rounding error of the total.
     threshold = tile.shares.dtype.type(total / m * 1e-17)
-    for p in range(m):
-        share = tile.shares[k, p]
-        if share > threshold:
-            root = np.sqrt(share)
-            pack_row(
-                tile.rows, p, model.padded_means, k, root, tile.packed, packed, VECTOR_BYTES
-            )
-            tile.packed_roots[packed, 0] = root
-            packed += 1
-            if packed == tile.packed.shape[0]:
-                add_packed(tile, packed, k, moments, first, stop)
-                packed = 0
-    return packed
+    for s in range(0, m, GROUP):
+        n_present = 0
+        for p in range(s, s + GROUP):
+            n_present += tile.shares[k, p] > threshold
+        if n_present == 0:
+            continue
+        if chosen + GROUP > tile.places.shape[0]:
+            add_chosen(model, rows, tile, chosen, k, moments, first, stop)
+            chosen = 0
+        for p in range(s, min(s + GROUP, m)):
+            tile.places[chosen] = start + p
+            tile.packed_roots[chosen, 0] = tile.shares[k, p]
+            chosen += tile.shares[k, p] > threshold
+    return chosen
 
 
 @worker
@@ -122,8 +147,8 @@ def full_moments(model, tile, m, moments):
         total = scale_share(tile.shares, k, tile.scale, m)
         moments.counts[k] += total
         if total > 0:
-            packed = pack_component(model, tile, m, k, total, 0, moments, 0, n_rows)
-            add_packed(tile, packed, k, moments, 0, n_rows)
+            chosen = choose_points(model, tile.rows, tile, 0, m, k, total, 0, moments, 0, n_rows)
+            add_chosen(model, tile.rows, tile, chosen, k, moments, 0, n_rows)
 
 
 @worker
@@ -152,7 +177,7 @@ def tied_moments(model, tile, m, moments):
         for p in range(depth):
             weight = tile.packed_roots[p, 0] * tile.packed_roots[p, 0]
             scale = 1 / weight if weight > 0 else weight
-            for i in range(tile.packed.shape[1]):
+            for i in range(model.padded_means.shape[1]):
                 mean = tile.expected[p, i] * scale
                 residual = tile.packed[p, i] - mean
                 tile.packed[p, i] = residual * tile.packed_roots[p, 0]
@@ -166,7 +191,6 @@ def tied_moments(model, tile, m, moments):
 def weigh_rows(model, tile, start, depth, moments):
     """Gather the shares of points, their weights, and the points themselves from the origin."""
     K = model.means.shape[0]
-    one = tile.shares.dtype.type(1)
     for p in range(depth):
         weight, largest, nearest = tile.shares.dtype.type(0), tile.shares[0, start + p], 0
         for k in range(K):
@@ -179,7 +203,8 @@ def weigh_rows(model, tile, start, depth, moments):
             moments.pairs[nearest, k] += tile.point_shares[p, k]
         tile.nearest[p] = nearest
         tile.packed_roots[p, 0] = np.sqrt(weight)
-        pack_row(tile.rows, start + p, model.padded_origin, 0, one, tile.packed, p, VECTOR_BYTES)
+        for i in range(model.padded_origin.shape[1]):
+            tile.packed[p, i] = tile.rows[start + p, i] - model.padded_origin[0, i]
 
 
 @worker
@@ -209,10 +234,10 @@ def add_row_product(left, i, right, length, out):
     """out[i : i + 4] += left[:, i : i + 4]ᵀ right."""
     lanes = VECTOR_BYTES // right.itemsize
     j = 0
-    while j + VECTORS * lanes <= right.shape[1]:
+    while j + VECTORS * lanes <= out.shape[1]:
         add_product(left, 0, i, right, 0, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES)
         j += VECTORS * lanes
-    while j < right.shape[1]:
+    while j < out.shape[1]:
         add_product(left, 0, i, right, 0, j, length, out, i, j, 4, 1, VECTOR_BYTES)
         j += lanes
 
