@@ -23,12 +23,13 @@ SMALL = 16
 SMALL_TIED = 8
 # Elements of any dtype that fill whole vectors; point-major rows are padded to a multiple.
 LANES = 16
-# Bytes of the columns that a product block reads of packed points: half of a 32 KiB cache.
-PACKED_BYTES = 2**14
+# Bytes of a column of packed points, so many that whole rows of 64 features stay in a first-level
+# cache of 32 KiB with what they add to.
+COLUMN_BYTES = 2**8
 # Points that are looked at together for shares that vanish.
 GROUP = 16
 # Fields of a tile that count rows or components.
-INDICES = ("places", "nearest")
+INDICES = ("places", "n_chosen", "nearest")
 # Bytes of a run of tiles whose moments are taken component by component.
 SPAN_BYTES = 2**23
 CACHE_LINE = 64
@@ -129,7 +130,9 @@ class Tile(NamedTuple):
     whitened: FloatArray  # (d, P): points of a tied model, whitened
     packed: FloatArray  # (depth, row pitch): √r (x - μ) of the points that count for a component
     packed_roots: FloatArray  # (depth, 1): their √r
-    places: np.ndarray  # (depth,): the rows that they come from
+    places: np.ndarray  # (components, depth): rows chosen for some components, to be packed
+    chosen_shares: FloatArray  # (components, depth): their shares
+    n_chosen: np.ndarray  # (components,): how many they are
     point_shares: FloatArray  # (depth, K, padded): shares of the packed points of a tied model
     expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
     nearest: np.ndarray  # (depth,): their most probable components
@@ -305,19 +308,21 @@ def tile_length(model: Model, dtype: np.dtype) -> int:
 
 
 def allocate_tiles(
-    model: Model, length: int, dtype: np.dtype, n_threads: int, *, in_span: bool = False
+    model: Model, length: int, dtype: np.dtype, n_threads: int, n_together: int = 0
 ) -> Tile:
     """Return a record of workspaces, with a leading axis that has every thread `APART`.
 
-    Rows and shares of tiles `in_span` are in the span.
+    With `n_together` components whose moments are taken together, rows and shares are those of a
+    span.
     """
+    in_span, n_together = n_together > 0, max(1, n_together)
     K, d = model.means.shape
     chunk = CHUNK_BYTES // dtype.itemsize
     lanes = VECTOR_BYTES // dtype.itemsize
     tied = isinstance(model, TiedModel)
     blocked = tied or isinstance(model, FullModel)
     pitch = row_pitch(d)
-    depth = PACKED_BYTES // min(CHUNK_BYTES, pitch * dtype.itemsize) // GROUP * GROUP
+    depth = COLUMN_BYTES // dtype.itemsize
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, length + lanes),
         "rows": (length, pitch) if blocked and not in_span else (0, 0),
@@ -329,7 +334,9 @@ def allocate_tiles(
         "whitened": (d + PANEL, length + lanes) if tied else (0, 0),
         "packed": (depth, pitch) if blocked else (0, 0),
         "packed_roots": (depth, 1) if blocked else (0, 0),
-        "places": (depth,) if blocked else (0,),
+        "places": (n_together, depth) if blocked else (0, 0),
+        "chosen_shares": (n_together, depth) if blocked else (0, 0),
+        "n_chosen": (n_together,) if blocked else (0,),
         "point_shares": (depth, _multiple_of_rows(K)) if tied else (0, 0),
         "expected": (depth, pitch) if tied else (0, 0),
         "nearest": (depth,) if tied else (0,),

@@ -9,60 +9,74 @@ from fastgmm.kernels._jit import register_block
 from fastgmm.kernels._vectors import Vectors, i64
 
 
-def _product(v, rows, vectors, left, left_stride, right, right_stride, length):
-    """Emit sums[r][c] = Σₜ left[t, r] · right[t, c], t < length; return the variables."""
-    sums = [v.accumulators(vectors) for _ in range(rows)]
+def _product(v, rows, columns, left, left_stride, right, right_stride, length):
+    """Emit sums[r][c] = Σₜ left[t, r] · right[t, c], t < length; return the variables.
+
+    `columns` are pairs of a vector type and the place where such a vector begins.
+    """
+    sums = [[kind.accumulators(1)[0] for kind, _ in columns] for _ in range(rows)]
     with v.loop(length) as t:
-        _rank_one(v, sums, v.at(left, v.builder.mul(t, left_stride)),
+        _rank_one(v, sums, columns, v.at(left, v.builder.mul(t, left_stride)),
                   v.at(right, v.builder.mul(t, right_stride)))  # fmt: skip
     return sums
 
 
-def _rank_one(v, sums, left, right, first_row=0):
-    vectors = [v.load(v.at(right, c * v.lanes)) for c in range(len(sums[0]))]
+def _rank_one(v, sums, columns, left, right, first_row=0):
+    vectors = [kind.load(v.at(right, place)) for kind, place in columns]
     for r in range(first_row, len(sums)):
-        scalar = v.splat(v.builder.load(v.at(left, r)))
-        for c, vector in enumerate(vectors):
-            v.builder.store(v.fma(scalar, vector, v.builder.load(sums[r][c])), sums[r][c])
+        scalar = v.builder.load(v.at(left, r))
+        for (kind, _), vector, variable in zip(columns, vectors, sums[r], strict=True):
+            product = kind.fma(kind.splat(scalar), vector, v.builder.load(variable))
+            v.builder.store(product, variable)
 
 
-def _add_product_twin(left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes):
-    columns = vectors * (n_bytes // right.itemsize)
+def _add_product_twin(
+    left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes, halves=0
+):
+    columns = (2 * vectors + min(1, halves)) * (n_bytes // right.itemsize) // 2
     a = left[l0 : l0 + length, lj : lj + rows]
     out[oi : oi + rows, oj : oj + columns] += a.T @ right[r0 : r0 + length, rj : rj + columns]
 
 
 @register_block(_add_product_twin)
 def add_product(
-    typingctx, left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes
+    typingctx, left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes, halves
 ):
     """out[oi:, oj:] += left[l0:, lj:]ᵀ right[r0:, rj:] over `length` rows of both.
 
-    The block of `out` has `rows` rows and `vectors` vectors of `n_bytes` (all three literal); it
-    may have a wider dtype than the factors.
+    The block of `out` has `rows` rows and `vectors` vectors of `n_bytes`; where `halves` is 1, half
+    a vector comes before these, and where it is 2, after them (all four literal). It may have a
+    wider dtype than the factors.
     """
     n_rows, n_vectors, width = rows.literal_value, vectors.literal_value, n_bytes.literal_value
+    half = halves.literal_value
 
     def codegen(context, builder, signature, arguments):
         left_, l0_, lj_, right_, r0_, rj_, length_, out_, oi_, oj_ = arguments[:10]
-        v = Vectors(context, builder, context.get_value_type(right.dtype), width)
+        element = context.get_value_type(right.dtype)
+        v = Vectors(context, builder, element, width)
+        narrow = Vectors(context, builder, element, width // 2)
+        start = narrow.lanes if half == 1 else 0
+        columns = [(v, start + c * v.lanes) for c in range(n_vectors)]
+        if half:
+            columns.append((narrow, 0 if half == 1 else n_vectors * v.lanes))
         a, a_stride = v.pointer(left, left_, l0_, lj_)
         b, b_stride = v.pointer(right, right_, r0_, rj_)
         target, out_stride = v.pointer(out, out_, oi_, oj_)
         wide = context.get_value_type(out.dtype)
-        for row in _product(v, n_rows, n_vectors, a, a_stride, b, b_stride, length_):
-            for c, variable in enumerate(row):
-                address = v.at(target, c * v.lanes)
+        for row in _product(v, n_rows, columns, a, a_stride, b, b_stride, length_):
+            for (kind, place), variable in zip(columns, row, strict=True):
+                address = v.at(target, place)
                 value = builder.load(variable)
-                if wide != v.element:
-                    value = builder.fpext(value, ir.VectorType(wide, v.lanes))
-                v.store(builder.fadd(v.load(address, wide), value), address)
+                if wide != element:
+                    value = builder.fpext(value, ir.VectorType(wide, kind.lanes))
+                v.store(builder.fadd(kind.load(address, wide), value), address)
             target = v.at(target, out_stride)
         return context.get_dummy_value()
 
     intp = types.intp
     signature = types.void(
-        left, intp, intp, right, intp, intp, intp, out, intp, intp, rows, vectors, n_bytes
+        left, intp, intp, right, intp, intp, intp, out, intp, intp, rows, vectors, n_bytes, halves
     )
     return signature, codegen
 
@@ -98,7 +112,8 @@ def add_squares(
         x, x_stride = v.pointer(points, points_, chunk_, zero, zero)
         mean, _ = v.pointer(means, means_, k_, zero)
         out, _ = v.pointer(squares, squares_, zero)
-        sums = _product(v, n_rows, n_vectors, a, a_stride, b, b_stride, length_)
+        columns = [(v, c * v.lanes) for c in range(n_vectors)]
+        sums = _product(v, n_rows, columns, a, a_stride, b, b_stride, length_)
         for r in range(n_rows):  # the triangle at the diagonal
             t = builder.add(length_, i64(r))
             left, right = v.at(a, builder.mul(t, a_stride)), v.at(b, builder.mul(t, b_stride))
@@ -106,7 +121,7 @@ def add_squares(
             for c in range(n_vectors):
                 difference = builder.fsub(v.load(v.at(point, c * v.lanes)), shift)
                 v.store(difference, v.at(right, c * v.lanes))
-            _rank_one(v, sums, left, right, first_row=r)
+            _rank_one(v, sums, columns, left, right, first_row=r)
         for c in range(n_vectors):
             address = v.at(out, c * v.lanes)
             square = v.load(address)

@@ -18,7 +18,6 @@ _features = llvmlite.binding.get_host_cpu_features()
 # Bytes of a vector register, and the vectors in a row of a block of four rows: 16 of the 32
 # registers that AVX-512 has, 8 of the 16 elsewhere.
 VECTOR_BYTES, VECTORS = (64, 4) if _features.get("avx512f") else (32, 2)
-HALF_VECTOR, QUARTER_VECTOR = VECTOR_BYTES // 2, VECTOR_BYTES // 4
 CHUNK_BYTES = VECTOR_BYTES * VECTORS
 
 i64 = ir.IntType(64)

@@ -95,6 +95,8 @@ def tile_in_span(tiles, thread, rows, shares):
         tiles.packed[slot],
         tiles.packed_roots[slot],
         tiles.places[slot],
+        tiles.chosen_shares[slot],
+        tiles.n_chosen[slot],
         tiles.point_shares[slot],
         tiles.expected[slot],
         tiles.nearest[slot],

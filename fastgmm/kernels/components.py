@@ -65,25 +65,39 @@ def slab(index, n_slabs, n_rows):
 def moments_of_slab(
     index, thread, n_parts, n, first_tile, n_tiles, n_slabs, model, tiles, span, partial
 ):
-    """Add the moments of a run of the span's tiles for rows of the covariance of a component."""
-    K, length = model.means.shape[0], span.rows.shape[1]
-    k, number = index // n_slabs % K, index // (n_slabs * K)
-    n_runs = partial.counts.shape[0]
+    """Add the moments of a run of the span's tiles for a few components.
+
+    The components go through a tile together, while its rows are in a cache. Of covariances that
+    are large, it adds a slab of rows.
+    """
+    K, n_together = model.means.shape[0], tiles.places.shape[1]
+    n_groups, n_runs = (K + n_together - 1) // n_together, partial.counts.shape[0]
+    number, group = index // (n_slabs * n_groups), index // n_slabs % n_groups
+    first_component, stop_component = group * n_together, min(K, (group + 1) * n_together)
     moments = moments_of_block(partial, number)
     first, stop = slab(index % n_slabs, n_slabs, moments.second.shape[1])
-    chosen = 0
-    tile = tile_in_span(tiles, thread, span.rows[0], span.shares[0])
-    for t in range(number * n_tiles // n_runs, (number + 1) * n_tiles // n_runs):
+    first_of_run, stop_of_run = number * n_tiles // n_runs, (number + 1) * n_tiles // n_runs
+    for t in range(first_of_run, stop_of_run):
         tile = tile_in_span(tiles, thread, span.rows[t], span.shares[t])
-        m = min(length, n - (first_tile + t) * length)
-        total = span.counts[t, k]
-        if first == 0:
-            moments.counts[k] += total
-        if total > 0:
-            chosen = choose_points(
-                model, span.rows, tile, t * length, m, k, total, chosen, moments, first, stop
-            )
-    add_chosen(model, span.rows, tile, chosen, k, moments, first, stop)
+        start = t * length_of(span)
+        m = min(length_of(span), n - first_tile * length_of(span) - start)
+        for k in range(first_component, stop_component):
+            place, total = k - first_component, span.counts[t, k]
+            if first == 0:
+                moments.counts[k] += total
+            next_point = 0 if total > 0 else m
+            unfinished = True
+            while unfinished:
+                next_point = choose_points(tile, next_point, m, start, k, total, place)
+                unfinished = next_point < m
+                if unfinished or t + 1 == stop_of_run:
+                    add_chosen(model, span.rows, tile, place, k, moments, first, stop)
+
+
+@worker
+def length_of(span):
+    """Points of a tile."""
+    return span.rows.shape[1]
 
 
 @driver(of=moments_of_slab)

@@ -105,7 +105,7 @@ def tied_log_density(model, tile, m):
             width = panel_width(d, n_panels, panel)
             add_product(
                 model.factors, offset, 0, tile.centred, 0, 0, j + width,
-                tile.whitened, j, chunk * chunk_length, PANEL, VECTORS, VECTOR_BYTES,
+                tile.whitened, j, chunk * chunk_length, PANEL, VECTORS, VECTOR_BYTES, 0,
             )  # fmt: skip
             j += width
             offset += j

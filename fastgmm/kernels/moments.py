@@ -13,6 +13,7 @@ from fastgmm.kernels._axis_blocks import add_axis_moments
 from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
 from fastgmm.kernels._models import (
     GROUP,
+    ROWS,
     SMALL_MODELS,
     DiagonalModel,
     FullModel,
@@ -20,7 +21,7 @@ from fastgmm.kernels._models import (
 )
 from fastgmm.kernels._product_blocks import add_product, pack_columns
 from fastgmm.kernels._triangle_blocks import add_small_moments
-from fastgmm.kernels._vectors import HALF_VECTOR, QUARTER_VECTOR, VECTOR_BYTES, VECTORS
+from fastgmm.kernels._vectors import VECTOR_BYTES, VECTORS
 
 
 @reduction
@@ -34,39 +35,64 @@ def scale_share(shares, k, scale, length):
     return np.float64(total)
 
 
+def _row_piece(vectors: int, halves: int) -> Callable:
+    @worker
+    def add_piece(rows, i, j, length, out):
+        add_product(
+            rows, 0, i, rows, 0, j, length, out, i, j, ROWS, vectors, VECTOR_BYTES, halves
+        )
+
+    return add_piece
+
+
+NONE, FIRST, LAST = 0, 1, 2
+_whole, _whole_1, _whole_2, _whole_3 = (_row_piece(n, NONE) for n in (VECTORS, 1, 2, 3))
+_half_0, _half_1, _half_2, _half_3 = (_row_piece(n, FIRST) for n in (0, 1, 2, 3))
+_1_half, _2_half, _3_half = (_row_piece(n, LAST) for n in (1, 2, 3))
+
+
 @worker
 def add_symmetric_product(rows, length, out, first, stop):
     """Add rowsᵀ rows to rows first … stop of the upper triangle of `out`, four rows at a time.
 
-    A block begins at the diagonal and ends in narrow vectors, or begins left of the diagonal
-    where the columns fall into whole ones, whichever are fewer; what that computes below the
-    diagonal or beyond the last column is never read.
+    They begin with half a vector where that ends on a whole one, and may end with another half.
+    What falls below the diagonal or beyond the last column is never read.
     """
     padded = out.shape[0]
-    lanes = VECTOR_BYTES // rows.itemsize
-    for i in range(first, stop, 4):
-        j = i
-        n_vectors, rest = (padded - i) // lanes, (padded - i) % lanes
-        narrow = min(1, rest & (lanes // 2)) + min(1, rest & (lanes // 4))
-        aligned = i // lanes * lanes
-        if (padded - aligned + lanes - 1) // lanes <= n_vectors + narrow:
-            j, n_vectors, rest = aligned, (padded - aligned + lanes - 1) // lanes, 0
-        while n_vectors >= VECTORS:
-            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES)
-            j += VECTORS * lanes
-            n_vectors -= VECTORS
-        if n_vectors == 3:
-            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 3, VECTOR_BYTES)
-        elif n_vectors == 2:
-            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 2, VECTOR_BYTES)
-        elif n_vectors == 1:
-            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, VECTOR_BYTES)
-        j += n_vectors * lanes
-        if rest & (lanes // 2):
-            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, HALF_VECTOR)
-            j += lanes // 2
-        if rest & (lanes // 4):
-            add_product(rows, 0, i, rows, 0, j, length, out, i, j, 4, 1, QUARTER_VECTOR)
+    half = VECTOR_BYTES // rows.itemsize // 2
+    for i in range(first, stop, ROWS):
+        j = i // half * half
+        n_halves = (padded - j + half - 1) // half
+        if j // half % 2 == 1:
+            n_vectors = min(VECTORS - 1, (n_halves - 1) // 2)
+            if n_vectors == 3:
+                _half_3(rows, i, j, length, out)
+            elif n_vectors == 2:
+                _half_2(rows, i, j, length, out)
+            elif n_vectors == 1:
+                _half_1(rows, i, j, length, out)
+            else:
+                _half_0(rows, i, j, length, out)
+            j += (2 * n_vectors + 1) * half
+            n_halves -= 2 * n_vectors + 1
+        while n_halves >= 2 * VECTORS:
+            _whole(rows, i, j, length, out)
+            j += 2 * VECTORS * half
+            n_halves -= 2 * VECTORS
+        if n_halves == 7:
+            _3_half(rows, i, j, length, out)
+        elif n_halves == 6:
+            _whole_3(rows, i, j, length, out)
+        elif n_halves == 5:
+            _2_half(rows, i, j, length, out)
+        elif n_halves == 4:
+            _whole_2(rows, i, j, length, out)
+        elif n_halves == 3:
+            _1_half(rows, i, j, length, out)
+        elif n_halves == 2:
+            _whole_1(rows, i, j, length, out)
+        elif n_halves == 1:
+            _half_0(rows, i, j, length, out)
 
 
 @worker
@@ -75,80 +101,81 @@ def add_root_sums(roots, rows, length, k, first):
     lanes = VECTOR_BYTES // rows.itemsize
     i = 0
     while i + VECTORS * lanes <= first.shape[1]:
-        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, VECTORS, VECTOR_BYTES)
+        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, VECTORS, VECTOR_BYTES, 0)
         i += VECTORS * lanes
     while i + 2 * lanes <= first.shape[1]:
-        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 2, VECTOR_BYTES)
+        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 2, VECTOR_BYTES, 0)
         i += 2 * lanes
     if i < first.shape[1]:
-        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 1, VECTOR_BYTES)
+        add_product(roots, 0, 0, rows, 0, i, length, first, k, i, 1, 1, VECTOR_BYTES, 0)
 
 
 @worker
-def pack_rows(rows, means, k, tile, count):
+def pack_rows(rows, places, means, k, roots, count, packed):
     """Fill the first `count` packed rows: √r c of the points in `places`."""
-    lanes = VECTOR_BYTES // tile.packed.itemsize
+    lanes = VECTOR_BYTES // packed.itemsize
     j = 0
     while j + VECTORS * lanes <= means.shape[1]:
         pack_columns(
-            rows, tile.places, means, k, tile.packed_roots, count, tile.packed, j,
-            VECTORS, VECTOR_BYTES,
-        )  # fmt: skip
+            rows, places, means, k, roots, count, packed, j, VECTORS, VECTOR_BYTES
+        )
         j += VECTORS * lanes
     while j < means.shape[1]:
-        pack_columns(
-            rows, tile.places, means, k, tile.packed_roots, count, tile.packed, j,
-            1, VECTOR_BYTES,
-        )  # fmt: skip
+        pack_columns(rows, places, means, k, roots, count, packed, j, 1, VECTOR_BYTES)
         j += lanes
 
 
 @worker
-def add_chosen(model, rows, tile, count, k, moments, first, stop):
-    """Add the moments of the `count` points in `places`, second ones in rows first … stop."""
+def add_chosen(model, rows, tile, place, k, moments, first, stop):
+    """Add the moments of the points chosen for component k, second ones in rows first … stop."""
+    count = tile.n_chosen[place]
     for q in range(count):
-        tile.packed_roots[q, 0] = np.sqrt(tile.packed_roots[q, 0])
-    pack_rows(rows, model.padded_means, k, tile, count)
+        tile.packed_roots[q, 0] = np.sqrt(tile.chosen_shares[place, q])
+    pack_rows(
+        rows, tile.places[place], model.padded_means, k, tile.packed_roots, count, tile.packed
+    )
     if first == 0:
         add_root_sums(tile.packed_roots, tile.packed, count, k, moments.first)
     add_symmetric_product(tile.packed, count, moments.second[k], first, stop)
+    tile.n_chosen[place] = 0
 
 
 @worker
-def choose_points(model, rows, tile, start, m, k, total, chosen, moments, first, stop):
-    """Choose the points of a tile whose share does not vanish, after `chosen` ones from before.
+def choose_points(tile, first, m, start, k, total, place):
+    """Choose points of a tile, from `first` on, whose share does not vanish.
 
-    The tile begins at `start` of the rows. Before there are too many, add their moments. Return
-    the number of points chosen and not yet added.
+    They are noted at `place` of the workspace, besides those chosen before; the tile begins at
+    `start` of the rows. Return the first point for which there was no room, or m.
     """
     # What is left out sums to less than the rounding error of the total.
     threshold = tile.shares.dtype.type(total / m * 1e-17)
-    for s in range(0, m, GROUP):
+    for s in range(first, m, GROUP):
         n_present = 0
         for p in range(s, s + GROUP):
             n_present += tile.shares[k, p] > threshold
         if n_present == 0:
             continue
-        if chosen + GROUP > tile.places.shape[0]:
-            add_chosen(model, rows, tile, chosen, k, moments, first, stop)
-            chosen = 0
+        q = tile.n_chosen[place]
+        if q + GROUP > tile.places.shape[1]:
+            return s
         for p in range(s, min(s + GROUP, m)):
-            tile.places[chosen] = start + p
-            tile.packed_roots[chosen, 0] = tile.shares[k, p]
-            chosen += tile.shares[k, p] > threshold
-    return chosen
+            tile.places[place, q] = start + p
+            tile.chosen_shares[place, q] = tile.shares[k, p]
+            q += tile.shares[k, p] > threshold
+        tile.n_chosen[place] = q
+    return m
 
 
 @worker
 def full_moments(model, tile, m, moments):
     """Σ r c cᵀ = Σ (√r c)(√r c)ᵀ, over the points whose share does not vanish."""
-    n_rows = moments.second.shape[1]
     for k in range(model.means.shape[0]):
         total = scale_share(tile.shares, k, tile.scale, m)
         moments.counts[k] += total
-        if total > 0:
-            chosen = choose_points(model, tile.rows, tile, 0, m, k, total, 0, moments, 0, n_rows)
-            add_chosen(model, tile.rows, tile, chosen, k, moments, 0, n_rows)
+        next_point = 0 if total > 0 else m
+        while next_point < m:
+            next_point = choose_points(tile, next_point, m, 0, k, total, 0)
+            add_chosen(model, tile.rows, tile, 0, k, moments, 0, moments.second.shape[1])
 
 
 @worker
@@ -183,8 +210,9 @@ def tied_moments(model, tile, m, moments):
                 tile.packed[p, i] = residual * tile.packed_roots[p, 0]
                 spread = model.padded_means[tile.nearest[p], i] - mean
                 tile.expected[p, i] = spread * tile.packed_roots[p, 0]
-        add_symmetric_product(tile.packed, depth, moments.second[0], 0, moments.second.shape[1])
-        add_symmetric_product(tile.expected, depth, moments.second[1], 0, moments.second.shape[1])
+        for part in range(2):  # one call: its code is large
+            rows = tile.packed if part == 0 else tile.expected
+            add_symmetric_product(rows, depth, moments.second[part], 0, moments.second.shape[1])
 
 
 @worker
@@ -218,13 +246,13 @@ def expected_means(model, tile, start, depth):
         while j + VECTORS * lanes <= pitch:
             add_product(
                 tile.shares, 0, start + p, model.padded_means, 0, j, K,
-                tile.expected, p, j, 4, VECTORS, VECTOR_BYTES,
+                tile.expected, p, j, 4, VECTORS, VECTOR_BYTES, 0,
             )  # fmt: skip
             j += VECTORS * lanes
         while j < pitch:
             add_product(
                 tile.shares, 0, start + p, model.padded_means, 0, j, K,
-                tile.expected, p, j, 4, 1, VECTOR_BYTES,
+                tile.expected, p, j, 4, 1, VECTOR_BYTES, 0,
             )  # fmt: skip
             j += lanes
 
@@ -235,10 +263,10 @@ def add_row_product(left, i, right, length, out):
     lanes = VECTOR_BYTES // right.itemsize
     j = 0
     while j + VECTORS * lanes <= out.shape[1]:
-        add_product(left, 0, i, right, 0, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES)
+        add_product(left, 0, i, right, 0, j, length, out, i, j, 4, VECTORS, VECTOR_BYTES, 0)
         j += VECTORS * lanes
     while j < out.shape[1]:
-        add_product(left, 0, i, right, 0, j, length, out, i, j, 4, 1, VECTOR_BYTES)
+        add_product(left, 0, i, right, 0, j, length, out, i, j, 4, 1, VECTOR_BYTES, 0)
         j += lanes
 
 

@@ -40,6 +40,9 @@ MOST_BLOCKS = 128
 SHARED_BYTES = 2**19
 SLAB_FEATURES = 128
 FEWEST_PARTS = 16
+# Components that go through the tiles of a span together, and parts of work for each thread.
+MOST_TOGETHER = 16
+PARTS_PER_THREAD = 4
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
 
@@ -431,8 +434,11 @@ def _moments_by_components(
     K, d = model.means.shape
     n_slabs = -(-d // SLAB_FEATURES)
     n_runs = max(1, min(FEWEST_PARTS // (K * n_slabs), n_tiles))
+    # Which components go together depends on the threads, but no result on it.
+    n_together = max(1, min(MOST_TOGETHER, K * n_slabs * n_runs // (PARTS_PER_THREAD * max_threads())))
+    n_parts = n_runs * n_slabs * -(-K // n_together)
     source, given_rows = as_rows(X), as_rows(given)
-    tiles = allocate_tiles(model, length, X.dtype, max_threads(), in_span=True)
+    tiles = allocate_tiles(model, length, X.dtype, max_threads(), n_together)
     span = allocate_span(model, length, X.dtype, n_tiles)
     moments = allocate_moments(model, n_runs)
     for first_tile in range(0, n_tiles, len(span.rows)):
@@ -441,7 +447,7 @@ def _moments_by_components(
             n_present, source, given_rows, len(X), first_tile, sample_weight, model, tiles, span
         )
         components.moments_of_slabs(
-            n_runs * K * n_slabs, len(X), first_tile, n_present, n_slabs, model, tiles, span, moments
+            n_parts, len(X), first_tile, n_present, n_slabs, model, tiles, span, moments
         )
         moments.log_likelihood[0] += span.log_likelihood[:n_present].sum()
     return moments
