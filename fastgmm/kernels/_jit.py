@@ -110,7 +110,7 @@ def _warn_uncached(error: Exception) -> None:
 # machine code in the process that compiles it, and to the copy beside the driver in those that
 # load it from the disk, and two copies need not round alike. Nobody calls them from Python, so
 # wrappers would only take time to compile.
-_WORKER = {
+_WORKER: dict[str, Any] = {
     "error_model": "numpy",
     "nogil": True,
     "forceinline": True,
@@ -153,17 +153,13 @@ def dispatch_on_record(name: str, workers: Mapping[type, Callable]) -> Callable:
 
     dispatch.__name__ = name
     if not JIT_DISABLED:
-
-        @overload(dispatch)
+        # Signatures differ, and the chosen worker itself is compiled here: a function around it
+        # would be translated and optimized once more.
+        @overload(dispatch, strict=False, jit_options={**_WORKER, "fastmath": FLAGS})
         def select(record, *arguments):  # numba compares signatures: no annotations
             if not isinstance(record, types.BaseNamedTuple):
                 return None
-            chosen = workers[record.instance_class]
-
-            def call(record, *arguments):
-                return chosen(record, *arguments)
-
-            return call
+            return workers[record.instance_class].py_func
 
     return dispatch
 

@@ -343,7 +343,9 @@ def allocate_tiles(
     }
     return Tile(
         **{
-            name: _aligned_zeros((APART * n_threads, *shape), np.int64 if name in INDICES else dtype)
+            name: _aligned_zeros(
+                (APART * n_threads, *shape), np.int64 if name in INDICES else dtype
+            )
             for name, shape in shapes.items()
         }
     )

@@ -172,7 +172,5 @@ def pack_columns(typingctx, rows, places, means, k, roots, count, packed, j, vec
         return context.get_dummy_value()
 
     intp = types.intp
-    signature = types.void(
-        rows, places, means, intp, roots, intp, packed, intp, vectors, n_bytes
-    )
+    signature = types.void(rows, places, means, intp, roots, intp, packed, intp, vectors, n_bytes)
     return signature, codegen

@@ -214,7 +214,18 @@ def prediction_of_block(
 
 @driver(of=prediction_of_block)
 def prediction_blocks(
-    n_threads, next_block, n_blocks, source, n, length, model, tiles, components, density, posterior, labels
+    n_threads,
+    next_block,
+    n_blocks,
+    source,
+    n,
+    length,
+    model,
+    tiles,
+    components,
+    density,
+    posterior,
+    labels,
 ):
     """Fill whichever outputs have rows."""
     for thread in prange(n_threads):

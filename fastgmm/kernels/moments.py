@@ -38,9 +38,7 @@ def scale_share(shares, k, scale, length):
 def _row_piece(vectors: int, halves: int) -> Callable:
     @worker
     def add_piece(rows, i, j, length, out):
-        add_product(
-            rows, 0, i, rows, 0, j, length, out, i, j, ROWS, vectors, VECTOR_BYTES, halves
-        )
+        add_product(rows, 0, i, rows, 0, j, length, out, i, j, ROWS, vectors, VECTOR_BYTES, halves)
 
     return add_piece
 
@@ -116,9 +114,7 @@ def pack_rows(rows, places, means, k, roots, count, packed):
     lanes = VECTOR_BYTES // packed.itemsize
     j = 0
     while j + VECTORS * lanes <= means.shape[1]:
-        pack_columns(
-            rows, places, means, k, roots, count, packed, j, VECTORS, VECTOR_BYTES
-        )
+        pack_columns(rows, places, means, k, roots, count, packed, j, VECTORS, VECTOR_BYTES)
         j += VECTORS * lanes
     while j < means.shape[1]:
         pack_columns(rows, places, means, k, roots, count, packed, j, 1, VECTOR_BYTES)

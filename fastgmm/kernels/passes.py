@@ -435,7 +435,9 @@ def _moments_by_components(
     n_slabs = -(-d // SLAB_FEATURES)
     n_runs = max(1, min(FEWEST_PARTS // (K * n_slabs), n_tiles))
     # Which components go together depends on the threads, but no result on it.
-    n_together = max(1, min(MOST_TOGETHER, K * n_slabs * n_runs // (PARTS_PER_THREAD * max_threads())))
+    n_together = max(
+        1, min(MOST_TOGETHER, K * n_slabs * n_runs // (PARTS_PER_THREAD * max_threads()))
+    )
     n_parts = n_runs * n_slabs * -(-K // n_together)
     source, given_rows = as_rows(X), as_rows(given)
     tiles = allocate_tiles(model, length, X.dtype, max_threads(), n_together)
