@@ -141,7 +141,7 @@ def register_block(twin: Callable) -> Callable:
     return decorate
 
 
-def dispatch_on_record(name: str, workers: Mapping[type, Callable]) -> Callable:
+def dispatch_on_record(name: str, workers: Mapping[type, Any]) -> Callable:
     """Return a function that picks a worker by the class of its first argument, statically.
 
     Compiled callers are specialized on the class of the record, so that the choice costs

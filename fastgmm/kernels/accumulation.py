@@ -1,0 +1,147 @@
+"""Run the blocks of a pass that accumulates, and add up what they leave behind."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from fastgmm._records import CovarianceType, FloatArray, Statistics
+from fastgmm.kernels import blocks, components
+from fastgmm.kernels._jit import max_threads
+from fastgmm.kernels._models import (
+    FullModel,
+    Model,
+    Moments,
+    SmallFullModel,
+    TiedModel,
+    allocate_moments,
+    allocate_span,
+    allocate_tiles,
+    as_rows,
+    moments_shapes,
+    tile_length,
+)
+from fastgmm.kernels._triangle_blocks import triangle_order
+
+# Partial statistics of all blocks together stay below this, unless a single one is larger.
+PARTIAL_BYTES = 2**23
+MOST_BLOCKS = 128
+# A model whose statistics are larger takes its moments by components instead: by slabs of
+# covariances of about so many features, and at least so many parts of work.
+SHARED_BYTES = 2**19
+SLAB_FEATURES = 128
+FEWEST_PARTS = 16
+# Components that go through the tiles of a span together, and parts of work for each thread.
+MOST_TOGETHER = 16
+PARTS_PER_THREAD = 4
+# Columns of a covariance that are mirrored at a time.
+STRIP = 64
+
+
+def accumulate(
+    X: FloatArray,
+    given: FloatArray,
+    sample_weight: FloatArray,
+    model: Model,
+    covariance_type: CovarianceType,
+) -> Statistics:
+    """Moments of X under the model, or under `given` responsibilities if there are any rows.
+
+    Partial statistics are added in the order of their blocks.
+    """
+    length = tile_length(model, X.dtype)
+    n_tiles = -(-len(X) // length)
+    bytes_per_block = 8 * sum(math.prod(shape) for shape in moments_shapes(model))
+    if isinstance(model, FullModel) and bytes_per_block > SHARED_BYTES:
+        moments = _moments_by_components(X, given, sample_weight, model, length, n_tiles)
+        return _statistics(moments, model, covariance_type)
+    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
+    tiles = allocate_tiles(model, length, X.dtype, max_threads())
+    moments = allocate_moments(model, n_blocks)
+    if n_blocks:
+        blocks.expectation_blocks(
+            n_blocks, as_rows(X), as_rows(given), len(X), length, sample_weight, model, tiles,
+            moments,
+        )  # fmt: skip
+    return _statistics(moments, model, covariance_type)
+
+
+def _moments_by_components(
+    X: FloatArray,
+    given: FloatArray,
+    sample_weight: FloatArray,
+    model: FullModel,
+    length: int,
+    n_tiles: int,
+) -> Moments:
+    """Run through spans of tiles, and in each first through the tiles, then the components."""
+    K, d = model.means.shape
+    n_slabs = -(-d // SLAB_FEATURES)
+    n_runs = max(1, min(FEWEST_PARTS // (K * n_slabs), n_tiles))
+    # Which components go together depends on the threads, but no result on it.
+    n_together = max(
+        1, min(MOST_TOGETHER, K * n_slabs * n_runs // (PARTS_PER_THREAD * max_threads()))
+    )
+    n_parts = n_runs * n_slabs * -(-K // n_together)
+    source, given_rows = as_rows(X), as_rows(given)
+    tiles = allocate_tiles(model, length, X.dtype, max_threads(), n_together)
+    span = allocate_span(model, length, X.dtype, n_tiles)
+    moments = allocate_moments(model, n_runs)
+    for first_tile in range(0, n_tiles, len(span.rows)):
+        n_present = min(len(span.rows), n_tiles - first_tile)
+        components.responsibilities_of_tiles(
+            n_present, source, given_rows, len(X), first_tile, sample_weight, model, tiles, span
+        )
+        components.moments_of_slabs(
+            n_parts, len(X), first_tile, n_present, n_slabs, model, tiles, span, moments
+        )
+        moments.log_likelihood[0] += span.log_likelihood[:n_present].sum()
+    return moments
+
+
+def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
+    log_likelihood, counts, first, second, pairs = (
+        array.sum(axis=0) if len(array) > 1 else array[0] for array in moments
+    )
+    K, d = model.means.shape
+    first = first[:K, :d]
+    if isinstance(model, SmallFullModel):
+        second = second[:, _places_in_triangle(d)]
+    elif covariance_type in ("full", "tied"):
+        second = _symmetric(second[:, :d, :d])
+    if isinstance(model, TiedModel):
+        # `tied_moments` has them about the origin, and the second ones in three parts.
+        means = model.padded_means[:, :d].astype(np.float64)
+        first = first - counts[:, None] * means
+        apart = means[:, None] - means
+        spread = np.einsum("akd,akc->dc", apart * pairs[:, :, None], apart, optimize=True)
+        second = second[0] - second[1] + spread
+    elif covariance_type == "tied":
+        second = second.sum(axis=0)
+    elif covariance_type == "spherical":
+        second = second.sum(axis=1)
+    reference = model.means.astype(np.float64)
+    return Statistics(float(log_likelihood[0]), counts, first, second, reference)
+
+
+@lru_cache
+def _places_in_triangle(d: int) -> np.ndarray:
+    """Place of each element of a symmetric matrix in the unrolled sums of its triangle."""
+    rows, columns = np.transpose(triangle_order(d))
+    places = np.empty((d, d), np.intp)
+    places[rows, columns] = places[columns, rows] = np.arange(len(rows))
+    return places
+
+
+def _symmetric(upper: FloatArray) -> FloatArray:
+    """Symmetric matrices from their upper triangles, by strips that fit in a cache."""
+    matrices = np.ascontiguousarray(upper)
+    for start in range(0, matrices.shape[1], STRIP):
+        rows = matrices[:, start : start + STRIP, start:]
+        square, rest = rows[:, :, :STRIP], rows[:, :, STRIP:]
+        in_upper = np.tri(square.shape[1], dtype=bool).T
+        square[...] = np.where(in_upper, square, square.swapaxes(1, 2))
+        matrices[:, start + STRIP :, start : start + STRIP] = rest.swapaxes(1, 2)
+    return matrices
