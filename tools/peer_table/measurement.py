@@ -218,6 +218,6 @@ def multiplier(rows: int) -> Callable[..., None]:
         for thread in numba.prange(len(out)):
             for _ in range(repeats):
                 add_product(left, 0, 0, right, 0, 0, len(left), out[thread], 0, 0,
-                            rows, VECTORS, VECTOR_BYTES)  # fmt: skip
+                            rows, VECTORS, VECTOR_BYTES, 0)  # fmt: skip
 
     return multiply
