@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.linalg.lapack import dpotrf, dtrtri
 
+from fastgmm._lapack import invert_upper_factors
 from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
+from fastgmm._threads import n_threads
 
 __all__ = [
     "count_floor",
@@ -18,6 +20,8 @@ __all__ = [
     "precisions_from_cholesky",
 ]
 
+# Cubes of features that are factorized on one thread in some milliseconds.
+WORTH_THREADS = 2**25
 # Numbers in those outer products of means that are in memory at a time.
 OUTER_PRODUCTS = 2**15
 
@@ -128,7 +132,12 @@ def precisions_cholesky_from_covariances(
         return 1.0 / np.sqrt(covariances)
     factors = covariances.copy()
     d = factors.shape[-1]
-    for matrix in factors.reshape(-1, d, d):
+    matrices = factors.reshape(-1, d, d)
+    if len(matrices) * d**3 > WORTH_THREADS:
+        if not invert_upper_factors(matrices, n_threads()):
+            raise ValueError(ILL_DEFINED)
+        return factors
+    for matrix in matrices:
         # In place: what is upper in C's order is lower in Fortran's.
         _, failed = dpotrf(matrix.T, lower=1, clean=1, overwrite_a=1)
         if failed:

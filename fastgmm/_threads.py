@@ -1,4 +1,4 @@
-"""Keeping BLAS from waking threads of its own beside those of the kernels."""
+"""How many threads there are, and keeping BLAS from waking others beside those of the kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["blas_on_one_thread"]
+__all__ = ["blas_on_one_thread", "n_threads"]
 
 _lock = threading.Lock()
 _limits: ExitStack | None = None
@@ -19,6 +19,13 @@ _users = 0
 @lru_cache(maxsize=1)
 def _thread_pools() -> ThreadpoolController:
     return ThreadpoolController()  # looks through all the loaded libraries
+
+
+def n_threads() -> int:
+    """Return the number of threads that the kernels may use, and so the host."""
+    import numba
+
+    return int(numba.get_num_threads())
 
 
 @contextmanager

@@ -294,14 +294,14 @@ class _Memory:
 def tile_length(model: Model, dtype: np.dtype) -> int:
     """Number of points of a tile: enough to amortize a component, few enough for the caches.
 
-    The shares of all components stay in a quarter of a second-level cache of 1 MiB, and so do the
-    points of a blocked model; the others, whose loops run over them once for each component, may
-    fill half of it.
+    The shares of all components stay in a quarter of a second-level cache of 1 MiB, and the points
+    of a blocked model in an eighth; the others, whose loops run over them once for each component,
+    may fill half of it.
     """
     K, d = model.means.shape
     chunk = CHUNK_BYTES // dtype.itemsize
     blocked = isinstance(model, FullModel | TiedModel)
-    points = 2 ** (18 if blocked else 19) // (dtype.itemsize * max(d, 1))
+    points = 2 ** (17 if blocked else 19) // (dtype.itemsize * max(d, 1))
     shares = 2**18 // (dtype.itemsize * max(K, 1))
     length = min(1024 if blocked else 512, points, shares) // chunk * chunk
     return max(length, (2 if blocked else 4) * chunk)
@@ -357,7 +357,8 @@ def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) 
     lanes = VECTOR_BYTES // dtype.itemsize
     pitch = row_pitch(d)
     bytes_per_tile = length * (pitch + K) * dtype.itemsize
-    n_tiles = min(n_tiles, max(1, SPAN_BYTES // bytes_per_tile))
+    n_spans = -(-n_tiles * bytes_per_tile // SPAN_BYTES)
+    n_tiles = -(-n_tiles // n_spans)
     return Span(
         _aligned_zeros((n_tiles, length, pitch), dtype),
         _aligned_zeros((n_tiles, K, length + lanes), dtype),

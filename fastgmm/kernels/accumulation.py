@@ -35,7 +35,7 @@ SLAB_FEATURES = 128
 FEWEST_PARTS = 16
 # Components that go through the tiles of a span together, and parts of work for each thread.
 MOST_TOGETHER = 16
-PARTS_PER_THREAD = 4
+PARTS_PER_THREAD = 8
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
 
