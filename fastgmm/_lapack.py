@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from fastgmm._records import FloatArray
 
 __all__ = ["invert_upper_factors"]

@@ -29,7 +29,7 @@ COLUMN_BYTES = 2**8
 # Points that are looked at together for shares that vanish.
 GROUP = 16
 # Fields of a tile that count rows or components.
-INDICES = ("places", "n_chosen", "nearest")
+INDICES = ("candidates", "places", "n_chosen", "nearest")
 # Bytes of a run of tiles whose moments are taken component by component.
 SPAN_BYTES = 2**23
 CACHE_LINE = 64
@@ -127,6 +127,8 @@ class Tile(NamedTuple):
     scale: FloatArray  # (P,): sample weight over the sum of the exponentials
     centred: FloatArray  # (d, chunk): points of a chunk minus a mean
     squares: FloatArray  # (chunk,): squared distances of a chunk
+    gathered: FloatArray  # (1, d padded, chunk): points that a component may count for
+    candidates: np.ndarray  # (P + vector,): their places
     whitened: FloatArray  # (d, P): points of a tied model, whitened
     packed: FloatArray  # (depth, row pitch): √r (x - μ) of the points that count for a component
     packed_roots: FloatArray  # (depth, 1): their √r
@@ -135,7 +137,7 @@ class Tile(NamedTuple):
     n_chosen: np.ndarray  # (components,): how many they are
     point_shares: FloatArray  # (depth, K, padded): shares of the packed points of a tied model
     expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
-    nearest: np.ndarray  # (depth,): their most probable components
+    nearest: np.ndarray  # (depth or P,): most probable components
 
 
 class Span(NamedTuple):
@@ -295,16 +297,16 @@ def tile_length(model: Model, dtype: np.dtype) -> int:
     """Number of points of a tile: enough to amortize a component, few enough for the caches.
 
     The shares of all components stay in a quarter of a second-level cache of 1 MiB, and the points
-    of a blocked model in an eighth; the others, whose loops run over them once for each component,
+    of a blocked model too; the others, whose loops run over them once for each component,
     may fill half of it.
     """
     K, d = model.means.shape
     chunk = CHUNK_BYTES // dtype.itemsize
     blocked = isinstance(model, FullModel | TiedModel)
-    points = 2 ** (17 if blocked else 19) // (dtype.itemsize * max(d, 1))
+    points = 2 ** (18 if blocked else 19) // (dtype.itemsize * max(d, 1))
     shares = 2**18 // (dtype.itemsize * max(K, 1))
     length = min(1024 if blocked else 512, points, shares) // chunk * chunk
-    return max(length, (2 if blocked else 4) * chunk)
+    return max(length, 4 * chunk)
 
 
 def allocate_tiles(
@@ -331,6 +333,8 @@ def allocate_tiles(
         "scale": (length + lanes,),
         "centred": (d, chunk) if blocked else (0, 0),
         "squares": (chunk,),
+        "gathered": (1, -(-d // LANES) * LANES, chunk) if in_span else (0, 0, 0),
+        "candidates": (length + lanes,) if in_span else (0,),
         "whitened": (d + PANEL, length + lanes) if tied else (0, 0),
         "packed": (depth, pitch) if blocked else (0, 0),
         "packed_roots": (depth, 1) if blocked else (0, 0),
@@ -339,7 +343,7 @@ def allocate_tiles(
         "n_chosen": (n_together,) if blocked else (0,),
         "point_shares": (depth, _multiple_of_rows(K)) if tied else (0, 0),
         "expected": (depth, pitch) if tied else (0, 0),
-        "nearest": (depth,) if tied else (0,),
+        "nearest": (length,) if in_span else (depth,) if tied else (0,),
     }
     return Tile(
         **{

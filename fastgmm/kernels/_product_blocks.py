@@ -138,6 +138,58 @@ def add_squares(
     return signature, codegen
 
 
+def _bounding_squares_twin(
+    factor, f0, points, chunk, means, k, length, squares, rows, vectors, n_bytes
+):
+    centred = points[chunk, :length] - means[k, :length, None]
+    y = factor[f0 : f0 + length, :rows].T @ centred
+    squares[:] = (y * y).sum(axis=0)
+
+
+@register_block(_bounding_squares_twin)
+def bounding_squares(
+    typingctx, factor, f0, points, chunk, means, k, length, squares, rows, vectors, n_bytes
+):
+    """squares = Σⱼ (Σᵢ factor[f0 + i, j] (points[chunk, i] - means[k, i]))², i < length.
+
+    For j < `rows` columns of a triangle, and `vectors` vectors of `n_bytes` (all three literal).
+    """
+    n_rows, n_vectors, width = rows.literal_value, vectors.literal_value, n_bytes.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        factor_, f0_, points_, chunk_, means_, k_, length_, squares_ = arguments[:8]
+        zero = i64(0)
+        v = Vectors(context, builder, context.get_value_type(points.dtype), width)
+        a, a_stride = v.pointer(factor, factor_, f0_, zero)
+        x, x_stride = v.pointer(points, points_, chunk_, zero, zero)
+        mean, _ = v.pointer(means, means_, k_, zero)
+        out, _ = v.pointer(squares, squares_, zero)
+        sums = [v.accumulators(n_vectors) for _ in range(n_rows)]
+        with v.loop(length_) as t:
+            point, left = v.at(x, builder.mul(t, x_stride)), v.at(a, builder.mul(t, a_stride))
+            shift = v.splat(builder.load(v.at(mean, t)))
+            centred = [
+                builder.fsub(v.load(v.at(point, c * v.lanes)), shift) for c in range(n_vectors)
+            ]
+            for r, row in enumerate(sums):
+                scalar = v.splat(builder.load(v.at(left, r)))
+                for vector, variable in zip(centred, row, strict=True):
+                    builder.store(v.fma(scalar, vector, builder.load(variable)), variable)
+        for c in range(n_vectors):
+            square = v.zero
+            for row in sums:
+                y = builder.load(row[c])
+                square = v.fma(y, y, square)
+            v.store(square, v.at(out, c * v.lanes))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    signature = types.void(
+        factor, intp, points, intp, means, intp, intp, squares, rows, vectors, n_bytes
+    )
+    return signature, codegen
+
+
 def _pack_columns_twin(rows, places, means, k, roots, count, packed, j, vectors, n_bytes):
     columns = slice(j, j + vectors * (n_bytes // packed.itemsize))
     chosen = rows.reshape(-1, rows.shape[-1])[places[:count], columns]

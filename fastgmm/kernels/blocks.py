@@ -91,6 +91,8 @@ def tile_in_span(tiles, thread, rows, shares):
         tiles.scale[slot],
         tiles.centred[slot],
         tiles.squares[slot],
+        tiles.gathered[slot],
+        tiles.candidates[slot],
         tiles.whitened[slot],
         tiles.packed[slot],
         tiles.packed_roots[slot],

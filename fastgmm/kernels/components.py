@@ -13,7 +13,7 @@ from numba import prange
 
 from fastgmm.kernels._jit import block, driver, take_number, worker
 from fastgmm.kernels.blocks import load_shares, load_tile, moments_of_block, tile_in_span
-from fastgmm.kernels.density import tile_log_density
+from fastgmm.kernels.likely import likely_log_density
 from fastgmm.kernels.moments import add_chosen, choose_points, scale_share
 from fastgmm.kernels.normalization import normalize_tile, scale_tile
 
@@ -31,7 +31,7 @@ def responsibilities_of_tile(
     if given.flat.size > 0:
         load_shares(given, start, m, padded, tile)
     else:
-        tile_log_density(model, tile, m)
+        likely_log_density(model, tile, m)
         normalize_tile(tile, m)
         span.log_likelihood[index] = scale_tile(tile, sample_weight, start, m, padded)
     for k in range(model.means.shape[0]):

@@ -41,30 +41,38 @@ def centre_chunk(points, chunk, mean, centred):
             centred[i, p] = points[chunk, i, p] - shift
 
 
-@worker
-def add_triangular_squares(factors, offset, points, chunk, means, k, centred, squares):
-    """squares += ‖Uᵀ(x - μ)‖² of the points of a chunk, a panel of columns of U at a time."""
-    d = centred.shape[0]
-    n_panels, j = (d + PANEL - 1) // PANEL, 0
-    for panel in range(n_panels):
-        width = panel_width(d, n_panels, panel)
-        if width == 6:
-            add_squares(
-                factors, offset, points, chunk, means, k, centred, j, squares,
-                6, VECTORS, VECTOR_BYTES,
-            )  # fmt: skip
-        elif width == 5:
-            add_squares(
-                factors, offset, points, chunk, means, k, centred, j, squares,
-                5, VECTORS, VECTOR_BYTES,
-            )  # fmt: skip
-        else:
-            add_squares(
-                factors, offset, points, chunk, means, k, centred, j, squares,
-                4, VECTORS, VECTOR_BYTES,
-            )  # fmt: skip
-        j += width
-        offset += j
+def triangular_squares(vectors: int) -> Callable:
+    """Worker that adds ‖Uᵀ(x - μ)‖² for the first `vectors` vectors of the points of a chunk."""
+
+    @worker
+    def add_triangular_squares(factors, offset, points, chunk, means, k, centred, squares):
+        """squares += ‖Uᵀ(x - μ)‖², a panel of columns of U at a time."""
+        d = centred.shape[0]
+        n_panels, j = (d + PANEL - 1) // PANEL, 0
+        for panel in range(n_panels):
+            width = panel_width(d, n_panels, panel)
+            if width == 6:
+                add_squares(
+                    factors, offset, points, chunk, means, k, centred, j, squares,
+                    6, vectors, VECTOR_BYTES,
+                )  # fmt: skip
+            elif width == 5:
+                add_squares(
+                    factors, offset, points, chunk, means, k, centred, j, squares,
+                    5, vectors, VECTOR_BYTES,
+                )  # fmt: skip
+            else:
+                add_squares(
+                    factors, offset, points, chunk, means, k, centred, j, squares,
+                    4, vectors, VECTOR_BYTES,
+                )  # fmt: skip
+            j += width
+            offset += j
+
+    return add_triangular_squares
+
+
+add_triangular_squares = triangular_squares(VECTORS)
 
 
 @worker
@@ -76,20 +84,26 @@ def panel_width(d, n_panels, panel):
 @worker
 def full_log_density(model, tile, m):
     """‖Uₖᵀ(x - μₖ)‖², by chunks of points."""
+    chunk_length = tile.centred.shape[1]
+    log_density_of_chunks(model, tile, 0, (m + chunk_length - 1) // chunk_length)
+
+
+@worker
+def log_density_of_chunks(model, tile, first, stop):
+    """Fill the shares of some chunks of points."""
     K = model.means.shape[0]
     rows_per_component = model.factors.shape[0] // K
-    chunk_length = tile.centred.shape[1]
-    n_chunks = (m + chunk_length - 1) // chunk_length
     for k in range(K):
-        for chunk in range(n_chunks):
+        for chunk in range(first, stop):
             tile.squares[:] = 0
             add_triangular_squares(
                 model.factors, k * rows_per_component, tile.points, chunk, model.means, k,
                 tile.centred, tile.squares,
             )  # fmt: skip
             distances_to_log_density(
-                tile.squares, model.log_constants[k], tile.shares, k, chunk * chunk_length
-            )
+                tile.squares, model.log_constants[k], tile.shares, k,
+                chunk * tile.centred.shape[1],
+            )  # fmt: skip
 
 
 @worker

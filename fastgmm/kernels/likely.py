@@ -1,0 +1,142 @@
+"""Log-densities of those components alone that may count for a point.
+
+With many components in many features nearly all of them are impossible for a point, and two
+columns of the triangular product show it: a partial sum of squares bounds the log-density from
+above. Late columns tell most, since they are what all the features before leave unexplained.
+What lies `IMPOSSIBLE` below the density of a likely component is given none; its share would be
+less than 1e-34.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastgmm.kernels._jit import worker
+from fastgmm.kernels._models import PANEL
+from fastgmm.kernels._product_blocks import bounding_squares
+from fastgmm.kernels._tile_blocks import SQUARE, transpose_rows
+from fastgmm.kernels._vectors import FARTHEST, FARTHEST32, VECTOR_BYTES, VECTORS
+from fastgmm.kernels.density import (
+    distances_to_log_density,
+    log_density_of_chunks,
+    panel_width,
+    triangular_squares,
+)
+
+IMPOSSIBLE = 80.0
+# Columns of U that bound a log-density.
+COLUMNS = 2
+# Of the pairs of a sample, the part that may be possible for the bounds to pay.
+MOST_POSSIBLE = 0.5
+
+add_squares_of_vector = triangular_squares(1)
+
+
+@worker
+def likely_log_density(model, tile, m):
+    """Fill the shares of a tile; the first chunk, evaluated whole, tells whether bounds pay."""
+    length = tile.centred.shape[1]
+    n_chunks, n_sampled = (m + length - 1) // length, 1
+    if n_chunks > 1:
+        log_density_of_chunks(model, tile, 0, n_sampled)
+        if part_possible(tile, length) < MOST_POSSIBLE:
+            bound_chunks(model, tile, n_sampled, n_chunks)
+            complete_most_likely(model, tile, n_sampled * length, m)
+            complete_possible(model, tile, n_sampled * length, m)
+            return
+    else:
+        n_sampled = 0
+    log_density_of_chunks(model, tile, n_sampled, n_chunks)
+
+
+@worker
+def bound_chunks(model, tile, first, stop):
+    """Fill the shares of some chunks with upper bounds, from columns of the last panel of U."""
+    K, d = model.means.shape
+    n_panels = (d + PANEL - 1) // PANEL
+    rows_per_component = model.factors.shape[0] // K
+    for k in range(K):
+        for chunk in range(first, stop):
+            bounding_squares(
+                model.factors, (k + 1) * rows_per_component - d, tile.points, chunk, model.means,
+                k, d - panel_width(d, n_panels, n_panels - 1) + COLUMNS, tile.squares,
+                COLUMNS, VECTORS, VECTOR_BYTES,
+            )  # fmt: skip
+            distances_to_log_density(
+                tile.squares, model.log_constants[k], tile.shares, k,
+                chunk * tile.centred.shape[1],
+            )  # fmt: skip
+
+
+@worker
+def part_possible(tile, length):
+    """Part of the pairs of the first points that may count."""
+    K, possible = tile.shares.shape[0], 0
+    for p in range(length):
+        peak = tile.shares[0, p]
+        for k in range(1, K):
+            peak = max(peak, tile.shares[k, p])
+        for k in range(K):
+            possible += tile.shares[k, p] >= peak - IMPOSSIBLE
+    return possible / (K * length)
+
+
+@worker
+def complete_most_likely(model, tile, start, m):
+    """Replace the highest bound of each point by the density; note it and the component."""
+    best, density = tile.nearest, tile.log_density
+    for p in range(start, m):
+        density[p] = tile.shares[0, p]
+        best[p] = 0
+    for k in range(1, tile.shares.shape[0]):
+        for p in range(start, m):
+            higher = tile.shares[k, p] > density[p]
+            density[p] = tile.shares[k, p] if higher else density[p]
+            best[p] = k if higher else best[p]
+    for k in range(tile.shares.shape[0]):
+        count = 0
+        for p in range(start, m):
+            tile.candidates[count] = p
+            count += best[p] == k
+        complete(model, tile, k, count)
+        for q in range(count):
+            p = tile.candidates[q]
+            density[p] = tile.shares[k, p]
+
+
+@worker
+def complete_possible(model, tile, start, m):
+    """Replace the other bounds by densities where these may count, and by nothing elsewhere."""
+    for k in range(tile.shares.shape[0]):
+        count = 0
+        for p in range(start, m):
+            bound = tile.shares[k, p]
+            other = tile.nearest[p] != k
+            possible = bound >= tile.log_density[p] - IMPOSSIBLE
+            tile.shares[k, p] = -np.inf if other and not possible else bound
+            tile.candidates[count] = p
+            count += other and possible
+        complete(model, tile, k, count)
+
+
+@worker
+def complete(model, tile, k, count):
+    """Log-density of component k at the candidates, a vector of them at a time."""
+    d = tile.centred.shape[0]
+    lanes = VECTOR_BYTES // tile.points.itemsize
+    factor = k * (model.factors.shape[0] // model.means.shape[0])
+    limit = tile.shares.dtype.type(FARTHEST if tile.shares.itemsize == 8 else FARTHEST32)
+    half = tile.shares.dtype.type(0.5)
+    for q in range(0, count, lanes):
+        for lane in range(count, q + lanes):  # fill the last vector with what is there
+            tile.candidates[lane] = tile.candidates[q]
+        for lane in range(0, lanes, SQUARE):
+            for i in range(0, d, SQUARE):
+                transpose_rows(tile.rows, tile.candidates, q + lane, i, tile.gathered, lane)
+        tile.squares[:lanes] = 0
+        add_squares_of_vector(
+            model.factors, factor, tile.gathered, 0, model.means, k, tile.centred, tile.squares
+        )  # fmt: skip
+        for lane in range(min(lanes, count - q)):
+            square = tile.squares[lane] if tile.squares[lane] < limit else limit
+            tile.shares[k, tile.candidates[q + lane]] = model.log_constants[k] - half * square
