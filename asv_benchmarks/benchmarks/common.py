@@ -8,20 +8,37 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from registry import BENCHMARK_CASES, Case, Problem, relative_error
+from registry import BENCHMARK_CASES, Case, Problem, assert_agree, relative_error
 
-__all__ = ["ITERATIONS", "TINY", "Case", "case_names", "prepared_problem", "relative_error"]
+__all__ = [
+    "ITERATIONS",
+    "TINY",
+    "Case",
+    "aligned",
+    "assert_agree",
+    "case_names",
+    "prepared_problem",
+    "ratio",
+    "relative_error",
+]
 
 # With FASTGMM_BENCH_TINY=1 every benchmark still runs, on so little that it measures nothing.
 TINY = os.environ.get("FASTGMM_BENCH_TINY") == "1"
 
 ITERATIONS = 2 if TINY else 10
+
+# How often and how long `ratio` looks, at least.
+FEWEST_ROUNDS, SECONDS = (1, 0.0) if TINY else (7, 0.05)
 
 _CASES = {case.name: case for case in BENCHMARK_CASES}
 
@@ -42,3 +59,25 @@ def prepared_problem(name: str) -> tuple[Case, Problem]:
     if TINY:
         case = replace(case, n=min(case.n, 200), K=min(case.K, 3))
     return case, case.make()
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """Copy to the start of a cache line, where the kernels have their workspace."""
+    memory = np.empty(array.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> float:
+    """How many times as long `slow` takes: the shortest of both, called in turn."""
+    shortest = {slow: float("inf"), fast: float("inf")}
+    began, rounds = perf_counter(), 0
+    while rounds < FEWEST_ROUNDS or perf_counter() - began < SECONDS:
+        for call in shortest:
+            start = perf_counter()
+            call()
+            shortest[call] = min(shortest[call], perf_counter() - start)
+        rounds += 1
+    return shortest[slow] / shortest[fast]

@@ -120,8 +120,12 @@ _WORKER: dict[str, Any] = {
 
 
 def worker(function: Callable) -> Callable:
-    """Compile a serial function of one tile or block, lazily, as part of its callers."""
-    return numba.njit(function, fastmath=FLAGS, **_WORKER)
+    """Compile a serial function of one tile or block, lazily, as part of its callers.
+
+    Its statements become the caller's; compiled apart it would be optimized once for itself, and
+    again in each function around it.
+    """
+    return numba.njit(function, fastmath=FLAGS, inline="always", **_WORKER)
 
 
 def reduction(function: Callable) -> Callable:

@@ -36,17 +36,19 @@ add_squares_of_vector = triangular_squares(1)
 def likely_log_density(model, tile, m):
     """Fill the shares of a tile; the first chunk, evaluated whole, tells whether bounds pay."""
     length = tile.centred.shape[1]
-    n_chunks, n_sampled = (m + length - 1) // length, 1
-    if n_chunks > 1:
-        log_density_of_chunks(model, tile, 0, n_sampled)
-        if part_possible(tile, length) < MOST_POSSIBLE:
-            bound_chunks(model, tile, n_sampled, n_chunks)
-            complete_most_likely(model, tile, n_sampled * length, m)
-            complete_possible(model, tile, n_sampled * length, m)
-            return
-    else:
-        n_sampled = 0
-    log_density_of_chunks(model, tile, n_sampled, n_chunks)
+    n_chunks = (m + length - 1) // length
+    first, stop, bounded = 0, 1, False
+    while first < n_chunks and not bounded:  # one call: its code is large
+        log_density_of_chunks(model, tile, first, stop)
+        bounded = first == 0 and n_chunks > 1 and part_possible(tile, length) < MOST_POSSIBLE
+        first, stop = stop, n_chunks
+    if bounded:
+        bound_chunks(model, tile, first, n_chunks)
+        note_most_likely(tile, first * length, m)
+        for most_likely in (True, False):
+            for k in range(model.means.shape[0]):
+                count = choose_candidates(tile, first * length, m, k, most_likely)
+                complete(model, tile, k, count, most_likely)
 
 
 @worker
@@ -82,33 +84,31 @@ def part_possible(tile, length):
 
 
 @worker
-def complete_most_likely(model, tile, start, m):
-    """Replace the highest bound of each point by the density; note it and the component."""
-    best, density = tile.nearest, tile.log_density
+def note_most_likely(tile, start, m):
+    """Note the component with the highest bound of each point."""
+    best, highest = tile.nearest, tile.log_density
     for p in range(start, m):
-        density[p] = tile.shares[0, p]
+        highest[p] = tile.shares[0, p]
         best[p] = 0
     for k in range(1, tile.shares.shape[0]):
         for p in range(start, m):
-            higher = tile.shares[k, p] > density[p]
-            density[p] = tile.shares[k, p] if higher else density[p]
+            higher = tile.shares[k, p] > highest[p]
+            highest[p] = tile.shares[k, p] if higher else highest[p]
             best[p] = k if higher else best[p]
-    for k in range(tile.shares.shape[0]):
-        count = 0
-        for p in range(start, m):
-            tile.candidates[count] = p
-            count += best[p] == k
-        complete(model, tile, k, count)
-        for q in range(count):
-            p = tile.candidates[q]
-            density[p] = tile.shares[k, p]
 
 
 @worker
-def complete_possible(model, tile, start, m):
-    """Replace the other bounds by densities where these may count, and by nothing elsewhere."""
-    for k in range(tile.shares.shape[0]):
-        count = 0
+def choose_candidates(tile, start, m, k, most_likely):
+    """Choose points for which component k is the most likely, or is not but still possible.
+
+    Where it is neither it gets no density.
+    """
+    count = 0
+    if most_likely:
+        for p in range(start, m):
+            tile.candidates[count] = p
+            count += tile.nearest[p] == k
+    else:
         for p in range(start, m):
             bound = tile.shares[k, p]
             other = tile.nearest[p] != k
@@ -116,12 +116,15 @@ def complete_possible(model, tile, start, m):
             tile.shares[k, p] = -np.inf if other and not possible else bound
             tile.candidates[count] = p
             count += other and possible
-        complete(model, tile, k, count)
+    return count
 
 
 @worker
-def complete(model, tile, k, count):
-    """Log-density of component k at the candidates, a vector of them at a time."""
+def complete(model, tile, k, count, most_likely):
+    """Log-density of component k at the candidates, a vector of them at a time.
+
+    That of the most likely component is noted as the point's.
+    """
     d = tile.centred.shape[0]
     lanes = VECTOR_BYTES // tile.points.itemsize
     factor = k * (model.factors.shape[0] // model.means.shape[0])
@@ -138,5 +141,8 @@ def complete(model, tile, k, count):
             model.factors, factor, tile.gathered, 0, model.means, k, tile.centred, tile.squares
         )  # fmt: skip
         for lane in range(min(lanes, count - q)):
+            p = tile.candidates[q + lane]
             square = tile.squares[lane] if tile.squares[lane] < limit else limit
-            tile.shares[k, tile.candidates[q + lane]] = model.log_constants[k] - half * square
+            tile.shares[k, p] = model.log_constants[k] - half * square
+            if most_likely:
+                tile.log_density[p] = tile.shares[k, p]
