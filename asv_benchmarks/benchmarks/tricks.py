@@ -1,0 +1,497 @@
+"""Each trick of the kernels beside the plain loops that it replaces: it stays if it is faster.
+
+The plain loops stand in whichever order was the fastest, and are compiled with the flags of the
+kernels. They read the same tile, so that nothing but the trick is compared. Both run in one
+process, and on one thread except where the trick is about threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from unittest import mock
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fastgmm import kernels
+from fastgmm.kernels import _models, accumulation
+from fastgmm.kernels._axis_blocks import add_axis_moments, axis_log_density
+from fastgmm.kernels._jit import FLAGS, REDUCTION_FLAGS
+from fastgmm.kernels._tile_blocks import exponentials
+from fastgmm.kernels._triangle_blocks import add_small_moments, small_log_density, triangle_order
+from fastgmm.kernels._vector_math import log
+from fastgmm.kernels._vectors import CHUNK_BYTES, FARTHEST, VECTOR_BYTES, VECTORS
+from fastgmm.kernels.blocks import tile_in_span, transpose_chunk
+from fastgmm.kernels.density import tile_log_density
+from fastgmm.kernels.moments import add_symmetric_product
+from fastgmm.kernels.normalization import log_of_product
+
+from .common import TINY, Case, aligned, assert_agree, ratio
+
+LENGTH = 64 if TINY else 512  # points of a tile
+K = 2 if TINY else 8
+REPEATS = 1 if TINY else 10
+
+
+def repeated(function: Callable, flags: set[str]) -> Callable:
+    """Compile a function, called so often that a call from Python costs nothing beside it."""
+    function = numba.njit(function, fastmath=flags, error_model="numpy")
+
+    @numba.njit
+    def repeat(*arguments):
+        for _ in range(REPEATS):
+            function(*arguments)
+
+    return repeat
+
+
+def pair(
+    plain: Callable,
+    trick: Callable,
+    inputs: tuple,
+    outputs: tuple[np.ndarray, ...],
+    compared: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return calls of both on the same inputs and outputs of their own, which agree.
+
+    Plain sums may be reordered to fill vectors. Blocks have done that themselves.
+    """
+    own = [tuple(aligned(output) for output in outputs) for _ in range(2)]
+    calls = (
+        partial(repeated(plain, REDUCTION_FLAGS), *inputs, *own[0]),
+        partial(repeated(trick, FLAGS), *inputs, *own[1]),
+    )
+    for call in calls:
+        call()
+    for expected, actual in zip(*own, strict=True):
+        assert np.any(expected), "there is something to compare"
+        assert_agree(compared(actual), compared(expected), expected.dtype.name)
+    return calls
+
+
+class _Trick:
+    """Plain loops and the trick instead of them, compiled: the two `calls` of a setup."""
+
+    unit = "times faster"
+    n_threads = 1
+
+    def track_gain(self, *parameters):
+        before = numba.get_num_threads()
+        numba.set_num_threads(self.n_threads or before)
+        try:  # threads of BLAS would wait for a processor that is busy
+            with threadpool_limits(1, "blas"):
+                return ratio(*self.calls)
+        finally:
+            numba.set_num_threads(before)
+
+
+def plain_exponentials(a, shares, peak, total):
+    """shares[k, p] = exp(aₖ - maxₖ aₖ), and their sum."""
+    shares[:] = a
+    peak[:] = shares[0]
+    for k in range(shares.shape[0]):
+        for p in range(shares.shape[1]):
+            peak[p] = max(peak[p], shares[k, p])
+    total[:] = 0
+    for k in range(shares.shape[0]):
+        for p in range(shares.shape[1]):
+            shares[k, p] = np.exp(shares[k, p] - peak[p])
+            total[p] += shares[k, p]
+
+
+def block_of_exponentials(a, shares, peak, total):
+    """The same with a polynomial, in registers."""
+    shares[:] = a
+    exponentials(shares, shares.shape[1], peak, total, VECTOR_BYTES)
+
+
+class Exponentials(_Trick):
+    """exp by a polynomial, against the C library's; both copy their input first."""
+
+    params = (["float64", "float32"],)
+    param_names = ("dtype",)
+
+    def setup(self, dtype):
+        a = -30 * np.random.default_rng(0).random((K, LENGTH))
+        row = np.zeros(LENGTH, dtype)
+        a = aligned(a.astype(dtype))
+        self.calls = pair(plain_exponentials, block_of_exponentials, (a,), (a, row, row))
+
+
+def small_densities(d: int) -> tuple[Callable, Callable]:
+    """constantₖ - ½ ‖Uₖᵀ(x - μₖ)‖² of few features: the plain loops, and the block."""
+
+    def by_points(points, means, factors, constants, out):
+        for k in range(out.shape[0]):
+            for p in range(out.shape[1]):
+                distance, position = 0.0, 0
+                for j in range(d):
+                    y = 0.0
+                    for i in range(j + 1):
+                        y += factors[k, position] * (points[i, p] - means[k, i])
+                        position += 1
+                    distance += y * y
+                out[k, p] = constants[k] - 0.5 * min(distance, FARTHEST)
+
+    def by_columns(points, means, factors, constants, out):
+        y = np.empty(out.shape[1])
+        for k in range(out.shape[0]):
+            distance, position = np.zeros(out.shape[1]), 0
+            for j in range(d):
+                y[:] = 0
+                for i in range(j + 1):
+                    for p in range(out.shape[1]):
+                        y[p] += factors[k, position] * (points[i, p] - means[k, i])
+                    position += 1
+                for p in range(out.shape[1]):
+                    distance[p] += y[p] * y[p]
+            for p in range(out.shape[1]):
+                out[k, p] = constants[k] - 0.5 * min(distance[p], FARTHEST)
+
+    def block(points, means, factors, constants, out):
+        for k in range(out.shape[0]):
+            small_log_density(
+                points, means, factors, constants, k, out.shape[1], out, d, VECTOR_BYTES
+            )
+
+    # The compiler unrolls short triangles itself, and then takes a vector of points at a time.
+    return by_points if d <= 8 else by_columns, block
+
+
+class UnrolledDensities(_Trick):
+    """A triangle unrolled into registers, against loops with as many features at compile time."""
+
+    params = ([4, 8, 16],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        problem = Case("full", "float64", LENGTH, d, K).make()
+        model = _models.prepare_model(*problem.mixture, "full", np.dtype("float64"))
+        inputs = (aligned(problem.X.T), *model)
+        self.calls = pair(*small_densities(d), inputs, (np.zeros((K, LENGTH)),))
+
+
+def plain_triangular_densities(U, model, tiles, out):
+    """constantₖ - ½ ‖Uₖᵀ(x - μₖ)‖², by chunks of points."""
+    points, centred = tiles.points[0], tiles.centred[0]
+    chunks, d, pitch = points.shape
+    y, distance = np.empty(pitch), np.empty(pitch)
+    for k in range(out.shape[0]):
+        for chunk in range(chunks):
+            for i in range(d):
+                for p in range(pitch):
+                    centred[i, p] = points[chunk, i, p] - model.means[k, i]
+            distance[:] = 0
+            for j in range(d):
+                y[:] = 0
+                for i in range(j + 1):
+                    for p in range(pitch):
+                        y[p] += U[k, i, j] * centred[i, p]
+                for p in range(pitch):
+                    distance[p] += y[p] * y[p]
+            for p in range(pitch):
+                density = model.log_constants[k] - 0.5 * min(distance[p], FARTHEST)
+                out[k, chunk * pitch + p] = density
+
+
+def panels_of_triangular_densities(U, model, tiles, out):
+    """The same with a panel of columns of U and a chunk of points in registers."""
+    tile_log_density(model, tile_in_span(tiles, 0, tiles.rows[0], out), out.shape[1])
+
+
+class TriangularDensities(_Trick):
+    """Panels of a factor in registers, against a column at a time."""
+
+    params = ([32, 64],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        pitch, dtype = CHUNK_BYTES // 8, np.dtype("float64")
+        problem = Case("full", "float64", 4 * pitch, d, K).make()
+        model = _models.prepare_model(*problem.mixture, "full", dtype)
+        tiles = _models.allocate_tiles(model, 4 * pitch, dtype, n_threads=1)
+        tiles.points[0] = problem.X.reshape(4, pitch, d).swapaxes(1, 2)
+        self.calls = pair(
+            plain_triangular_densities,
+            panels_of_triangular_densities,
+            (problem.precisions_cholesky, model, tiles),
+            (np.zeros((K, 4 * pitch)),),
+        )
+
+
+def plain_axis_densities(points, means, factors, constants, out):
+    """constantₖ - ½ Σᵢ ((xᵢ - μₖᵢ) fₖᵢ)²."""
+    for k in range(out.shape[0]):
+        out[k] = 0
+        for i in range(points.shape[0]):
+            for p in range(out.shape[1]):
+                y = (points[i, p] - means[k, i]) * factors[k, i]
+                out[k, p] += y * y
+        for p in range(out.shape[1]):
+            out[k, p] = constants[k] - 0.5 * min(out[k, p], FARTHEST)
+
+
+def block_of_axis_densities(points, means, factors, constants, out):
+    """The same with the sums of a few vectors of points in registers."""
+    for k in range(out.shape[0]):
+        axis_log_density(
+            points, means, factors, constants, k, out.shape[1], out, 1, VECTORS, VECTOR_BYTES
+        )
+
+
+class AxisDensities(_Trick):
+    """Squares of a diagonal model summed up in registers, against in a row."""
+
+    params = ([16, 64],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        problem = Case("diag", "float64", LENGTH, d, K).make()
+        model = _models.prepare_model(*problem.mixture, "diag", np.dtype("float64"))
+        self.calls = pair(
+            plain_axis_densities,
+            block_of_axis_densities,
+            (aligned(problem.X.T), *model),
+            (np.zeros((K, LENGTH)),),
+        )
+
+
+def sum_of_logarithms(values, out):
+    """Σ log v."""
+    result = 0.0
+    for p in range(values.shape[0]):
+        result += log(values[p])
+    out[0] += result
+
+
+def logarithm_of_product(values, out):
+    """The same as log Π v, of as many as cannot overflow."""
+    out[0] += log_of_product(values, K, values.shape[0])
+
+
+class LogOfProduct(_Trick):
+    """One logarithm for a run of sums of exponentials, against one for each."""
+
+    def setup(self):
+        values = aligned(np.random.default_rng(0).uniform(1, K, LENGTH))
+        self.calls = pair(sum_of_logarithms, logarithm_of_product, (values,), (np.zeros(1),))
+
+
+def small_moments(d: int) -> tuple[Callable, Callable]:
+    """Σ r, Σ r c and Σ r c cᵀ of few features: the plain loops, and the block."""
+    order = np.array(triangle_order(d))
+
+    def by_sums(points, means, scale, shares, counts, first, second):
+        for k in range(shares.shape[0]):
+            count = 0.0
+            for p in range(shares.shape[1]):
+                shares[k, p] *= scale[p]
+                count += shares[k, p]
+            counts[k] += count
+            for i in range(d):
+                total = 0.0
+                for p in range(shares.shape[1]):
+                    total += shares[k, p] * (points[i, p] - means[k, i])
+                first[k, i] += total
+            for place in range(len(order)):
+                i, j = order[place]
+                total = 0.0
+                for p in range(shares.shape[1]):
+                    c = points[i, p] - means[k, i]
+                    total += shares[k, p] * c * (points[j, p] - means[k, j])
+                second[k, place] += total
+
+    def block(points, means, scale, shares, counts, first, second):
+        for k in range(shares.shape[0]):
+            add_small_moments(
+                points, means, shares, scale, k, shares.shape[1], counts, first, second,
+                d, VECTOR_BYTES,
+            )  # fmt: skip
+
+    return by_sums, block
+
+
+class UnrolledMoments(_Trick):
+    """A triangle of sums unrolled into registers, against one sum at a time."""
+
+    params = ([4, 8, 16],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        problem = Case("full", "float64", LENGTH, d, K).make()
+        shares = np.random.default_rng(0).random((K, LENGTH))
+        self.calls = pair(
+            *small_moments(d),
+            (aligned(problem.X.T), problem.means, aligned(np.ones(LENGTH))),
+            (shares, np.zeros(K), np.zeros((K, d)), np.zeros((K, d * (d + 1) // 2))),
+        )
+
+
+def plain_symmetric_product(rows, out):
+    """Upper triangle of Σ row rowᵀ, for each component."""
+    for k in range(out.shape[0]):
+        for q in range(rows.shape[0]):
+            for i in range(out.shape[1]):
+                row = rows[q, i]
+                for j in range(out.shape[1] - i):  # from 0, or numba looks out for j < 0
+                    out[k, i, i + j] += row * rows[q, i + j]
+
+
+def blocks_of_symmetric_product(rows, out):
+    """The same with a block of four rows of sums in registers."""
+    for k in range(out.shape[0]):
+        add_symmetric_product(rows, rows.shape[0], out[k], 0, out.shape[1])
+
+
+class SymmetricProduct(_Trick):
+    """Blocks of a symmetric sum in registers, against a rank-one update at a time."""
+
+    params = ([32, 64],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        rows = np.zeros((_models.COLUMN_BYTES // 8, _models.row_pitch(d)))
+        rows[:, :d] = np.random.default_rng(0).standard_normal((len(rows), d))
+        self.calls = pair(
+            plain_symmetric_product,
+            blocks_of_symmetric_product,
+            (aligned(rows),),
+            (np.zeros((K, d, d)),),
+            compared=np.triu,
+        )
+
+
+def plain_axis_moments(points, means, shares, first, second):
+    """Σ r c and Σ r c² per feature."""
+    for k in range(shares.shape[0]):
+        for i in range(points.shape[0]):
+            total, square = 0.0, 0.0
+            for p in range(shares.shape[1]):
+                c = points[i, p] - means[k, i]
+                total += shares[k, p] * c
+                square += shares[k, p] * c * c
+            first[k, i] += total
+            second[k, i] += square
+
+
+def blocks_of_axis_moments(points, means, shares, first, second):
+    """The same with four features at a time, which share the loads of r."""
+    for k in range(shares.shape[0]):
+        for i in range(0, points.shape[0], 4):
+            add_axis_moments(
+                points, i, means, shares, k, shares.shape[1], first, second, 4, VECTOR_BYTES
+            )
+
+
+class AxisMoments(_Trick):
+    """Four features of a diagonal model at a time, against one."""
+
+    params = ([16, 64],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        problem = Case("diag", "float64", LENGTH, d, K).make()
+        shares = aligned(np.random.default_rng(0).random((K, LENGTH)))
+        self.calls = pair(
+            plain_axis_moments,
+            blocks_of_axis_moments,
+            (aligned(problem.X.T), problem.means, shares),
+            (np.zeros((K, d)), np.zeros((K, d))),
+        )
+
+
+def plain_transposition(source, points):
+    """points[chunk, i, p] = xᵢ of the points of each chunk."""
+    chunks, d, pitch = points.shape
+    for chunk in range(chunks):
+        base = source.start + chunk * pitch * source.row_stride
+        for i in range(d):
+            column = base + i * source.column_stride
+            for p in range(pitch):
+                points[chunk, i, p] = source.flat[column + p * source.row_stride]
+
+
+def transposition_by_squares(source, points):
+    """The same with squares of points and features that are transposed in registers."""
+    chunks, _, pitch = points.shape
+    for chunk in range(chunks):
+        base = source.start + chunk * pitch * source.row_stride
+        transpose_chunk(source, base, pitch, chunk, points)
+
+
+class Transposition(_Trick):
+    """Squares transposed in registers, against a strided copy of C-ordered points."""
+
+    params = ([16, 64],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        X = np.random.default_rng(0).standard_normal((LENGTH, d))
+        pitch = CHUNK_BYTES // 8
+        self.calls = pair(
+            plain_transposition,
+            transposition_by_squares,
+            (_models.as_rows(X),),
+            (np.zeros((LENGTH // pitch, d, pitch)),),
+        )
+
+
+class VanishingShares(_Trick):
+    """Points left out where their share vanishes: clusters far apart, against overlapping ones."""
+
+    params = (["moments", "expectation"],)
+    param_names = ("step",)
+
+    def setup(self, step):
+        near = Case("full", "float64", 64 if TINY else 2000, 64, 3 if TINY else 32).make()
+        labels = kernels.assign(near.X, *near.mixture, "full")
+        far = near._replace(X=near.X + 9 * near.means[labels], means=10 * near.means)
+        self.calls = [self.call(step, *problem[:4]) for problem in (near, far)]
+
+    def call(self, step, X, weights, means, factors):
+        shares = kernels.responsibilities(X, weights, means, factors, "full")
+        if step == "moments":
+            call = partial(kernels.weighted_covariances, X, shares, "full")
+            counts = call()[0]
+        else:
+            call = partial(kernels.expectation, X, weights, means, factors, "full")
+            counts = call().counts
+        assert_agree(counts, shares.sum(axis=0), "float64")
+        return call
+
+
+class MomentsByComponents(_Trick):
+    """Moments of a large model by components, against by blocks of points; on all threads."""
+
+    params = ([16, 64],)
+    param_names = ("K",)
+    n_threads = None
+
+    def setup(self, K):
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((64 if TINY else 2000, 128))
+        shares = rng.dirichlet(np.ones(K), len(X))
+        model = _models.moments_model(rng.standard_normal((K, 128)), "full", X.dtype)
+        by_components = partial(accumulation.accumulate, X, shares, np.empty(0), model, "full")
+        by_blocks = mock.patch.object(accumulation, "SHARED_BYTES", math.inf)(by_components)
+        for field in ("counts", "first", "second"):
+            expected, actual = getattr(by_blocks(), field), getattr(by_components(), field)
+            assert_agree(actual, expected, "float64")
+        self.calls = by_blocks, by_components
+
+
+class Tied(_Trick):
+    """The tied pass, which whitens points once, against the full one with as many covariances."""
+
+    def setup(self):
+        case = Case("tied", "float64", 64 if TINY else 4000, 32, 3 if TINY else 32)
+        X, weights, means, factor, _ = case.make()
+        factors = np.tile(factor, (case.K, 1, 1))
+        full = partial(kernels.expectation, X, weights, means, factors, "full")
+        tied = partial(kernels.expectation, X, weights, means, factor, "tied")
+        assert_agree(tied().counts, full().counts, "float64")
+        assert_agree(tied().second, full().second.sum(axis=0), "float64")
+        self.calls = full, tied
