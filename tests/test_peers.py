@@ -155,7 +155,7 @@ def test_whole_fits_are_compared():
     assert result.seconds > 0
     assert result.ratio == pytest.approx(result.peer_seconds / result.seconds)
     assert result.log_likelihood == pytest.approx(result.peer_log_likelihood)
-    assert abs(result.worst_loss) < 1e-9
+    assert abs(result.loss) < 1e-9
 
 
 def test_threads_and_cells_are_checked(capsys: pytest.CaptureFixture):

@@ -177,8 +177,9 @@ class Block:
     """
 
     def __init__(self, function: Callable):
-        options = {"fastmath": FLAGS, "error_model": "numpy", "nogil": True}
-        self.dispatcher = _cached(numba.njit(function, **options), "block")
+        options = dict.fromkeys(("nogil", "no_cpython_wrapper", "no_cfunc_wrapper"), True)
+        compiled = numba.njit(function, fastmath=FLAGS, error_model="numpy", **options)
+        self.dispatcher = _cached(compiled, "block")
         self._symbols: dict[Any, str] = {}
 
     def symbol(self, types_: tuple[Any, ...]) -> str:
@@ -247,16 +248,21 @@ class Driver:
 
     def __init__(self, loop: Callable, block: Callable):
         self._loop: Any = loop
+        self._plain_loop: Any = loop
         self._plain_block: Callable = block
         if not JIT_DISABLED:
             compiled: Block = block.block  # type: ignore[attr-defined]
-            self._plain_block = compiled.dispatcher
-            dispatcher = _cached(numba.njit(loop, parallel=True, nogil=True), "driver")
-            # Machine code from the disk names the block's symbol, which must exist by then.
-            dispatcher._cache.before_loading = lambda signature: compiled.symbol(
-                (types.int64, types.int64, *signature[2:])
-            )
-            self._loop = dispatcher
+            self._loop = self._compiled(loop, compiled, "driver", parallel=True)
+            self._plain_loop = self._compiled(loop, compiled, "serial", parallel=False)
+
+    @staticmethod
+    def _compiled(loop: Callable, block: Block, variant: str, *, parallel: bool) -> Any:
+        dispatcher = _cached(numba.njit(loop, parallel=parallel, nogil=True), variant)
+        # Machine code from the disk names the block's symbol, which must exist by then.
+        dispatcher._cache.before_loading = lambda signature: block.symbol(
+            (types.int64, types.int64, *signature[2:])
+        )
+        return dispatcher
 
     @property
     def cache_directory(self) -> str | None:
@@ -265,15 +271,19 @@ class Driver:
 
     def __call__(self, n_blocks: int, *arguments: Any) -> None:
         """Run `n_blocks` blocks, on numba's threads where that is possible."""
-        if JIT_DISABLED or not _threads.enter():
+        if JIT_DISABLED:
             for index in range(n_blocks):
                 self._plain_block(index, 0, n_blocks, *arguments)
+            return
+        next_block = np.zeros(1, np.int64)
+        if not _threads.enter():
+            self._plain_loop(1, next_block, n_blocks, *arguments)
             return
         mask = numba.get_num_threads()
         try:
             if n_blocks < mask:  # waking threads without work takes longer than a small pass
                 numba.set_num_threads(n_blocks)
-            self._loop(min(mask, n_blocks), np.zeros(1, np.int64), n_blocks, *arguments)
+            self._loop(min(mask, n_blocks), next_block, n_blocks, *arguments)
         finally:
             numba.set_num_threads(mask)
             _threads.leave()

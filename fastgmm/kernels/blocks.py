@@ -35,17 +35,10 @@ def transpose_chunk(source, base, count, chunk, points):
         for i in range(0, squares, SQUARE):
             transpose_square(source.flat, row + i, source.row_stride, points, chunk, i, p)
         p += SQUARE
-    transpose_rest(source, base, 0, squares, p, count, chunk, points)
-    transpose_rest(source, base, squares, d, 0, count, chunk, points)
-
-
-@worker
-def transpose_rest(source, base, first, stop, start, count, chunk, points):
-    """Do what is left of `transpose_chunk`: features first … stop of points start … count."""
-    for i in range(first, stop):
+    for i in range(d):  # what is left of the squares, and beyond them
         column = base + i * source.column_stride
-        for p in range(start, count):
-            points[chunk, i, p] = source.flat[column + p * source.row_stride]
+        for q in range(p if i < squares else 0, count):
+            points[chunk, i, q] = source.flat[column + q * source.row_stride]
 
 
 @worker

@@ -75,6 +75,7 @@ def moments_of_slab(
     number, group = index // (n_slabs * n_groups), index // n_slabs % n_groups
     first_component, stop_component = group * n_together, min(K, (group + 1) * n_together)
     moments = moments_of_block(partial, number)
+    with_first = index % n_slabs == 0
     first, stop = slab(index % n_slabs, n_slabs, moments.second.shape[1])
     first_of_run, stop_of_run = number * n_tiles // n_runs, (number + 1) * n_tiles // n_runs
     for t in range(first_of_run, stop_of_run):
@@ -83,7 +84,7 @@ def moments_of_slab(
         m = min(length_of(span), n - first_tile * length_of(span) - start)
         for k in range(first_component, stop_component):
             place, total = k - first_component, span.counts[t, k]
-            if first == 0:
+            if with_first:
                 moments.counts[k] += total
             next_point = 0 if total > 0 else m
             unfinished = True
@@ -91,7 +92,7 @@ def moments_of_slab(
                 next_point = choose_points(tile, next_point, m, start, k, total, place)
                 unfinished = next_point < m
                 if unfinished or t + 1 == stop_of_run:
-                    add_chosen(model, span.rows, tile, place, k, moments, first, stop)
+                    add_chosen(model, span.rows, tile, place, k, moments, with_first, first, stop)
 
 
 @worker

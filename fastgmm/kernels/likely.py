@@ -26,7 +26,7 @@ from fastgmm.kernels.density import (
 IMPOSSIBLE = 80.0
 # Columns of U that bound a log-density.
 COLUMNS = 2
-# Of the pairs of a sample, the part that may be possible for the bounds to pay.
+# Of the pairs of a sample, the part that bounds may leave possible so that they pay.
 MOST_POSSIBLE = 0.5
 
 add_squares_of_vector = triangular_squares(1)
@@ -40,7 +40,7 @@ def likely_log_density(model, tile, m):
     first, stop, bounded = 0, 1, False
     while first < n_chunks and not bounded:  # one call: its code is large
         log_density_of_chunks(model, tile, first, stop)
-        bounded = first == 0 and n_chunks > 1 and part_possible(tile, length) < MOST_POSSIBLE
+        bounded = first == 0 and n_chunks > 1 and part_possible(model, tile) < MOST_POSSIBLE
         first, stop = stop, n_chunks
     if bounded:
         bound_chunks(model, tile, first, n_chunks)
@@ -52,34 +52,45 @@ def likely_log_density(model, tile, m):
 
 
 @worker
-def bound_chunks(model, tile, first, stop):
-    """Fill the shares of some chunks with upper bounds, from columns of the last panel of U."""
-    K, d = model.means.shape
+def bound_chunk(model, tile, k, chunk):
+    """squares = part of ‖Uᵀ(x - μ)‖², from columns of the last panel of U."""
+    d = model.means.shape[1]
     n_panels = (d + PANEL - 1) // PANEL
-    rows_per_component = model.factors.shape[0] // K
-    for k in range(K):
-        for chunk in range(first, stop):
-            bounding_squares(
-                model.factors, (k + 1) * rows_per_component - d, tile.points, chunk, model.means,
-                k, d - panel_width(d, n_panels, n_panels - 1) + COLUMNS, tile.squares,
-                COLUMNS, VECTORS, VECTOR_BYTES,
-            )  # fmt: skip
-            distances_to_log_density(
-                tile.squares, model.log_constants[k], tile.shares, k,
-                chunk * tile.centred.shape[1],
-            )  # fmt: skip
+    last_panel = (k + 1) * (model.factors.shape[0] // model.means.shape[0]) - d
+    bounding_squares(
+        model.factors, last_panel, tile.points, chunk, model.means, k,
+        d - panel_width(d, n_panels, n_panels - 1) + COLUMNS, tile.squares,
+        COLUMNS, VECTORS, VECTOR_BYTES,
+    )  # fmt: skip
 
 
 @worker
-def part_possible(tile, length):
-    """Part of the pairs of the first points that may count."""
-    K, possible = tile.shares.shape[0], 0
+def bound_chunks(model, tile, first, stop):
+    """Fill the shares of some chunks with upper bounds."""
+    for k in range(model.means.shape[0]):
+        for chunk in range(first, stop):
+            bound_chunk(model, tile, k, chunk)
+            distances_to_log_density(
+                tile.squares, model.log_constants[k], tile.shares, k, chunk * tile.squares.shape[0]
+            )
+
+
+@worker
+def part_possible(model, tile):
+    """Part of the pairs of the first chunk, already evaluated, that bounds leave possible."""
+    K, length = model.means.shape[0], tile.squares.shape[0]
+    highest, half = tile.log_density, tile.shares.dtype.type(0.5)
     for p in range(length):
-        peak = tile.shares[0, p]
-        for k in range(1, K):
-            peak = max(peak, tile.shares[k, p])
-        for k in range(K):
-            possible += tile.shares[k, p] >= peak - IMPOSSIBLE
+        highest[p] = tile.shares[0, p]
+    for k in range(1, K):
+        for p in range(length):
+            highest[p] = max(highest[p], tile.shares[k, p])
+    possible = 0
+    for k in range(K):
+        bound_chunk(model, tile, k, 0)
+        for p in range(length):
+            bound = model.log_constants[k] - half * tile.squares[p]
+            possible += bound >= highest[p] - IMPOSSIBLE
     return possible / (K * length)
 
 

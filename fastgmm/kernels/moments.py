@@ -122,15 +122,18 @@ def pack_rows(rows, places, means, k, roots, count, packed):
 
 
 @worker
-def add_chosen(model, rows, tile, place, k, moments, first, stop):
-    """Add the moments of the points chosen for component k, second ones in rows first … stop."""
+def add_chosen(model, rows, tile, place, k, moments, with_first, first, stop):
+    """Add the moments of the points chosen for component k, second ones in rows first … stop.
+
+    Where a covariance is shared out by rows, one share has the first moments too.
+    """
     count = tile.n_chosen[place]
     for q in range(count):
         tile.packed_roots[q, 0] = np.sqrt(tile.chosen_shares[place, q])
     pack_rows(
         rows, tile.places[place], model.padded_means, k, tile.packed_roots, count, tile.packed
     )
-    if first == 0:
+    if with_first:
         add_root_sums(tile.packed_roots, tile.packed, count, k, moments.first)
     add_symmetric_product(tile.packed, count, moments.second[k], first, stop)
     tile.n_chosen[place] = 0
@@ -171,7 +174,7 @@ def full_moments(model, tile, m, moments):
         next_point = 0 if total > 0 else m
         while next_point < m:
             next_point = choose_points(tile, next_point, m, 0, k, total, 0)
-            add_chosen(model, tile.rows, tile, 0, k, moments, 0, moments.second.shape[1])
+            add_chosen(model, tile.rows, tile, 0, k, moments, True, 0, moments.second.shape[1])
 
 
 @worker

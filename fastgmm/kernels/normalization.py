@@ -71,8 +71,9 @@ def log_of_product(values, largest, length):
     run = int(700 / log(1.0 + largest))
     result = 0.0
     for start in range(0, length, run):
+        part = values[start : min(start + run, length)]
         product = 1.0
-        for p in range(start, min(start + run, length)):
-            product *= np.float64(values[p])
+        for p in range(part.shape[0]):  # from 0: an index that may be negative is not vectorized
+            product *= np.float64(part[p])
         result += log(product)
     return result

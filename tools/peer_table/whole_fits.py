@@ -34,6 +34,8 @@ class Task:
     max_iter : int
     repeats : int
         Fits of each in a round, for tasks too short to time once.
+    seeds : tuple of int
+        Starts of each mixture, more than one where they end in optima that differ.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Task:
     components: tuple[int, ...]
     max_iter: int = 100
     repeats: int = 1
+    seeds: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,9 @@ class TaskResult:
         scikit-learn's seconds to fastgmm's, median over the rounds.
     log_likelihood, peer_log_likelihood : float
         Per point, mean over the task's fits.
-    worst_loss : float
-        Largest shortfall of fastgmm's log-likelihood in any of the fits, as a share of
-        scikit-learn's; negative where every fit is better.
+    loss : float
+        Shortfall of fastgmm's log-likelihood, as a share of scikit-learn's; negative where it is
+        better.
     """
 
     name: str
@@ -70,7 +73,7 @@ class TaskResult:
     ratio: float
     log_likelihood: float
     peer_log_likelihood: float
-    worst_loss: float
+    loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def load_reduced_digits(quick: bool) -> np.ndarray:
 
 
 TASKS = (
-    Task("pixels of a photograph", load_pixels, (16,)),
+    Task("pixels of a photograph, four starts", load_pixels, (16,), seeds=(0, 1, 2, 3)),
     Task("patches of two photographs", load_patches, (64,), max_iter=20),
     Task("digits, sweep of K", load_reduced_digits, tuple(range(50, 201, 10))),
     Task("iris", lambda quick: load_iris().data, (3,), repeats=10),
@@ -148,7 +151,7 @@ def measure_task(task: Task, rounds: int, quick: bool) -> TaskResult:
         median(b / a for a, b in zip(ours, theirs, strict=True)),
         float(our_scores.mean()),
         float(their_scores.mean()),
-        float(np.max((their_scores - our_scores) / np.abs(their_scores))),
+        float((their_scores.mean() - our_scores.mean()) / abs(their_scores.mean())),
     )
 
 
@@ -156,15 +159,21 @@ def fit_all(estimator: type, task: Task, X: np.ndarray) -> tuple[list[Any], floa
     """Fit every mixture of the task; return the models, and the seconds of one repetition."""
     began = perf_counter()
     for _ in range(task.repeats):
-        models = [fitted(estimator, X, K, task.max_iter) for K in task.components]
+        models = [
+            fitted(estimator, X, K, task.max_iter, seed)
+            for K in task.components
+            for seed in task.seeds
+        ]
     return models, (perf_counter() - began) / task.repeats
 
 
-def fitted(estimator: type, X: np.ndarray, n_components: int, max_iter: int = 100) -> Any:
+def fitted(
+    estimator: type, X: np.ndarray, n_components: int, max_iter: int = 100, seed: int = 0
+) -> Any:
     """Fit a model that is the library's default but for its size."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return estimator(n_components, max_iter=max_iter, random_state=0).fit(X)
+        return estimator(n_components, max_iter=max_iter, random_state=seed).fit(X)
 
 
 def measure_seeding(rounds: int, quick: bool) -> SeedingResult:

@@ -1,0 +1,138 @@
+"""Models so large that densities and moments are taken in two steps (kernels/components.py)."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+from registry import assert_statistics_agree
+
+from fastgmm import kernels, reference
+from fastgmm.kernels import _models, accumulation, likely
+
+FAR, NEAR = 3.0, 0.3  # clusters whose points belong to one component, and to nearly all
+
+
+def clusters(n: int, d: int, K: int, apart: float, dtype: str) -> tuple:
+    """Points of K clusters, and the full model that they are drawn from (roughly)."""
+    rng = np.random.default_rng(d * K)
+    means = apart * rng.standard_normal((K, d))
+    X = means[rng.integers(K, size=n)] + rng.standard_normal((n, d))
+    factors = np.eye(d) + 0.2 / np.sqrt(d) * np.triu(rng.standard_normal((K, d, d)), 1)
+    weights = rng.dirichlet(np.full(K, 5.0))
+    return X.astype(dtype), weights, means.astype(dtype), factors, "full"
+
+
+def assert_agrees(problem: tuple, dtype: str, sample_weight: np.ndarray | None = None) -> None:
+    X, weights, means, factors, _ = problem
+    actual = kernels.expectation(*problem, sample_weight)
+    expected = reference.expectation(*problem, sample_weight)
+    log_densities = reference.log_density(X, weights, means, factors, "full")
+    if sample_weight is not None:
+        log_densities = sample_weight * log_densities
+    assert_statistics_agree(actual, expected, log_densities, dtype)
+
+
+@pytest.fixture
+def two_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Send every full model through the two steps, in short spans; tell how often."""
+    calls: list[int] = []
+    by_components = accumulation._moments_by_components
+
+    def counted(*arguments):
+        calls.append(1)
+        return by_components(*arguments)
+
+    monkeypatch.setattr(accumulation, "SHARED_BYTES", 0)
+    monkeypatch.setattr(accumulation, "_moments_by_components", counted)
+    monkeypatch.setattr(_models, "SPAN_BYTES", 2**18)
+    return calls
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("apart", [4 * FAR, FAR, NEAR])
+@pytest.mark.parametrize(
+    ("n", "d", "K"), [(700, 17, 5), (500, 41, 20), (300, 130, 3), (1, 20, 2), (33, 24, 1)]
+)
+def test_two_steps_agree_with_the_reference(n, d, K, apart, dtype, two_steps):
+    problem = clusters(n, d, K, apart, dtype)
+    assert_agrees(problem, dtype)
+    assert_agrees(problem, dtype, np.random.default_rng(0).random(n).astype(dtype))
+    assert len(two_steps) == 2
+
+
+def test_a_covariance_in_several_slabs_and_runs_of_tiles(two_steps, monkeypatch):
+    monkeypatch.setattr(accumulation, "SLAB_FEATURES", 20)
+    monkeypatch.setattr(accumulation, "FEWEST_PARTS", 64)
+    assert_agrees(clusters(900, 70, 3, FAR, "float64"), "float64")
+    assert two_steps
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_bounds_are_above_the_log_density(dtype):
+    """And the pairs that they leave out are impossible."""
+    X, weights, means, factors, _ = clusters(400, 30, 12, 10 * FAR, dtype)
+    model = _models.prepare_model(weights, means, factors, "full", X.dtype)
+    length = _models.tile_length(model, X.dtype)
+    tiles = _models.allocate_tiles(model, length, X.dtype, 1, n_together=1)
+    span = _models.allocate_span(model, length, X.dtype, 1)
+    tile = _models.Tile(
+        *(
+            getattr(tiles, name)[0] if name not in ("rows", "shares") else getattr(span, name)[0]
+            for name in _models.Tile._fields
+        )
+    )
+    chunk = tile.centred.shape[1]
+    m = min(len(X), length) // chunk * chunk
+    tile.rows[:m, :30] = X[:m]
+    for c in range(m // chunk):
+        tile.points[c] = X[c * chunk : (c + 1) * chunk].T
+    exact = np.log(weights) + reference.log_gaussian_density(X[:m], means, factors, "full")
+    bound(model, tile, m // chunk)
+    tolerance = 1e-4 if dtype == "float32" else 1e-10
+    assert np.all(exact - tolerance * np.abs(exact) <= tile.shares[:, :m].T)
+    evaluate_likely(model, tile, m)
+    found = tile.shares[:, :m].T
+    possible = np.isfinite(found)
+    assert possible[:chunk].all()  # the sample
+    assert possible[chunk:].mean() < 0.5
+    scale = np.abs(exact).max()
+    assert np.max(np.abs(found - exact)[possible]) <= tolerance * scale
+    impossible = exact < exact.max(axis=1, keepdims=True) - likely.IMPOSSIBLE
+    assert np.all(impossible[~possible])
+
+
+@numba.njit
+def bound(model, tile, n_chunks):
+    """Workers have no entry from Python when they are compiled."""
+    likely.bound_chunks(model, tile, 0, n_chunks)
+
+
+@numba.njit
+def evaluate_likely(model, tile, m):
+    likely.likely_log_density(model, tile, m)
+
+
+def test_a_component_without_points_counts_nothing(two_steps):
+    X, weights, means, factors, kind = clusters(600, 20, 6, FAR, "float64")
+    means[3] = 1e6
+    statistics = kernels.expectation(X, weights, means, factors, kind)
+    assert statistics.counts[3] == 0
+    assert not statistics.second[3].any()
+    assert_agrees((X, weights, means, factors, kind), "float64")
+
+
+def test_bits_do_not_depend_on_the_number_of_threads(two_steps):
+    problem = clusters(2000, 24, 9, FAR, "float64")
+    most = numba.get_num_threads()
+    results = []
+    for n_threads in {1, most}:
+        numba.set_num_threads(n_threads)
+        try:
+            results.append(kernels.expectation(*problem))
+        finally:
+            numba.set_num_threads(most)
+    for other in results[1:]:
+        assert other.log_likelihood == results[0].log_likelihood
+        for field in ("counts", "first", "second"):
+            assert np.array_equal(getattr(other, field), getattr(results[0], field))
