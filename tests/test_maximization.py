@@ -10,6 +10,7 @@ from sklearn.mixture._gaussian_mixture import (
 )
 
 from fastgmm import reference
+from fastgmm._lapack import invert_upper_factors
 from fastgmm._maximization import (
     covariances_from_cholesky,
     maximize,
@@ -223,3 +224,17 @@ def test_number_of_parameters_is_scikit_learns(covariance_type):
     X, K = load("iris")
     peer = Peer(K, covariance_type=covariance_type, random_state=0).fit(X)
     assert n_parameters(covariance_type, K, X.shape[1]) == peer._n_parameters()
+
+
+def test_factors_are_the_same_from_several_threads():
+    A = np.random.default_rng(0).normal(size=(5, 12, 40))
+    covariances = A @ A.swapaxes(1, 2)
+    factors = covariances.copy()
+    assert invert_upper_factors(factors, n_threads=2)
+    expected = precisions_cholesky_from_covariances(covariances, "full")
+    np.testing.assert_allclose(factors, expected, rtol=1e-12, atol=1e-14)
+    assert np.array_equal(factors, np.triu(factors))
+
+
+def test_threads_notice_a_matrix_that_is_not_positive_definite():
+    assert not invert_upper_factors(np.stack([np.eye(3), -np.eye(3)]), n_threads=2)
