@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastgmm._maximization import maximize
 from fastgmm._records import EMResult, Iteration, Parameters, Statistics, Status
 
 __all__ = ["run_em"]
+
+# A lower bound that falls by more than so many units in its last place has really fallen.
+ROUNDING = 2**12
 
 
 def run_em(
@@ -21,12 +25,14 @@ def run_em(
     max_iter: int,
     lower_bound: float = -np.inf,
     on_iteration: Callable[[Iteration], object] | None = None,
+    keep_history: bool = False,
 ) -> EMResult:
     """Climb the likelihood from `start` until the lower bound settles.
 
     Each iteration takes the statistics of the data under the current parameters, and from them
-    the next parameters. It converges as soon as the lower bound changes by less than `tol`,
-    up or down: scikit-learn's rule, so that both take the same number of iterations.
+    the next parameters. It ends as soon as the lower bound changes by less than `tol`, up or
+    down: scikit-learn's rule, so that both take the same number of iterations. But a lower bound
+    that has fallen, by more than rounding explains, has not converged.
 
     Parameters
     ----------
@@ -41,7 +47,9 @@ def run_em(
     lower_bound : float
         The lower bound that the first one is compared with, for a run that is resumed.
     on_iteration : callable, optional
-        Called with an `Iteration` after each one.
+        Called with an `Iteration` after each one; the run stops where it returns True.
+    keep_history : bool
+        Whether to keep the parameters of every iteration.
 
     Returns
     -------
@@ -52,23 +60,36 @@ def run_em(
     Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM algorithm,
     Journal of the Royal Statistical Society B 39 (1977).
     """
-    parameters = start
+    parameters, dtype = start, start.means.dtype
     status = Status.MAX_ITER if max_iter > 0 else Status.INITIALIZED
     lower_bounds: list[float] = []
+    change = np.inf
+    history = [start] if keep_history else []
     for n_iter in range(1, max_iter + 1):
         statistics = expectation(parameters)
-        parameters = maximize(statistics, start.covariance_type, reg_covar, start.means.dtype)
+        parameters = maximize(statistics, start.covariance_type, reg_covar, dtype)
         previous, lower_bound = lower_bound, _mean_log_likelihood(statistics)
         lower_bounds.append(lower_bound)
         change = lower_bound - previous
-        if on_iteration is not None:
-            on_iteration(Iteration(n_iter, lower_bound, change, parameters))
+        if keep_history:
+            history.append(parameters)
+        stopped = on_iteration is not None and on_iteration(
+            Iteration(n_iter, lower_bound, change, parameters)
+        )
         if abs(change) < tol:
-            status = Status.CONVERGED
+            status = Status.FELL if change < -_rounding(lower_bound, dtype) else Status.CONVERGED
             break
-    return EMResult(parameters, status, lower_bounds)
+        if stopped:
+            status = Status.STOPPED
+            break
+    return EMResult(parameters, status, lower_bounds, change, history)
 
 
 def _mean_log_likelihood(statistics: Statistics) -> float:
     """Log-likelihood per unit of weight; the counts add up to the weight of all the points."""
     return float(statistics.log_likelihood / statistics.counts.sum())
+
+
+def _rounding(lower_bound: float, dtype: DTypeLike) -> float:
+    """By how much the lower bound may fall without having fallen."""
+    return ROUNDING * float(np.finfo(dtype).eps) * max(1.0, abs(lower_bound))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import cast
 
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
@@ -15,11 +15,16 @@ from fastgmm._maximization import (
     precisions_cholesky_from_covariances,
     precisions_cholesky_from_precisions,
 )
-from fastgmm._records import CovarianceType, FloatArray, InitialValues, Parameters
+from fastgmm._records import (
+    CovarianceType,
+    FloatArray,
+    InitFunction,
+    InitialValues,
+    InitMethod,
+    Parameters,
+)
 
-__all__ = ["InitMethod", "initial_parameters"]
-
-InitMethod: TypeAlias = Literal["kmeans", "k-means++", "random", "random_from_data"]
+__all__ = ["initial_parameters"]
 
 
 def initial_parameters(
@@ -27,12 +32,13 @@ def initial_parameters(
     n_components: int,
     covariance_type: CovarianceType,
     *,
-    init_params: InitMethod,
+    init_params: InitMethod | InitFunction | FloatArray,
     given: InitialValues,
     reg_covar: float,
     init_size: int | None,
     random_state: np.random.RandomState,
     sample_weight: FloatArray | None = None,
+    whiten: bool = False,
 ) -> Parameters:
     """Starting parameters, estimated from the data except where they are given.
 
@@ -41,16 +47,21 @@ def initial_parameters(
     X : (n, d) array of float32 or float64
     n_components : int
     covariance_type : {'full', 'tied', 'diag', 'spherical'}
-    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}
+    init_params : InitMethod, (n, K) array of responsibilities, or a function that gives them
+        The function takes the rows to start from, their weights having no part in it, K and the
+        random state.
     given : InitialValues
         Where all are given, nothing is estimated and no random number is drawn.
     reg_covar : float
         Added to the variances.
     init_size : int or None
-        The largest number of rows to estimate from; of more, a random subset is drawn.
+        The largest number of rows to estimate from; of more, a random subset is drawn, but not
+        where responsibilities are given.
     random_state : RandomState
         Advanced as scikit-learn advances it, as long as there are at most `init_size` rows.
     sample_weight : (n,) array, optional
+    whiten : bool
+        Whether k-means and k-means++ measure distances in whitened data.
 
     Returns
     -------
@@ -59,15 +70,21 @@ def initial_parameters(
     """
     weights, means, precisions = given
     if weights is None or means is None or precisions is None:
-        size = None if init_size is None else max(init_size, n_components)
-        rows, row_weight = _rows_to_start_from(X, sample_weight, size, random_state)
-        match init_params:
-            case "kmeans" | "random":
-                shares = _share(rows, n_components, init_params, random_state, row_weight)
-                moments = kernels.weighted_covariances(rows, shares, covariance_type, reg_covar)
-            case "k-means++" | "random_from_data":
-                chosen = _choose(rows, n_components, init_params, random_state, row_weight)
-                moments = _single_points(rows, chosen, covariance_type, reg_covar, row_weight)
+        if isinstance(init_params, np.ndarray):
+            rows, row_weight = X, sample_weight
+        else:
+            size = None if init_size is None else max(init_size, n_components)
+            rows, row_weight = _rows_to_start_from(X, sample_weight, size, random_state)
+        method = init_params if isinstance(init_params, str) else None
+        whiten = whiten and method in ("kmeans", "k-means++")
+        seen = _whitened(rows, row_weight) if whiten else rows
+        if method in ("k-means++", "random_from_data", "random_means"):
+            chosen = _choose(seen, n_components, method, random_state, row_weight)
+            estimate = _equal_clouds if method == "random_means" else _single_points
+            moments = estimate(rows, chosen, covariance_type, reg_covar, row_weight)
+        else:
+            shares = _share(seen, n_components, init_params, random_state, row_weight)
+            moments = kernels.weighted_covariances(rows, shares, covariance_type, reg_covar)
         counts, centres, covariances = moments
         floored = counts + count_floor(counts, X.dtype)
         if weights is None:
@@ -102,21 +119,49 @@ def _rows_to_start_from(
     return X[rows], None if sample_weight is None else sample_weight[rows]
 
 
+def _whitened(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
+    """Rows without correlation and of unit variance: their distances are Mahalanobis distances.
+
+    Directions in which the data do not extend stay so, rather than blow rounding errors up.
+    """
+    mean, covariance = _mean_and_covariance(X, sample_weight)
+    scales = np.sqrt(np.diagonal(covariance))
+    scales = np.where(scales > 0, scales, 1.0)
+    variances, axes = np.linalg.eigh(covariance / np.outer(scales, scales))
+    least = X.shape[1] * np.finfo(X.dtype).eps
+    whitening = axes / np.sqrt(np.maximum(variances, least)) / scales[:, None]
+    return (X - mean.astype(X.dtype)) @ whitening.astype(X.dtype)
+
+
+def _mean_and_covariance(
+    X: FloatArray, sample_weight: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Mean (d,) and covariance (d, d) of all the rows."""
+    share = np.ones((len(X), 1), X.dtype) if sample_weight is None else sample_weight[:, None]
+    _, means, covariances = kernels.weighted_covariances(X, share, "full")
+    return means[0], covariances[0].astype(np.float64)
+
+
 def _share(
     X: FloatArray,
     n_components: int,
-    init_params: Literal["kmeans", "random"],
+    init_params: InitMethod | InitFunction | FloatArray,
     random_state: np.random.RandomState,
     sample_weight: FloatArray | None,
 ) -> FloatArray:
-    """Responsibilities (n, K) of the clusters of k-means, or at random, times the weights."""
-    if init_params == "kmeans":
-        kmeans = KMeans(n_components, n_init=1, random_state=random_state)
-        labels = kmeans.fit(X, sample_weight=sample_weight).labels_
-        shares = (labels[:, None] == np.arange(n_components)).astype(X.dtype)
-    else:
-        shares = random_state.uniform(size=(len(X), n_components)).astype(X.dtype)
-        shares /= shares.sum(axis=1, keepdims=True)
+    """Responsibilities (n, K) as `init_params` gives them, times the weights."""
+    match init_params:
+        case "kmeans":
+            kmeans = KMeans(n_components, n_init=1, random_state=random_state)
+            labels = kmeans.fit(X, sample_weight=sample_weight).labels_
+            shares = (labels[:, None] == np.arange(n_components)).astype(X.dtype)
+        case "random":
+            shares = random_state.uniform(size=(len(X), n_components)).astype(X.dtype)
+            shares /= shares.sum(axis=1, keepdims=True)
+        case np.ndarray():
+            shares = init_params.copy()
+        case function:
+            shares = cast(InitFunction, function)(X, n_components, random_state)
     if sample_weight is not None:
         shares *= sample_weight[:, None]
     return shares
@@ -125,7 +170,7 @@ def _share(
 def _choose(
     X: FloatArray,
     n_components: int,
-    init_params: Literal["k-means++", "random_from_data"],
+    init_params: InitMethod,
     random_state: np.random.RandomState,
     sample_weight: FloatArray | None,
 ) -> np.ndarray:
@@ -169,3 +214,25 @@ def _single_points(
             if covariance_type == "spherical":
                 covariances = covariances.mean(axis=1)
     return counts, means, covariances
+
+
+def _equal_clouds(
+    X: FloatArray,
+    chosen: np.ndarray,
+    covariance_type: CovarianceType,
+    reg_covar: float,
+    sample_weight: FloatArray | None,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Counts, means and covariances of components about single points, each as wide as the data."""
+    K, d = len(chosen), X.shape[1]
+    _, covariance = _mean_and_covariance(X, sample_weight)
+    covariance[np.diag_indices(d)] += reg_covar
+    variances = np.diagonal(covariance)
+    total = len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
+    covariances = {
+        "full": np.tile(covariance, (K, 1, 1)),
+        "tied": covariance,
+        "diag": np.tile(variances, (K, 1)),
+        "spherical": np.full(K, variances.mean()),
+    }[covariance_type]
+    return np.full(K, total / K, X.dtype), X[chosen], covariances

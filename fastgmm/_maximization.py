@@ -11,6 +11,7 @@ from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
 from fastgmm._threads import n_threads
 
 __all__ = [
+    "IllDefinedCovariance",
     "count_floor",
     "covariances_from_cholesky",
     "maximize",
@@ -25,12 +26,18 @@ WORTH_THREADS = 2**25
 # Numbers in those outer products of means that are in memory at a time.
 OUTER_PRODUCTS = 2**15
 
-ILL_DEFINED = (
-    "A component has an ill-defined empirical covariance: it is not positive definite, as when "
-    "a component has collapsed onto a single point or the features are of extreme scale. Use "
-    "fewer components, increase reg_covar, scale the input data, or pass float64 data if it is "
-    "float32."
-)
+
+class IllDefinedCovariance(ValueError):
+    """A covariance is not positive definite: a component has collapsed."""
+
+    def __init__(self) -> None:
+        # The first two sentences are scikit-learn's, for whom looks for them.
+        super().__init__(
+            "Fitting the mixture model failed because some components have ill-defined empirical "
+            "covariance (for instance caused by singleton or collapsed samples). Try to decrease "
+            "the number of components, increase reg_covar, or scale the input data. If it is "
+            "float32, float64 may help too."
+        )
 
 
 def maximize(
@@ -64,7 +71,7 @@ def maximize(
 
     Raises
     ------
-    ValueError
+    IllDefinedCovariance
         If a covariance is not positive definite.
 
     Examples
@@ -120,28 +127,28 @@ def precisions_cholesky_from_covariances(
 
     Raises
     ------
-    ValueError
+    IllDefinedCovariance
         If a covariance is not finite and positive definite.
     """
     covariances = np.asarray(covariances, dtype=np.float64)
     if not np.all(np.isfinite(covariances)):
-        raise ValueError(ILL_DEFINED)
+        raise IllDefinedCovariance
     if covariance_type in ("diag", "spherical"):
         if np.any(covariances <= 0.0):
-            raise ValueError(ILL_DEFINED)
+            raise IllDefinedCovariance
         return 1.0 / np.sqrt(covariances)
     factors = covariances.copy()
     d = factors.shape[-1]
     matrices = factors.reshape(-1, d, d)
     if len(matrices) * d**3 > WORTH_THREADS:
         if not invert_upper_factors(matrices, n_threads()):
-            raise ValueError(ILL_DEFINED)
+            raise IllDefinedCovariance
         return factors
     for matrix in matrices:
         # In place: what is upper in C's order is lower in Fortran's.
         _, failed = dpotrf(matrix.T, lower=1, clean=1, overwrite_a=1)
         if failed:
-            raise ValueError(ILL_DEFINED)
+            raise IllDefinedCovariance
         dtrtri(matrix.T, lower=1, overwrite_c=1)
     return factors
 

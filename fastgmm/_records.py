@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
     "COVARIANCE_TYPES",
+    "INIT_METHODS",
     "CovarianceType",
     "EMResult",
     "FloatArray",
+    "InitFunction",
+    "InitMethod",
     "InitialValues",
     "Iteration",
     "Parameters",
@@ -25,6 +29,11 @@ CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "tied", "diag", "spherical")
 
 FloatArray: TypeAlias = NDArray[np.floating]
+
+InitMethod: TypeAlias = Literal["kmeans", "k-means++", "random", "random_from_data", "random_means"]
+INIT_METHODS: tuple[InitMethod, ...] = get_args(InitMethod)
+# (rows, number of components, random state) → responsibilities
+InitFunction: TypeAlias = Callable[[FloatArray, int, np.random.RandomState], FloatArray]
 
 
 class Parameters(NamedTuple):
@@ -123,7 +132,9 @@ class Status(Enum):
     """How a run of EM ended."""
 
     CONVERGED = "the lower bound changed by less than tol"
+    FELL = "the lower bound changed by less than tol, but fell"
     MAX_ITER = "max_iter iterations were done before the lower bound settled"
+    STOPPED = "a callback asked to stop"
     INITIALIZED = "max_iter is 0: the parameters are those of the start"
 
 
@@ -160,11 +171,17 @@ class EMResult:
     lower_bounds : list of float
         Mean log-likelihood per unit of weight under the parameters *before* each maximization,
         one per iteration, as in scikit-learn.
+    change : float
+        How much the last lower bound differs from the one before it.
+    history : list of Parameters
+        The start and the parameters after each iteration, if they were to be kept.
     """
 
     parameters: Parameters
     status: Status
     lower_bounds: list[float] = field(default_factory=list)
+    change: float = np.inf
+    history: list[Parameters] = field(default_factory=list)
 
     @property
     def n_iter(self) -> int:

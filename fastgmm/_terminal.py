@@ -88,16 +88,18 @@ class LiveProgress(Progress):
         state = "finding a start" if index else "compiling or loading the kernels"
         self._bar.reset(self._task, description=name, state=state)
 
-    def iteration_ends(self, iteration: Iteration) -> None:
+    def iteration_ends(self, iteration: Iteration) -> bool:
         """Move on by one iteration."""
         state = f"iteration {iteration.n_iter}, lower bound {iteration.lower_bound:.6f}"
         if np.isfinite(iteration.change):
             state += f" ({iteration.change:+.1e})"
         self._bar.update(self._task, completed=iteration.n_iter, state=state)
+        return False
 
-    def run_ends(self, result: EMResult) -> None:
+    def run_ends(self, result: EMResult) -> bool:
         """Fill the bar: a run that has converged is complete."""
         self._bar.update(self._task, completed=self._bar.tasks[0].total)
+        return False
 
 
 def components_table(model: GaussianMixture, width: int) -> Table:

@@ -6,17 +6,26 @@ scikit-learn does for every estimator (sparse, complex, text, NaN, wrong number 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastgmm._records import CovarianceType, FloatArray, InitialValues
+from fastgmm._records import (
+    COVARIANCE_TYPES,
+    CovarianceType,
+    FloatArray,
+    InitFunction,
+    InitialValues,
+    InitMethod,
+)
 
 __all__ = [
     "check_fit_data",
+    "check_given_parameters",
+    "check_init_params",
     "check_initial_values",
     "check_n_samples",
     "check_parameters",
@@ -26,6 +35,8 @@ __all__ = [
 ]
 
 FLOAT_DTYPES = [np.float64, np.float32]  # kept as they are; everything else becomes the first
+# How far from 1 the responsibilities of a sample may sum; float32 holds seven digits.
+SUM_OF_RESPONSIBILITIES = 1e-5
 
 
 def check_fit_data(
@@ -92,13 +103,48 @@ def check_initial_values(
     n_features: int,
 ) -> InitialValues:
     """Return the user's starting values as float arrays, or None for None."""
+    K, d = n_components, n_features
     return InitialValues(
-        None if weights is None else _check_weights(weights, n_components),
-        None if means is None else _check_array("means_init", means, (n_components, n_features)),
+        None if weights is None else _check_weights(weights, "weights_init", K),
+        None if means is None else _check_array(means, "means_init", "means", (K, d)),
         None
         if precisions is None
-        else _check_precisions(precisions, covariance_type, n_components, n_features),
+        else _check_definite(precisions, "precisions_init", "precision", covariance_type, K, d),
     )
+
+
+def check_given_parameters(
+    weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: CovarianceType
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the parameters of a mixture as float arrays of one dtype, the one of `means`."""
+    if covariance_type not in COVARIANCE_TYPES:
+        raise ValueError(
+            f"covariance_type should be one of {', '.join(COVARIANCE_TYPES)}, but is "
+            f"{covariance_type!r}."
+        )
+    centres: FloatArray = check_array(means, dtype=FLOAT_DTYPES, copy=True, input_name="means")
+    K, d = centres.shape
+    proportions = _check_weights(weights, "weights", K)
+    matrices = _check_definite(covariances, "covariances", "covariance", covariance_type, K, d)
+    return proportions.astype(centres.dtype), centres, matrices.astype(centres.dtype)
+
+
+def check_init_params(
+    init_params: InitMethod | InitFunction | ArrayLike,
+    n_samples: int,
+    n_components: int,
+    dtype: DTypeLike,
+) -> InitMethod | InitFunction | FloatArray:
+    """Return a name as it is, an array as responsibilities, a function such that it gives them."""
+    if isinstance(init_params, str):
+        return cast(InitMethod, init_params)
+    if not callable(init_params):
+        return _responsibilities(init_params, n_samples, n_components, dtype)
+
+    def checked(rows: FloatArray, K: int, random_state: np.random.RandomState) -> FloatArray:
+        return _responsibilities(init_params(rows, K, random_state), len(rows), K, rows.dtype)
+
+    return checked
 
 
 def check_parameters(
@@ -150,28 +196,34 @@ def covariances_shape(
     }[covariance_type]
 
 
-def _check_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+# Of errors of the same kind the first sentence is scikit-learn's, for whom looks for it.
+def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, ...]) -> FloatArray:
     """Return a finite float array of exactly this shape, a copy that the caller does not own."""
     array = check_array(
-        value, dtype=FLOAT_DTYPES, ensure_2d=False, allow_nd=True, copy=True, input_name=name
+        value, dtype=FLOAT_DTYPES, ensure_2d=False, allow_nd=True, copy=True, input_name=argument
     )
     if array.shape != shape:
-        raise ValueError(f"{name} should have the shape {shape}, but has {array.shape}.")
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}. "
+            f"Pass {argument} of that shape."
+        )
     return array
 
 
-def _check_weights(weights: ArrayLike, n_components: int) -> FloatArray:
+def _check_weights(weights: ArrayLike, argument: str, n_components: int) -> FloatArray:
     """Return proportions that sum to 1."""
-    array = _check_array("weights_init", weights, (n_components,))
+    array = _check_array(weights, argument, "weights", (n_components,))
     if np.any(array < 0.0) or np.any(array > 1.0):
+        # Which is called max and which min is scikit-learn's, too.
         raise ValueError(
-            "weights_init should be in the range [0, 1], but goes from "
-            f"{array.min():.5g} to {array.max():.5g}; pass proportions."
+            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"{array.min():.5f}, min value {array.max():.5f}. Pass proportions as {argument}."
         )
     total = float(array.sum())
     if abs(total - 1.0) > _tolerance(array.dtype):
         raise ValueError(
-            f"weights_init should be normalized, but sums to {total:.9g}; divide it by its sum."
+            "The parameter 'weights' should be normalized, but got sum(weights) = "
+            f"{total:.5f}. Divide {argument} by its sum."
         )
     return array
 
@@ -181,25 +233,60 @@ def _tolerance(dtype: DTypeLike) -> float:
     return 1e-6 if dtype == np.float32 else 1e-8
 
 
-def _check_precisions(
-    precisions: ArrayLike, covariance_type: CovarianceType, n_components: int, n_features: int
+def _check_definite(
+    matrices: ArrayLike,
+    argument: str,
+    kind: str,
+    covariance_type: CovarianceType,
+    n_components: int,
+    n_features: int,
 ) -> FloatArray:
-    """Return precisions that are positive, or symmetric and positive definite."""
+    """Return precisions or covariances that are positive, or symmetric and positive definite."""
     shape = covariances_shape(covariance_type, n_components, n_features)
-    array = _check_array(
-        f"precisions_init (covariance_type={covariance_type!r})", precisions, shape
-    )
+    name = f"{covariance_type} {kind}"
+    array = _check_array(matrices, argument, name, shape)
     if covariance_type in ("diag", "spherical"):
         if np.any(array <= 0.0):
-            raise ValueError(
-                f"precisions_init for covariance_type={covariance_type!r} should be positive; "
-                "pass inverse variances."
-            )
+            remedy = "variances" if kind == "covariance" else "inverse variances"
+            raise ValueError(f"'{name}' should be positive. Pass {remedy} as {argument}.")
         return array
     symmetric = np.allclose(array, array.swapaxes(-2, -1))
     if not symmetric or np.any(np.linalg.eigvalsh(array) <= 0.0):
+        remedy = "" if kind == "covariance" else "the inverses of "
         raise ValueError(
-            f"precisions_init for covariance_type={covariance_type!r} should be symmetric, "
-            "positive-definite; pass the inverses of covariance matrices."
+            f"'{name}' should be symmetric, positive-definite. Pass {remedy}covariance matrices "
+            f"as {argument}."
         )
     return array
+
+
+def _responsibilities(
+    value: ArrayLike, n_samples: int, n_components: int, dtype: DTypeLike
+) -> FloatArray:
+    """Return starting responsibilities (n, K), from such or from labels (n,)."""
+    array = check_array(value, ensure_2d=False, dtype=None, input_name="init_params")
+    if array.shape == (n_samples,):
+        if array.dtype.kind not in "iub":
+            raise ValueError(
+                f"init_params has a label for each sample, but of type {array.dtype}; pass "
+                f"integers from 0 to {n_components - 1}."
+            )
+        if array.min() < 0 or array.max() >= n_components:
+            raise ValueError(
+                f"The labels of init_params go from {array.min()} to {array.max()}; pass integers "
+                f"from 0 to n_components - 1 = {n_components - 1}."
+            )
+        return (array[:, None] == np.arange(n_components)).astype(dtype)
+    if array.shape != (n_samples, n_components):
+        raise ValueError(
+            f"init_params should be responsibilities of shape ({n_samples}, {n_components}) or "
+            f"labels of shape ({n_samples},), but got {array.shape}."
+        )
+    responsibilities: FloatArray = array.astype(dtype)
+    sums = responsibilities.sum(axis=1, dtype=np.float64)
+    if responsibilities.min() < 0 or np.abs(sums - 1.0).max() > SUM_OF_RESPONSIBILITIES:
+        raise ValueError(
+            "The responsibilities of init_params should be 0 or more and sum to 1 for each sample; "
+            "divide each row by its sum."
+        )
+    return responsibilities

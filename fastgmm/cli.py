@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastgmm._files import check_writable
-from fastgmm._records import COVARIANCE_TYPES
+from fastgmm._records import COVARIANCE_TYPES, INIT_METHODS
 from fastgmm._warmup import DTYPES, FEATURES, Specialization, WarmupResult, warm_up
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 FAILURE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141  # exit codes: the last two as shells give them
-INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 DEFAULT = "default: %(default)s"
 
 

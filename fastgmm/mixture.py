@@ -4,50 +4,52 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
-from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from fastgmm import kernels
+from fastgmm._callbacks import Callbacks, CallbackSupport
+from fastgmm._criteria import mean_log_likelihood
 from fastgmm._em import run_em
-from fastgmm._initialization import InitMethod, initial_parameters
-from fastgmm._maximization import (
-    covariances_from_cholesky,
-    n_parameters,
-    precisions_from_cholesky,
-)
+from fastgmm._fitted import FittedMixture
+from fastgmm._initialization import initial_parameters
+from fastgmm._interchange import fitted_attributes, from_sklearn, to_sklearn
+from fastgmm._maximization import precisions_cholesky_from_covariances
 from fastgmm._progress import Progress
 from fastgmm._records import (
     COVARIANCE_TYPES,
+    INIT_METHODS,
     CovarianceType,
     EMResult,
     FloatArray,
+    InitFunction,
+    InitMethod,
+    Iteration,
     Parameters,
     Statistics,
+    Status,
 )
-from fastgmm._sampling import draw
+from fastgmm._restarts import best_of_starts
 from fastgmm._threads import blas_on_one_thread
 from fastgmm._validation import (
     check_fit_data,
+    check_given_parameters,
+    check_init_params,
     check_initial_values,
-    check_n_samples,
-    check_parameters,
-    check_predict_data,
-    check_sample_weight,
 )
 
 __all__ = ["GaussianMixture"]
 
 
-class GaussianMixture(DensityMixin, BaseEstimator):
+class GaussianMixture(CallbackSupport, FittedMixture):
     """Gaussian mixture, fitted by expectation-maximization in compiled multicore kernels.
 
     Takes the place of :class:`sklearn.mixture.GaussianMixture`: the same arguments, attributes
@@ -69,9 +71,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Most iterations of EM; 0 keeps the start.
     n_init : int, default=1
         Number of starts, of which the one with the highest lower bound is kept.
-    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
-        Starting responsibilities: the clusters of k-means, single points chosen by k-means++ or
-        at random, or random shares of every point.
+    init_params : str, callable or array-like, default='kmeans'
+        The start. ``'kmeans'``: the clusters of k-means. ``'k-means++'``, ``'random_from_data'``:
+        single points, chosen by k-means++ or at random. ``'random'``: random shares of every
+        point. ``'random_means'``: points chosen at random are the means, and every component has
+        the covariance of all the data. An array of shape (n, K) holds responsibilities, one of
+        shape (n,) labels from 0 to K - 1. A function takes the rows to start from, K and a
+        RandomState, and returns either.
     weights_init : array-like of shape (K,), default=None
         Starting proportions, in place of those that `init_params` gives.
     means_init : array-like of shape (K, d), default=None
@@ -89,7 +95,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Iterations between two lines of print.
     init_size : int or None, default=20_000
         With more rows than this, the start is estimated from a random subset of this size (of
-        K rows at least); None for all the rows always.
+        K rows at least); None for all the rows always. An array in `init_params` is for all.
+    init_whiten : bool, default=False
+        Whether k-means and k-means++ see the data whitened, so that neither the scales of the
+        features nor their correlations matter.
+    fit_history : bool, default=False
+        Whether to keep the parameters of every iteration, in `fit_history_`.
 
     Attributes
     ----------
@@ -105,13 +116,19 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Upper triangular U with ``precisions_ = U @ U.T``; square roots for ``'diag'`` and
         ``'spherical'``.
     converged_ : bool
-        Whether the lower bound settled in the best run.
+        Whether the lower bound settled in the best run. One that ends because the lower bound
+        fell by less than `tol`, more than rounding explains, has not converged.
     n_iter_ : int
         Iterations of the best run.
     lower_bound_ : float
         Mean log-likelihood, per unit of weight, before the last maximization of the best run.
     lower_bounds_ : list of float
         The same for each of its iterations.
+    log_likelihood_ : float
+        Mean log-likelihood, per unit of weight, of the data under the fitted parameters, which
+        come after `lower_bound_`; NaN where there were no data.
+    fit_history_ : list of Parameters
+        With `fit_history`, the start and the parameters after each iteration of the best run.
     n_features_in_ : int
         Number of features d.
     feature_names_in_ : ndarray of shape (d,)
@@ -121,6 +138,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     -----
     A sample weight is a multiplicity: a weight of 2 is the sample twice, a weight of 0 its
     absence. All the fitted arrays have the dtype of `X`, float32 or float64.
+
+    A start that fails, because a covariance is not positive definite, is left out with a warning
+    if there are others. With scikit-learn 1.9 or later, `set_callbacks` takes its callbacks; each
+    task of the fit is a start, each task of a start an iteration.
+
+    Sparse matrices and arrays of libraries other than numpy are refused on purpose: the kernels
+    read dense memory of the processor.
 
     References
     ----------
@@ -148,7 +172,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions({"kmeans", "k-means++", "random", "random_from_data"})],
+        "init_params": [StrOptions(set(INIT_METHODS)), callable, "array-like"],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -157,6 +181,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "init_size": [Interval(Integral, 1, None, closed="left"), None],
+        "init_whiten": ["boolean"],
+        "fit_history": ["boolean"],
     }
 
     def __init__(
@@ -168,7 +194,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: InitMethod = "kmeans",
+        init_params: InitMethod | InitFunction | ArrayLike = "kmeans",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
@@ -177,6 +203,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         init_size: int | None = 20_000,
+        init_whiten: bool = False,
+        fit_history: bool = False,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -193,6 +221,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.init_size = init_size
+        self.init_whiten = init_whiten
+        self.fit_history = fit_history
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -205,6 +235,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         X : array-like of shape (n, d)
             Samples. float32 and float64 arrays of any memory order are used as they are.
         y : ignored
+            Except by callbacks.
         sample_weight : array-like of shape (n,), default=None
             Multiplicities of the samples.
 
@@ -212,7 +243,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         -------
         self : GaussianMixture
         """
-        self._fit(X, sample_weight)
+        self._fit(X, y, sample_weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -232,119 +263,90 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         -------
         labels : ndarray of shape (n,)
         """
-        X = self._fit(X, sample_weight)
+        X = self._fit(X, y, sample_weight)
         return kernels.assign(X, *self._arguments(X))
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
-        """Most probable component of each sample.
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        covariance_type: CovarianceType = "full",
+    ) -> GaussianMixture:
+        """Make a fitted mixture of given parameters, without data.
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
+        weights : array-like of shape (K,)
+            Proportions, which sum to 1.
+        means : array-like of shape (K, d)
+        covariances : array-like
+            Of shape (K, d, d) for ``'full'``, (d, d) for ``'tied'``, (K, d) for ``'diag'``, (K,)
+            for ``'spherical'``.
+        covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
 
         Returns
         -------
-        labels : ndarray of shape (n,)
-        """
-        X = self._check_predict_data(X)
-        return kernels.assign(X, *self._arguments(X))
+        mixture : GaussianMixture
 
-    def predict_proba(self, X: ArrayLike) -> FloatArray:
-        """Posterior probability of each component for each sample.
+        Raises
+        ------
+        ValueError
+            If shapes do not fit together, weights do not sum to 1, or a covariance is not
+            positive definite.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> means, variances = [[0.0], [3.0]], [1.0, 0.25]
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], means, variances, "spherical")
+        >>> mixture.predict([[0.5], [2.9]])
+        array([0, 1])
+        """
+        weights, means, covariances = check_given_parameters(
+            weights, means, covariances, covariance_type
+        )
+        cholesky = precisions_cholesky_from_covariances(covariances, covariance_type)
+        p = Parameters(weights, means, covariances, cholesky, covariance_type).astype(means.dtype)
+        mixture = cls(len(means), covariance_type=covariance_type)
+        mixture.n_features_in_ = means.shape[1]
+        mixture._keep(EMResult(p, Status.INITIALIZED), log_likelihood=math.nan)
+        return mixture
+
+    @classmethod
+    def from_sklearn(cls, model: Any) -> GaussianMixture:
+        """Make a mixture of scikit-learn's: same arguments, and fitted if it is.
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
+        model : sklearn.mixture.GaussianMixture
 
         Returns
         -------
-        responsibilities : ndarray of shape (n, K)
-            Each row sums to 1.
+        mixture : GaussianMixture
+
+        Raises
+        ------
+        TypeError
+            If `model` is anything else.
         """
-        X = self._check_predict_data(X)
-        return kernels.responsibilities(X, *self._arguments(X))
+        return from_sklearn(cls, model)
 
-    def score_samples(self, X: ArrayLike) -> FloatArray:
-        """Log-density of the mixture at each sample.
+    def to_sklearn(self) -> Any:
+        """Make scikit-learn's mixture of this one: same arguments, and fitted if it is.
 
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
+        Arguments that scikit-learn's does not have are left out, and a start that it does not
+        know becomes ``'kmeans'``.
 
         Returns
         -------
-        log_density : ndarray of shape (n,)
+        model : sklearn.mixture.GaussianMixture
         """
-        X = self._check_predict_data(X)
-        return kernels.log_density(X, *self._arguments(X))
-
-    def score(
-        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
-    ) -> float:
-        """Mean log-density of the samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        y : ignored
-        sample_weight : array-like of shape (n,), default=None
-            Weights of the mean.
-
-        Returns
-        -------
-        log_likelihood : float
-        """
-        X = self._check_predict_data(X)
-        weight = check_sample_weight(sample_weight, X)
-        log_density = kernels.log_density(X, *self._arguments(X)).astype(np.float64, copy=False)
-        return float(np.average(log_density, weights=weight))
-
-    def sample(self, n_samples: int = 1) -> tuple[FloatArray, np.ndarray]:
-        """Draw samples from the mixture.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, d)
-        components : ndarray of shape (n_samples,)
-            The component that each was drawn from; they come in order.
-        """
-        check_is_fitted(self)
-        check_n_samples(n_samples)
-        return draw(self._parameters(), n_samples, check_random_state(self.random_state))
-
-    def aic(self, X: ArrayLike) -> float:
-        """Akaike's information criterion, -2 log-likelihood + 2 parameters: the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-
-        Returns
-        -------
-        aic : float
-        """
-        return -2 * self.score(X) * _num_samples(X) + 2 * self._n_parameters()
-
-    def bic(self, X: ArrayLike) -> float:
-        """Bayesian information criterion, -2 log-likelihood + parameters · log n: lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-
-        Returns
-        -------
-        bic : float
-        """
-        deviance = -2 * self.score(X) * _num_samples(X)
-        return deviance + math.log(_num_samples(X)) * self._n_parameters()
+        return to_sklearn(self)
 
     @blas_on_one_thread()
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> FloatArray:
+    def _fit(self, X: ArrayLike, y: object, sample_weight: ArrayLike | None) -> FloatArray:
         """Validate, run EM from each start, keep the best run; return X as it was used."""
         X, weight = check_fit_data(self, X, sample_weight, self.n_components)
         given = check_initial_values(
@@ -355,96 +357,84 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             n_components=self.n_components,
             n_features=X.shape[1],
         )
+        init_params = check_init_params(self.init_params, len(X), self.n_components, X.dtype)
         resumed = self.warm_start and hasattr(self, "converged_")
         if resumed:
             self._parameters(n_components=self.n_components, n_features=X.shape[1])
         random_state = check_random_state(self.random_state)
-        progress = self._progress()
+        n_starts = 1 if resumed or isinstance(init_params, np.ndarray) else self.n_init
+        callbacks = self._callbacks(X, y, weight, n_starts)
+
+        def find_start() -> Parameters:
+            if resumed:
+                return self._parameters().astype(X.dtype)
+            return initial_parameters(
+                X,
+                self.n_components,
+                self.covariance_type,
+                init_params=init_params,
+                given=given,
+                reg_covar=self.reg_covar,
+                init_size=self.init_size,
+                random_state=random_state,
+                sample_weight=weight,
+                whiten=self.init_whiten,
+            )
 
         def expectation(p: Parameters) -> Statistics:
             return kernels.expectation(
                 X, p.weights, p.means, p.precisions_cholesky, p.covariance_type, weight
             )
 
-        results = []
-        for run in range(1 if resumed else self.n_init):
-            progress.run_begins(run)
-            if resumed:
-                start, lower_bound = self._parameters().astype(X.dtype), self.lower_bound_
-            else:
-                lower_bound = -np.inf
-                start = initial_parameters(
-                    X,
-                    self.n_components,
-                    self.covariance_type,
-                    init_params=self.init_params,
-                    given=given,
-                    reg_covar=self.reg_covar,
-                    init_size=self.init_size,
-                    random_state=random_state,
-                    sample_weight=weight,
-                )
-            result = run_em(
+        def climb(start: Parameters, on_iteration: Callable[[Iteration], bool]) -> EMResult:
+            return run_em(
                 expectation,
                 start,
                 reg_covar=self.reg_covar,
                 tol=self.tol,
                 max_iter=self.max_iter,
-                lower_bound=lower_bound,
-                on_iteration=progress.iteration_ends,
+                lower_bound=self.lower_bound_ if resumed else -np.inf,
+                on_iteration=on_iteration,
+                keep_history=self.fit_history,
             )
-            progress.run_ends(result)
-            results.append(result)
-        # Without iterations no run is better than another and, as in scikit-learn, the last counts.
-        best = results[-1] if self.max_iter == 0 else max(results, key=attrgetter("lower_bound"))
-        if not best.converged and self.max_iter > 0:
-            warnings.warn(
-                f"No start converged in max_iter={self.max_iter} iterations. Increase max_iter "
-                "or tol, try another init_params, or look for degenerate data.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        self._keep(best)
+
+        outcome = best_of_starts(n_starts, find_start, climb, [self._progress(), *callbacks])
+        best = outcome.best
+        self._keep(best, log_likelihood=mean_log_likelihood(X, best.parameters, weight))
+        for watcher in callbacks:
+            watcher.fit_ends(best)
+        for warning in outcome.warnings(n_starts, self.tol):
+            warnings.warn(warning, ConvergenceWarning, stacklevel=5)
         return X
+
+    def _callbacks(
+        self, X: FloatArray, y: object, sample_weight: FloatArray | None, n_starts: int
+    ) -> list[Callbacks]:
+        """What tells scikit-learn's callbacks, if there are any."""
+        if not getattr(self, "_skl_callbacks", None):
+            return []
+        return [
+            Callbacks(
+                self,
+                X,
+                y,
+                sample_weight,
+                n_starts=n_starts,
+                max_iter=self.max_iter,
+                fitted_attributes=fitted_attributes,
+            )
+        ]
 
     def _progress(self) -> Progress:
         """What is told of each step of a fit; the command line puts its display here."""
         return Progress(self.verbose, self.verbose_interval)
 
-    def _keep(self, result: EMResult) -> None:
+    def _keep(self, result: EMResult, log_likelihood: float) -> None:
         """Set the fitted attributes."""
-        p = result.parameters
-        self.weights_ = p.weights
-        self.means_ = p.means
-        self.covariances_ = p.covariances
-        self.precisions_cholesky_ = p.precisions_cholesky
-        self.precisions_ = precisions_from_cholesky(p.precisions_cholesky, p.covariance_type)
-        self.converged_ = result.converged
-        self.n_iter_ = result.n_iter
-        self.lower_bound_ = result.lower_bound
-        self.lower_bounds_ = result.lower_bounds
-
-    def _parameters(self, **expected: int) -> Parameters:
-        """The fitted attributes as a record; they may have been set by hand."""
-        weights, means, cholesky = check_parameters(
-            self.weights_, self.means_, self.precisions_cholesky_, self.covariance_type, **expected
-        )
-        covariances = getattr(self, "covariances_", None)
-        if covariances is None:
-            covariances = covariances_from_cholesky(cholesky, self.covariance_type)
-        return Parameters(weights, means, covariances, cholesky, self.covariance_type)
-
-    def _arguments(
-        self, X: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
-        """What the kernels want after X, in X's dtype."""
-        p = self._parameters().astype(X.dtype)
-        return p.weights, p.means, p.precisions_cholesky, p.covariance_type
-
-    def _check_predict_data(self, X: ArrayLike) -> FloatArray:
-        check_is_fitted(self)
-        return check_predict_data(self, X, self._parameters().means.shape[1])
-
-    def _n_parameters(self) -> int:
-        """Number of free parameters, under scikit-learn's name for it."""
-        return n_parameters(self.covariance_type, *self.means_.shape)
+        for name, value in fitted_attributes(result).items():
+            setattr(self, name, value)
+        self.log_likelihood_ = log_likelihood
+        if self.fit_history:
+            self.fit_history_ = result.history
+        elif hasattr(self, "fit_history_"):
+            del self.fit_history_  # of an earlier fit

@@ -34,6 +34,7 @@ HEADER = "header.json"
 SCALARS = {"converged_": bool, "n_iter_": int, "n_features_in_": int}
 PARAMETER_ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 HISTORY_ARRAYS = ("lower_bound_", "lower_bounds_")
+LATER_ARRAYS = ("log_likelihood_",)  # that files of earlier versions do not have
 
 
 def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
@@ -41,6 +42,7 @@ def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
 
     The file is written whole or not at all: when saving fails, a file that was at `path` before
     is still there. A `random_state` that is a generator is not kept; give a number to keep it.
+    Nor are an `init_params` that is an array or a function, the callbacks, and `fit_history_`.
 
     Parameters
     ----------
@@ -77,7 +79,8 @@ def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
         )
     check_is_fitted(model)
     header = header_of(model)
-    arrays = {name: np.asarray(getattr(model, name)) for name in PARAMETER_ARRAYS + HISTORY_ARRAYS}
+    names = PARAMETER_ARRAYS + HISTORY_ARRAYS + LATER_ARRAYS
+    arrays = {name: np.asarray(getattr(model, name)) for name in names}
     check_arrays(arrays, header)  # what is written can be read
     members = {HEADER: json.dumps(header, indent=1, default=plain).encode()}
     members |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
@@ -127,7 +130,11 @@ def header_of(model: GaussianMixture) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "fastgmm_version": version("fastgmm"),
         "estimator": type(model).__name__,
-        "parameters": {k: v for k, v in model.get_params(deep=False).items() if is_json(v)},
+        "parameters": {
+            name: value
+            for name, value in model.get_params(deep=False).items()
+            if is_json(value) and (name != "init_params" or isinstance(value, str))
+        },
         "fitted": {name: convert(getattr(model, name)) for name, convert in SCALARS.items()},
     }
     if hasattr(model, "feature_names_in_"):
@@ -163,7 +170,9 @@ def read_checked(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]
     try:
         members = read_members(file)
         header = read_header(members)
-        arrays = {name: read_array(members, name) for name in PARAMETER_ARRAYS + HISTORY_ARRAYS}
+        later = tuple(name for name in LATER_ARRAYS if f"{name}.npy" in members)
+        names = PARAMETER_ARRAYS + HISTORY_ARRAYS + later
+        arrays = {name: read_array(members, name) for name in names}
         check_arrays(arrays, header)
     except Damage:
         raise
@@ -259,8 +268,10 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         "precisions_cholesky_": component,
         "lower_bound_": (),
         "lower_bounds_": (fitted["n_iter_"],),
+        "log_likelihood_": (),
     }
-    for name, shape in shapes.items():
+    for name in arrays:
+        shape = shapes[name]
         if arrays[name].shape != shape:
             raise Damage(f"{name} has the shape {arrays[name].shape} where {shape} is needed")
     for name in PARAMETER_ARRAYS:
@@ -299,6 +310,7 @@ def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> GaussianMi
         setattr(model, name, header["fitted"][name])
     model.lower_bound_ = float(arrays["lower_bound_"])
     model.lower_bounds_ = arrays["lower_bounds_"].tolist()
+    model.log_likelihood_ = float(arrays.get("log_likelihood_", np.nan))
     if header.get("feature_names_in_") is not None:
         model.feature_names_in_ = np.array(header["feature_names_in_"], dtype=object)
     return model

@@ -22,7 +22,7 @@ from fastgmm._maximization import (
 from fastgmm._records import Statistics
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-REMEDIES = "fewer components, increase reg_covar, scale the input data, or pass float64"
+REMEDIES = "decrease the number of components, increase reg_covar, or scale .* float64"
 
 
 def model(X, K, covariance_type):

@@ -67,7 +67,7 @@ BAD_OPTIONS = {
     "warm_start": ({"warm_start": "yes"}, "warm_start"),
     "verbose": ({"verbose": -1}, "verbose"),
     "verbose_interval": ({"verbose_interval": 0}, "verbose_interval"),
-    "weights sum": ({"weights_init": np.ones(K)}, "divide it by its sum"),
+    "weights sum": ({"weights_init": np.ones(K)}, "Divide weights_init by its sum"),
     "weights nearly": ({"weights_init": [0.5, 0.25, 0.25 + 1e-6]}, "normalized"),
     "weights negative": ({"weights_init": [-0.5, 0.5, 1.0]}, r"\[0, 1\]"),
     "weights shape": ({"weights_init": [0.5, 0.5]}, "shape"),

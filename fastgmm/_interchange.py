@@ -1,0 +1,76 @@
+"""The fitted attributes, under scikit-learn's names: of a result, from and to its own mixture."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, TypeVar
+
+from fastgmm._maximization import precisions_from_cholesky
+from fastgmm._records import EMResult
+
+__all__ = ["fitted_attributes", "from_sklearn", "to_sklearn"]
+
+Estimator = TypeVar("Estimator")
+
+
+def fitted_attributes(result: EMResult) -> dict[str, Any]:
+    """Attributes of a fitted mixture, under scikit-learn's names."""
+    p = result.parameters
+    return {
+        "weights_": p.weights,
+        "means_": p.means,
+        "covariances_": p.covariances,
+        "precisions_cholesky_": p.precisions_cholesky,
+        "precisions_": precisions_from_cholesky(p.precisions_cholesky, p.covariance_type),
+        "converged_": result.converged,
+        "n_iter_": result.n_iter,
+        "lower_bound_": result.lower_bound,
+        "lower_bounds_": result.lower_bounds,
+    }
+
+
+def from_sklearn(cls: type[Estimator], model: Any) -> Estimator:
+    """Make an estimator of `cls` with the arguments and fitted attributes of `model`.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not scikit-learn's GaussianMixture.
+    """
+    from sklearn.mixture import GaussianMixture as Peer
+
+    if not isinstance(model, Peer):
+        raise TypeError(
+            f"from_sklearn() takes a sklearn.mixture.GaussianMixture, not "
+            f"{type(model).__module__}.{type(model).__name__}; from_parameters() makes a mixture "
+            "of the weights, means and covariances of any other."
+        )
+    return _copied(model, cls(**_arguments(model)))
+
+
+def to_sklearn(model: Any) -> Any:
+    """Make scikit-learn's GaussianMixture with the arguments and fitted attributes of `model`.
+
+    Arguments that it does not have are left out; an `init_params` that it does not know becomes
+    its default.
+    """
+    from sklearn.mixture import GaussianMixture as Peer
+
+    known = Peer().get_params()
+    arguments = {name: value for name, value in _arguments(model).items() if name in known}
+    init_params = arguments["init_params"]
+    if not isinstance(init_params, str) or init_params == "random_means":
+        arguments["init_params"] = known["init_params"]
+    return _copied(model, Peer(**arguments))
+
+
+def _arguments(model: Any) -> dict[str, Any]:
+    return {name: deepcopy(value) for name, value in model.get_params(deep=False).items()}
+
+
+def _copied(source: Any, target: Any) -> Any:
+    """Copy what a fit has set: the attributes whose names end with an underscore."""
+    for name, value in vars(source).items():
+        if name.endswith("_") and not name.startswith("_"):
+            setattr(target, name, deepcopy(value))
+    return target
