@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.linalg.lapack import dpotrf, dtrtri
@@ -11,9 +13,13 @@ from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
 from fastgmm._threads import n_threads
 
 __all__ = [
+    "Estimate",
     "IllDefinedCovariance",
+    "add_to_variances",
+    "complete",
     "count_floor",
     "covariances_from_cholesky",
+    "estimate",
     "maximize",
     "n_parameters",
     "precisions_cholesky_from_covariances",
@@ -40,10 +46,18 @@ class IllDefinedCovariance(ValueError):
         )
 
 
+class Estimate(NamedTuple):
+    """Weights, means and covariances in float64, not yet known to be positive definite."""
+
+    weights: FloatArray
+    means: FloatArray
+    covariances: FloatArray
+
+
 def maximize(
     statistics: Statistics,
     covariance_type: CovarianceType,
-    reg_covar: float = 0.0,
+    reg_covar: float | FloatArray = 0.0,
     dtype: DTypeLike = np.float64,
 ) -> Parameters:
     """Maximum-likelihood parameters under the expected statistics: the M step of EM.
@@ -60,7 +74,7 @@ def maximize(
     statistics : Statistics
     covariance_type : {'full', 'tied', 'diag', 'spherical'}
         The one that `statistics` was accumulated for.
-    reg_covar : float
+    reg_covar : float or (d,) array
         Added to the variances.
     dtype : dtype
         Of the arrays returned; the computation is in float64.
@@ -81,8 +95,18 @@ def maximize(
     >>> p.means.round(6), p.covariances.round(6)
     (array([[1.]]), array([1.]))
     """
+    return complete(estimate(statistics, covariance_type, reg_covar, dtype), covariance_type, dtype)
+
+
+def estimate(
+    statistics: Statistics,
+    covariance_type: CovarianceType,
+    reg_covar: float | FloatArray,
+    dtype: DTypeLike,
+) -> Estimate:
+    """Weights, means and covariances of `maximize`, whatever the covariances may be."""
     counts = statistics.counts + count_floor(statistics.counts, dtype)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused later
         shift = statistics.first / counts[:, None]
         match covariance_type:
             case "full":
@@ -99,14 +123,32 @@ def maximize(
             case "spherical":
                 second = statistics.second / counts - np.sum(shift**2, axis=1)
                 covariances = np.asarray(second / shift.shape[1])
-        _variances(covariances, covariance_type)[...] += reg_covar
-    return Parameters(
-        weights=counts / counts.sum(),
-        means=statistics.reference + shift,
-        covariances=covariances,
-        precisions_cholesky=precisions_cholesky_from_covariances(covariances, covariance_type),
-        covariance_type=covariance_type,
-    ).astype(dtype)
+        add_to_variances(covariances, reg_covar, covariance_type)
+    return Estimate(counts / counts.sum(), statistics.reference + shift, covariances)
+
+
+def complete(estimate: Estimate, covariance_type: CovarianceType, dtype: DTypeLike) -> Parameters:
+    """Parameters of `dtype` with the Cholesky factors of their precisions.
+
+    Raises
+    ------
+    IllDefinedCovariance
+        If a covariance is not positive definite.
+    """
+    cholesky = precisions_cholesky_from_covariances(estimate.covariances, covariance_type)
+    return Parameters(*estimate, cholesky, covariance_type).astype(dtype)
+
+
+def add_to_variances(
+    covariances: FloatArray, addend: float | FloatArray, covariance_type: CovarianceType
+) -> None:
+    """Add a number to all variances, or one for each feature, in place."""
+    if covariance_type in ("full", "tied"):
+        np.einsum("...ii->...i", covariances)[...] += addend
+    elif covariance_type == "diag":
+        covariances += addend
+    else:
+        covariances += np.mean(addend)
 
 
 def count_floor(counts: FloatArray, dtype: DTypeLike) -> float:
@@ -216,10 +258,3 @@ def n_parameters(covariance_type: CovarianceType, n_components: int, n_features:
         "spherical": n_components,
     }[covariance_type]
     return covariance + n_components * n_features + n_components - 1
-
-
-def _variances(covariances: FloatArray, covariance_type: CovarianceType) -> FloatArray:
-    """View of the variances in an array of covariances."""
-    if covariance_type in ("full", "tied"):
-        return np.einsum("...ii->...i", covariances)
-    return covariances
