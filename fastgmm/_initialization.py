@@ -10,9 +10,10 @@ from sklearn.utils.random import sample_without_replacement
 
 from fastgmm import kernels
 from fastgmm._maximization import (
+    Estimate,
+    complete,
     count_floor,
     covariances_from_cholesky,
-    precisions_cholesky_from_covariances,
     precisions_cholesky_from_precisions,
 )
 from fastgmm._records import (
@@ -23,6 +24,7 @@ from fastgmm._records import (
     InitMethod,
     Parameters,
 )
+from fastgmm._spread import spread_of
 
 __all__ = ["initial_parameters"]
 
@@ -34,7 +36,7 @@ def initial_parameters(
     *,
     init_params: InitMethod | InitFunction | FloatArray,
     given: InitialValues,
-    reg_covar: float,
+    reg_covar: float | FloatArray,
     init_size: int | None,
     random_state: np.random.RandomState,
     sample_weight: FloatArray | None = None,
@@ -52,7 +54,7 @@ def initial_parameters(
         random state.
     given : InitialValues
         Where all are given, nothing is estimated and no random number is drawn.
-    reg_covar : float
+    reg_covar : float or (d,) array
         Added to the variances.
     init_size : int or None
         The largest number of rows to estimate from; of more, a random subset is drawn, but not
@@ -76,16 +78,19 @@ def initial_parameters(
             size = None if init_size is None else max(init_size, n_components)
             rows, row_weight = _rows_to_start_from(X, sample_weight, size, random_state)
         method = init_params if isinstance(init_params, str) else None
-        whiten = whiten and method in ("kmeans", "k-means++")
-        seen = _whitened(rows, row_weight) if whiten else rows
+        seen = rows
+        if whiten and method in ("kmeans", "k-means++"):
+            spread = spread_of(rows, row_weight)
+            seen = (rows - spread.mean.astype(X.dtype)) @ spread.whitening.astype(X.dtype)
         if method in ("k-means++", "random_from_data", "random_means"):
             chosen = _choose(seen, n_components, method, random_state, row_weight)
-            estimate = _equal_clouds if method == "random_means" else _single_points
-            moments = estimate(rows, chosen, covariance_type, reg_covar, row_weight)
+            moments_of = _equal_clouds if method == "random_means" else _single_points
+            counts, centres, covariances = moments_of(rows, chosen, covariance_type, row_weight)
         else:
             shares = _share(seen, n_components, init_params, random_state, row_weight)
-            moments = kernels.weighted_covariances(rows, shares, covariance_type, reg_covar)
-        counts, centres, covariances = moments
+            counts, centres, covariances = kernels.weighted_covariances(
+                rows, shares, covariance_type
+            )
         floored = counts + count_floor(counts, X.dtype)
         if weights is None:
             total = len(rows) if row_weight is None else row_weight.sum(dtype=np.float64)
@@ -93,10 +98,9 @@ def initial_parameters(
         if means is None:  # an empty component is at the origin, as in scikit-learn
             means = centres * (counts / floored)[:, None]
     if precisions is None:
-        cholesky = precisions_cholesky_from_covariances(covariances, covariance_type)
-    else:
-        cholesky = precisions_cholesky_from_precisions(precisions, covariance_type)
-        covariances = covariances_from_cholesky(cholesky, covariance_type)
+        return complete(Estimate(weights, means, covariances), covariance_type, reg_covar, X.dtype)
+    cholesky = precisions_cholesky_from_precisions(precisions, covariance_type)
+    covariances = covariances_from_cholesky(cholesky, covariance_type)
     return Parameters(weights, means, covariances, cholesky, covariance_type).astype(X.dtype)
 
 
@@ -117,29 +121,6 @@ def _rows_to_start_from(
     else:
         return X, sample_weight
     return X[rows], None if sample_weight is None else sample_weight[rows]
-
-
-def _whitened(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
-    """Rows without correlation and of unit variance: their distances are Mahalanobis distances.
-
-    Directions in which the data do not extend stay so, rather than blow rounding errors up.
-    """
-    mean, covariance = _mean_and_covariance(X, sample_weight)
-    scales = np.sqrt(np.diagonal(covariance))
-    scales = np.where(scales > 0, scales, 1.0)
-    variances, axes = np.linalg.eigh(covariance / np.outer(scales, scales))
-    least = X.shape[1] * np.finfo(X.dtype).eps
-    whitening = axes / np.sqrt(np.maximum(variances, least)) / scales[:, None]
-    return (X - mean.astype(X.dtype)) @ whitening.astype(X.dtype)
-
-
-def _mean_and_covariance(
-    X: FloatArray, sample_weight: FloatArray | None
-) -> tuple[FloatArray, FloatArray]:
-    """Mean (d,) and covariance (d, d) of all the rows."""
-    share = np.ones((len(X), 1), X.dtype) if sample_weight is None else sample_weight[:, None]
-    _, means, covariances = kernels.weighted_covariances(X, share, "full")
-    return means[0], covariances[0].astype(np.float64)
 
 
 def _share(
@@ -189,12 +170,11 @@ def _single_points(
     X: FloatArray,
     chosen: np.ndarray,
     covariance_type: CovarianceType,
-    reg_covar: float,
     sample_weight: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Counts, means and covariances of components that have a single point each.
 
-    The variances should all be `reg_covar`, but scikit-learn's E[x²] - E[x]² leaves a trace of x²
+    The variances should all be 0, but scikit-learn's E[x²] - E[x]² leaves a trace of x²
     in the diagonal types, and the second moment of all other points about the origin in
     ``'tied'``. Where it starts matters for where it goes, so these are reproduced.
     """
@@ -202,15 +182,15 @@ def _single_points(
     counts = np.ones(len(chosen), X.dtype) if sample_weight is None else sample_weight[chosen]
     match covariance_type:
         case "full":
-            covariances = np.tile(reg_covar * np.eye(d), (len(chosen), 1, 1))
+            covariances = np.zeros((len(chosen), d, d))
         case "tied":
             others = np.delete(X, chosen, axis=0)
             if sample_weight is not None:
                 others *= np.sqrt(np.delete(sample_weight, chosen))[:, None]
-            covariances = others.T @ others / counts.sum() + reg_covar * np.eye(d)
+            covariances = others.T @ others / counts.sum()
         case "diag" | "spherical":
             n, floored = counts[:, None], (counts + count_floor(counts, X.dtype))[:, None]
-            covariances = n * means**2 / floored - (n * means / floored) ** 2 + reg_covar
+            covariances = n * means**2 / floored - (n * means / floored) ** 2
             if covariance_type == "spherical":
                 covariances = covariances.mean(axis=1)
     return counts, means, covariances
@@ -220,19 +200,10 @@ def _equal_clouds(
     X: FloatArray,
     chosen: np.ndarray,
     covariance_type: CovarianceType,
-    reg_covar: float,
     sample_weight: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Counts, means and covariances of components about single points, each as wide as the data."""
-    K, d = len(chosen), X.shape[1]
-    _, covariance = _mean_and_covariance(X, sample_weight)
-    covariance[np.diag_indices(d)] += reg_covar
-    variances = np.diagonal(covariance)
+    K = len(chosen)
     total = len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
-    covariances = {
-        "full": np.tile(covariance, (K, 1, 1)),
-        "tied": covariance,
-        "diag": np.tile(variances, (K, 1)),
-        "spherical": np.full(K, variances.mean()),
-    }[covariance_type]
+    covariances = spread_of(X, sample_weight).covariances(K, covariance_type)
     return np.full(K, total / K, X.dtype), X[chosen], covariances

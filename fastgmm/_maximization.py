@@ -95,16 +95,11 @@ def maximize(
     >>> p.means.round(6), p.covariances.round(6)
     (array([[1.]]), array([1.]))
     """
-    return complete(estimate(statistics, covariance_type, reg_covar, dtype), covariance_type, dtype)
+    return complete(estimate(statistics, covariance_type, dtype), covariance_type, reg_covar, dtype)
 
 
-def estimate(
-    statistics: Statistics,
-    covariance_type: CovarianceType,
-    reg_covar: float | FloatArray,
-    dtype: DTypeLike,
-) -> Estimate:
-    """Weights, means and covariances of `maximize`, whatever the covariances may be."""
+def estimate(statistics: Statistics, covariance_type: CovarianceType, dtype: DTypeLike) -> Estimate:
+    """Weights, means and covariances of `maximize`, the latter whatever they may be."""
     counts = statistics.counts + count_floor(statistics.counts, dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused later
         shift = statistics.first / counts[:, None]
@@ -123,20 +118,27 @@ def estimate(
             case "spherical":
                 second = statistics.second / counts - np.sum(shift**2, axis=1)
                 covariances = np.asarray(second / shift.shape[1])
-        add_to_variances(covariances, reg_covar, covariance_type)
     return Estimate(counts / counts.sum(), statistics.reference + shift, covariances)
 
 
-def complete(estimate: Estimate, covariance_type: CovarianceType, dtype: DTypeLike) -> Parameters:
-    """Parameters of `dtype` with the Cholesky factors of their precisions.
+def complete(
+    estimate: Estimate,
+    covariance_type: CovarianceType,
+    reg_covar: float | FloatArray,
+    dtype: DTypeLike,
+) -> Parameters:
+    """Regularize and factorize an estimate, which is no longer the caller's.
 
     Raises
     ------
     IllDefinedCovariance
         If a covariance is not positive definite.
     """
-    cholesky = precisions_cholesky_from_covariances(estimate.covariances, covariance_type)
-    return Parameters(*estimate, cholesky, covariance_type).astype(dtype)
+    weights, means, covariances = estimate
+    covariances = np.asarray(covariances, dtype=np.float64)
+    add_to_variances(covariances, reg_covar, covariance_type)
+    cholesky = precisions_cholesky_from_covariances(covariances, covariance_type)
+    return Parameters(weights, means, covariances, cholesky, covariance_type).astype(dtype)
 
 
 def add_to_variances(
