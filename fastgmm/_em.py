@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastgmm._maximization import maximize
+from fastgmm._maximization import Completion, estimate
 from fastgmm._records import EMResult, Iteration, Parameters, Statistics, Status
 
 __all__ = ["run_em"]
@@ -20,12 +20,13 @@ def run_em(
     expectation: Callable[[Parameters], Statistics],
     start: Parameters,
     *,
-    reg_covar: float,
+    complete: Completion,
     tol: float,
     max_iter: int,
     lower_bound: float = -np.inf,
     on_iteration: Callable[[Iteration], object] | None = None,
     keep_history: bool = False,
+    keep_on_interrupt: bool = False,
 ) -> EMResult:
     """Climb the likelihood from `start` until the lower bound settles.
 
@@ -40,8 +41,8 @@ def run_em(
         Parameters → Statistics: the data source, whatever the data are and wherever they lie.
     start : Parameters
         The dtype of its means is the dtype of all the parameters.
-    reg_covar : float
-        Added to the variances.
+    complete : Completion
+        From an estimate to the next parameters. Where it repairs them the lower bound may fall.
     tol : float
     max_iter : int
     lower_bound : float
@@ -50,6 +51,8 @@ def run_em(
         Called with an `Iteration` after each one; the run stops where it returns True.
     keep_history : bool
         Whether to keep the parameters of every iteration.
+    keep_on_interrupt : bool
+        Whether a KeyboardInterrupt ends the run with the last complete iteration, if there is one.
 
     Returns
     -------
@@ -65,23 +68,32 @@ def run_em(
     lower_bounds: list[float] = []
     change = np.inf
     history = [start] if keep_history else []
-    for n_iter in range(1, max_iter + 1):
-        statistics = expectation(parameters)
-        parameters = maximize(statistics, start.covariance_type, reg_covar, dtype)
-        previous, lower_bound = lower_bound, _mean_log_likelihood(statistics)
-        lower_bounds.append(lower_bound)
-        change = lower_bound - previous
-        if keep_history:
-            history.append(parameters)
-        stopped = on_iteration is not None and on_iteration(
-            Iteration(n_iter, lower_bound, change, parameters)
-        )
-        if abs(change) < tol:
-            status = Status.FELL if change < -_rounding(lower_bound, dtype) else Status.CONVERGED
-            break
-        if stopped:
-            status = Status.STOPPED
-            break
+    try:
+        for n_iter in range(1, max_iter + 1):
+            statistics = expectation(parameters)
+            estimated = estimate(statistics, start.covariance_type, dtype)
+            parameters, repair = complete(estimated, n_iter)
+            previous, lower_bound = lower_bound, _mean_log_likelihood(statistics)
+            change = lower_bound - previous
+            lower_bounds.append(lower_bound)
+            if keep_history:
+                history.append(parameters)
+            stopped = on_iteration is not None and on_iteration(
+                Iteration(n_iter, lower_bound, change, parameters)
+            )
+            if repair is not None:
+                lower_bound = -np.inf
+            elif abs(change) < tol:
+                fell = change < -_rounding(lower_bound, dtype)
+                status = Status.FELL if fell else Status.CONVERGED
+                break
+            if stopped:
+                status = Status.STOPPED
+                break
+    except KeyboardInterrupt:
+        if not (keep_on_interrupt and lower_bounds):
+            raise
+        status = Status.INTERRUPTED
     return EMResult(parameters, status, lower_bounds, change, history)
 
 

@@ -15,6 +15,7 @@ from fastgmm._criteria import classification_entropy, mean_log_likelihood, total
 from fastgmm._maximization import covariances_from_cholesky, n_parameters
 from fastgmm._records import CovarianceType, FloatArray, Parameters
 from fastgmm._sampling import draw
+from fastgmm._threads import on_its_threads
 from fastgmm._validation import (
     check_n_samples,
     check_parameters,
@@ -30,10 +31,12 @@ class FittedMixture(DensityMixin, BaseEstimator):
 
     covariance_type: CovarianceType
     random_state: int | np.random.RandomState | None
+    n_jobs: int | None
     weights_: FloatArray
     means_: FloatArray
     precisions_cholesky_: FloatArray
 
+    @on_its_threads
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Most probable component of each sample.
 
@@ -48,6 +51,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         X = self._check_predict_data(X)
         return kernels.assign(X, *self._arguments(X))
 
+    @on_its_threads
     def predict_proba(self, X: ArrayLike) -> FloatArray:
         """Posterior probability of each component for each sample.
 
@@ -63,6 +67,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         X = self._check_predict_data(X)
         return kernels.responsibilities(X, *self._arguments(X))
 
+    @on_its_threads
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Log-density of the mixture at each sample.
 
@@ -77,6 +82,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         X = self._check_predict_data(X)
         return kernels.log_density(X, *self._arguments(X))
 
+    @on_its_threads
     def score(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> float:
@@ -113,6 +119,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         check_n_samples(n_samples)
         return draw(self._parameters(), n_samples, check_random_state(self.random_state))
 
+    @on_its_threads
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Akaike's information criterion, -2 log-likelihood + 2 parameters: the lower the better.
 
@@ -129,6 +136,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         X, weight = self._check_scored(X, sample_weight)
         return self._deviance(X, weight) + 2 * self._n_parameters()
 
+    @on_its_threads
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Bayesian information criterion, -2 log-likelihood + parameters · log n: lower is better.
 
@@ -146,6 +154,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         n = total_weight(X, weight)
         return self._deviance(X, weight) + math.log(n) * self._n_parameters()
 
+    @on_its_threads
     def icl(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Integrated completed likelihood: BIC, and a penalty for components that overlap.
 
@@ -171,7 +180,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         entropy = classification_entropy(X, self._parameters().astype(X.dtype), weight)
         return self.bic(X, weight) + 2 * entropy
 
-    def _parameters(self, **expected: int) -> Parameters:
+    def _parameters(self, **expected: int | None) -> Parameters:
         """The fitted attributes as a record; they may have been set by hand."""
         weights, means, cholesky = check_parameters(
             self.weights_, self.means_, self.precisions_cholesky_, self.covariance_type, **expected

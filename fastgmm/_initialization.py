@@ -10,6 +10,7 @@ from sklearn.utils.random import sample_without_replacement
 
 from fastgmm import kernels
 from fastgmm._maximization import (
+    Completion,
     Estimate,
     complete,
     count_floor,
@@ -28,6 +29,8 @@ from fastgmm._spread import spread_of
 
 __all__ = ["initial_parameters"]
 
+SINGLE_POINTS = ("k-means++", "random_from_data")
+
 
 def initial_parameters(
     X: FloatArray,
@@ -37,6 +40,7 @@ def initial_parameters(
     init_params: InitMethod | InitFunction | FloatArray,
     given: InitialValues,
     reg_covar: float | FloatArray,
+    repair: Completion | None = None,
     init_size: int | None,
     random_state: np.random.RandomState,
     sample_weight: FloatArray | None = None,
@@ -56,6 +60,9 @@ def initial_parameters(
         Where all are given, nothing is estimated and no random number is drawn.
     reg_covar : float or (d,) array
         Added to the variances.
+    repair : Completion, optional
+        Completes estimates from responsibilities. Those of single points, whose covariances are
+        nothing but `reg_covar`, are none of its business.
     init_size : int or None
         The largest number of rows to estimate from; of more, a random subset is drawn, but not
         where responsibilities are given.
@@ -71,18 +78,18 @@ def initial_parameters(
         Of X's dtype.
     """
     weights, means, precisions = given
+    method = init_params if isinstance(init_params, str) else None
     if weights is None or means is None or precisions is None:
         if isinstance(init_params, np.ndarray):
             rows, row_weight = X, sample_weight
         else:
             size = None if init_size is None else max(init_size, n_components)
             rows, row_weight = _rows_to_start_from(X, sample_weight, size, random_state)
-        method = init_params if isinstance(init_params, str) else None
         seen = rows
         if whiten and method in ("kmeans", "k-means++"):
             spread = spread_of(rows, row_weight)
             seen = (rows - spread.mean.astype(X.dtype)) @ spread.whitening.astype(X.dtype)
-        if method in ("k-means++", "random_from_data", "random_means"):
+        if method in (*SINGLE_POINTS, "random_means"):
             chosen = _choose(seen, n_components, method, random_state, row_weight)
             moments_of = _equal_clouds if method == "random_means" else _single_points
             counts, centres, covariances = moments_of(rows, chosen, covariance_type, row_weight)
@@ -98,7 +105,10 @@ def initial_parameters(
         if means is None:  # an empty component is at the origin, as in scikit-learn
             means = centres * (counts / floored)[:, None]
     if precisions is None:
-        return complete(Estimate(weights, means, covariances), covariance_type, reg_covar, X.dtype)
+        estimate = Estimate(weights, means, covariances)
+        if repair is not None and method not in SINGLE_POINTS:
+            return repair(estimate, 0)[0]
+        return complete(estimate, covariance_type, reg_covar, X.dtype)
     cholesky = precisions_cholesky_from_precisions(precisions, covariance_type)
     covariances = covariances_from_cholesky(cholesky, covariance_type)
     return Parameters(weights, means, covariances, cholesky, covariance_type).astype(X.dtype)

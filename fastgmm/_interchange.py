@@ -26,6 +26,7 @@ def fitted_attributes(result: EMResult) -> dict[str, Any]:
         "n_iter_": result.n_iter,
         "lower_bound_": result.lower_bound,
         "lower_bounds_": result.lower_bounds,
+        "repairs_": result.repairs,
     }
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from fastgmm._lapack import invert_upper_factors
-from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
+from fastgmm._records import CovarianceType, FloatArray, Parameters, Repair, Statistics
 from fastgmm._threads import n_threads
 
 __all__ = [
+    "Completion",
     "Estimate",
     "IllDefinedCovariance",
     "add_to_variances",
@@ -52,6 +54,10 @@ class Estimate(NamedTuple):
     weights: FloatArray
     means: FloatArray
     covariances: FloatArray
+
+
+# (estimate, number of the iteration) → the parameters, and what was repaired on the way
+Completion: TypeAlias = Callable[[Estimate, int], tuple[Parameters, Repair | None]]
 
 
 def maximize(

@@ -21,6 +21,8 @@ __all__ = [
     "InitialValues",
     "Iteration",
     "Parameters",
+    "Repair",
+    "RepairAction",
     "Statistics",
     "Status",
 ]
@@ -31,6 +33,7 @@ COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "tied", "diag", "spheric
 FloatArray: TypeAlias = NDArray[np.floating]
 
 InitMethod: TypeAlias = Literal["kmeans", "k-means++", "random", "random_from_data", "random_means"]
+RepairAction: TypeAlias = Literal["reset", "drop", "floor"]
 INIT_METHODS: tuple[InitMethod, ...] = get_args(InitMethod)
 # (rows, number of components, random state) → responsibilities
 InitFunction: TypeAlias = Callable[[FloatArray, int, np.random.RandomState], FloatArray]
@@ -135,7 +138,25 @@ class Status(Enum):
     FELL = "the lower bound changed by less than tol, but fell"
     MAX_ITER = "max_iter iterations were done before the lower bound settled"
     STOPPED = "a callback asked to stop"
+    INTERRUPTED = "the user interrupted it"
     INITIALIZED = "max_iter is 0: the parameters are those of the start"
+
+
+class Repair(NamedTuple):
+    """What was done about components that had degenerated.
+
+    Attributes
+    ----------
+    n_iter : int
+        The iteration, 0 for the start.
+    components : tuple of int
+        Their numbers, as they were at that time.
+    action : {'reset', 'drop', 'floor'}
+    """
+
+    n_iter: int
+    components: tuple[int, ...]
+    action: RepairAction
 
 
 class Iteration(NamedTuple):
@@ -175,6 +196,7 @@ class EMResult:
         How much the last lower bound differs from the one before it.
     history : list of Parameters
         The start and the parameters after each iteration, if they were to be kept.
+    repairs : list of Repair
     """
 
     parameters: Parameters
@@ -182,6 +204,7 @@ class EMResult:
     lower_bounds: list[float] = field(default_factory=list)
     change: float = np.inf
     history: list[Parameters] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
 
     @property
     def n_iter(self) -> int:

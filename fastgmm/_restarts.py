@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from fastgmm._maximization import IllDefinedCovariance
 from fastgmm._progress import Watcher
-from fastgmm._records import EMResult, Iteration, Parameters, Status
+from fastgmm._records import EMResult, Iteration, Status
 
 __all__ = ["Outcome", "best_of_starts"]
 
@@ -38,6 +39,11 @@ class Outcome(NamedTuple):
                     f"{-best.change:.2g}: less than tol={tol:g}, but more than rounding explains. "
                     "Decrease reg_covar if it is not small beside the variances."
                 )
+            case Status.INTERRUPTED:
+                yield (
+                    f"The fit was interrupted; what it had found after {best.n_iter} iterations "
+                    "was kept."
+                )
         if failures:
             yield (
                 f"{len(failures)} of {n_starts} initializations failed, and the best of the others "
@@ -47,9 +53,9 @@ class Outcome(NamedTuple):
 
 def best_of_starts(
     n_starts: int,
-    find_start: Callable[[], Parameters],
-    climb: Callable[[Parameters, Callable[[Iteration], bool]], EMResult],
+    run: Callable[[Callable[[Iteration], bool]], EMResult],
     watchers: Sequence[Watcher],
+    keep_on_interrupt: bool = False,
 ) -> Outcome:
     """Run EM from each start in turn, and keep the result with the highest lower bound.
 
@@ -59,11 +65,11 @@ def best_of_starts(
     Parameters
     ----------
     n_starts : int
-    find_start : callable
-        () → Parameters, another start at each call.
-    climb : callable
-        (Parameters, on_iteration) → EMResult.
+    run : callable
+        on_iteration → EMResult, from another start at each call.
     watchers : sequence of Watcher
+    keep_on_interrupt : bool
+        Whether a KeyboardInterrupt leaves the best result so far, if there is one.
 
     Returns
     -------
@@ -85,17 +91,22 @@ def best_of_starts(
         for watcher in watchers:
             watcher.run_begins(index)
         try:
-            result = climb(find_start(), on_iteration)
+            result = run(on_iteration)
         except IllDefinedCovariance as error:
             failures.append(error)
             for watcher in watchers:
                 watcher.run_fails(error)
             continue
+        except KeyboardInterrupt:
+            if best is None or not keep_on_interrupt:
+                raise
+            best = replace(best, status=Status.INTERRUPTED)
+            break
         # Without iterations none is better, and as in scikit-learn the last counts.
         if best is None or result.lower_bound > best.lower_bound or result.n_iter == 0:
             best = result
         asked = [watcher.run_ends(result) for watcher in watchers]
-        if any(asked):
+        if any(asked) or result.status is Status.INTERRUPTED:
             break
     if best is None:
         raise failures[-1]

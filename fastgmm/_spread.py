@@ -33,15 +33,26 @@ class Spread(NamedTuple):
         return np.diagonal(self.covariance)
 
     @property
+    def principal_axes(self) -> tuple[FloatArray, FloatArray]:
+        """Axes (d, d), as columns, and the variances (d,) of the standardized data along them."""
+        scales = np.where(self.variances > 0, np.sqrt(self.variances), 1.0)
+        variances, axes = np.linalg.eigh(self.covariance / np.outer(scales, scales))
+        return axes / scales[:, None], variances
+
+    @property
     def whitening(self) -> FloatArray:
         """W (d, d) such that the columns of (X - mean) W have unit variance and no correlation.
 
         Directions in which the data do not extend stay so, rather than blow rounding errors up.
         """
-        scales = np.where(self.variances > 0, np.sqrt(self.variances), 1.0)
-        variances, axes = np.linalg.eigh(self.covariance / np.outer(scales, scales))
-        least = len(scales) * self.eps
-        return axes / np.sqrt(np.maximum(variances, least)) / scales[:, None]
+        axes, variances = self.principal_axes
+        return axes / np.sqrt(np.maximum(variances, len(variances) * self.eps))
+
+    @property
+    def extension(self) -> FloatArray:
+        """The columns (d, r) of `whitening` along which the data do extend."""
+        _, variances = self.principal_axes
+        return self.whitening[:, variances > len(variances) * self.eps]
 
     def covariances(self, n_components: int, covariance_type: CovarianceType) -> FloatArray:
         """The covariance of all the data as that of each component, in the shape of its type."""

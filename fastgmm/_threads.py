@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["blas_on_one_thread", "n_threads"]
+__all__ = ["blas_on_one_thread", "kernel_threads", "n_threads", "on_its_threads"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 _lock = threading.Lock()
 _limits: ExitStack | None = None
 _users = 0
+
+
+def _forget_other_threads() -> None:
+    """In a forked child: the threads that held the lock or the limit are not there."""
+    global _lock, _users
+    _lock, _users = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 @lru_cache(maxsize=1)
@@ -26,6 +40,40 @@ def n_threads() -> int:
     import numba
 
     return int(numba.get_num_threads())
+
+
+@contextmanager
+def kernel_threads(n_jobs: int | None) -> Iterator[None]:
+    """Run kernels that are called by this thread on so many threads, and then on as many as before.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        None leaves the number as it is, -1 takes all that numba was started with, -2 all but one.
+    """
+    if n_jobs is None:
+        yield
+        return
+    import numba
+
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(most, n_jobs) if n_jobs > 0 else max(1, most + 1 + n_jobs))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def on_its_threads(method: Method) -> Method:
+    """Run the kernels that a method calls on as many threads as its object's `n_jobs` says."""
+
+    @wraps(method)
+    def limited(self: Any, *arguments: Any, **options: Any) -> Any:
+        with kernel_threads(self.n_jobs):
+            return method(self, *arguments, **options)
+
+    return cast(Method, limited)
 
 
 @contextmanager

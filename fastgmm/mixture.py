@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgmm import kernels
 from fastgmm._callbacks import Callbacks, CallbackSupport
 from fastgmm._criteria import mean_log_likelihood
+from fastgmm._degenerate import Caretaker
 from fastgmm._em import run_em
 from fastgmm._fitted import FittedMixture
 from fastgmm._initialization import initial_parameters
@@ -34,11 +36,13 @@ from fastgmm._records import (
     InitMethod,
     Iteration,
     Parameters,
+    RepairAction,
     Statistics,
     Status,
 )
 from fastgmm._restarts import best_of_starts
-from fastgmm._threads import blas_on_one_thread
+from fastgmm._spread import spread_of
+from fastgmm._threads import blas_on_one_thread, kernel_threads, on_its_threads
 from fastgmm._validation import (
     check_fit_data,
     check_given_parameters,
@@ -101,6 +105,21 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         features nor their correlations matter.
     fit_history : bool, default=False
         Whether to keep the parameters of every iteration, in `fit_history_`.
+    reg_covar_relative : float, default=0.0
+        Times the variances of the data, added to those of the components: a floor that knows
+        the scales of the features.
+    on_degenerate : {'raise', 'reset', 'drop', 'floor'}, default='raise'
+        What to do about a component that has collapsed, onto too few samples for its covariance
+        or onto one, or that is empty. ``'raise'``: as scikit-learn, raise where a covariance is
+        not positive definite after `reg_covar` is added, and go on otherwise. ``'reset'``: start
+        it again at the worst-explained samples, with the covariance of all the data. ``'drop'``:
+        leave it out, so that there are fewer components. ``'floor'``: add a millionth of the
+        data's variances to its own.
+    keep_on_interrupt : bool, default=False
+        Whether Ctrl-C ends a fit with the last complete iteration and a warning, rather than
+        leave the estimator as it was and raise KeyboardInterrupt.
+    n_jobs : int, default=None
+        Threads of the kernels: None for numba's number of threads, -1 for all, -2 for all but one.
 
     Attributes
     ----------
@@ -129,6 +148,9 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         come after `lower_bound_`; NaN where there were no data.
     fit_history_ : list of Parameters
         With `fit_history`, the start and the parameters after each iteration of the best run.
+    repairs_ : list of Repair
+        What was done about degenerate components in the best run: each has `n_iter`, the
+        iteration, `components`, their numbers at that time, and `action`.
     n_features_in_ : int
         Number of features d.
     feature_names_in_ : ndarray of shape (d,)
@@ -183,6 +205,14 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         "init_size": [Interval(Integral, 1, None, closed="left"), None],
         "init_whiten": ["boolean"],
         "fit_history": ["boolean"],
+        "reg_covar_relative": [Interval(Real, 0.0, None, closed="left")],
+        "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
+        "keep_on_interrupt": ["boolean"],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
     }
 
     def __init__(
@@ -205,6 +235,10 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         init_size: int | None = 20_000,
         init_whiten: bool = False,
         fit_history: bool = False,
+        reg_covar_relative: float = 0.0,
+        on_degenerate: Literal["raise"] | RepairAction = "raise",
+        keep_on_interrupt: bool = False,
+        n_jobs: int | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -223,6 +257,10 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         self.init_size = init_size
         self.init_whiten = init_whiten
         self.fit_history = fit_history
+        self.reg_covar_relative = reg_covar_relative
+        self.on_degenerate = on_degenerate
+        self.keep_on_interrupt = keep_on_interrupt
+        self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -264,7 +302,8 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         labels : ndarray of shape (n,)
         """
         X = self._fit(X, y, sample_weight)
-        return kernels.assign(X, *self._arguments(X))
+        with kernel_threads(self.n_jobs):
+            return kernels.assign(X, *self._arguments(X))
 
     @classmethod
     def from_parameters(
@@ -346,6 +385,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         return to_sklearn(self)
 
     @blas_on_one_thread()
+    @on_its_threads
     def _fit(self, X: ArrayLike, y: object, sample_weight: ArrayLike | None) -> FloatArray:
         """Validate, run EM from each start, keep the best run; return X as it was used."""
         X, weight = check_fit_data(self, X, sample_weight, self.n_components)
@@ -360,51 +400,61 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         init_params = check_init_params(self.init_params, len(X), self.n_components, X.dtype)
         resumed = self.warm_start and hasattr(self, "converged_")
         if resumed:
-            self._parameters(n_components=self.n_components, n_features=X.shape[1])
+            K = None if self.on_degenerate == "drop" else self.n_components
+            self._parameters(n_components=K, n_features=X.shape[1])
         random_state = check_random_state(self.random_state)
         n_starts = 1 if resumed or isinstance(init_params, np.ndarray) else self.n_init
         callbacks = self._callbacks(X, y, weight, n_starts)
 
-        def find_start() -> Parameters:
-            if resumed:
-                return self._parameters().astype(X.dtype)
-            return initial_parameters(
-                X,
-                self.n_components,
-                self.covariance_type,
-                init_params=init_params,
-                given=given,
-                reg_covar=self.reg_covar,
-                init_size=self.init_size,
-                random_state=random_state,
-                sample_weight=weight,
-                whiten=self.init_whiten,
-            )
+        reg_covar: float | FloatArray = self.reg_covar
+        if self.reg_covar_relative > 0:
+            reg_covar = reg_covar + self.reg_covar_relative * spread_of(X, weight).variances
 
         def expectation(p: Parameters) -> Statistics:
             return kernels.expectation(
                 X, p.weights, p.means, p.precisions_cholesky, p.covariance_type, weight
             )
 
-        def climb(start: Parameters, on_iteration: Callable[[Iteration], bool]) -> EMResult:
-            return run_em(
+        def run(on_iteration: Callable[[Iteration], bool]) -> EMResult:
+            caretaker = Caretaker(self.on_degenerate, X, weight, self.covariance_type, reg_covar)
+            if resumed:
+                start = self._parameters().astype(X.dtype)
+            else:
+                start = initial_parameters(
+                    X,
+                    self.n_components,
+                    self.covariance_type,
+                    init_params=init_params,
+                    given=given,
+                    reg_covar=reg_covar,
+                    repair=caretaker.complete,
+                    init_size=self.init_size,
+                    random_state=random_state,
+                    sample_weight=weight,
+                    whiten=self.init_whiten,
+                )
+            result = run_em(
                 expectation,
                 start,
-                reg_covar=self.reg_covar,
+                complete=caretaker.complete,
                 tol=self.tol,
                 max_iter=self.max_iter,
                 lower_bound=self.lower_bound_ if resumed else -np.inf,
                 on_iteration=on_iteration,
                 keep_history=self.fit_history,
+                keep_on_interrupt=self.keep_on_interrupt,
             )
+            return replace(result, repairs=caretaker.repairs)
 
-        outcome = best_of_starts(n_starts, find_start, climb, [self._progress(), *callbacks])
+        outcome = best_of_starts(
+            n_starts, run, [self._progress(), *callbacks], self.keep_on_interrupt
+        )
         best = outcome.best
         self._keep(best, log_likelihood=mean_log_likelihood(X, best.parameters, weight))
         for watcher in callbacks:
             watcher.fit_ends(best)
         for warning in outcome.warnings(n_starts, self.tol):
-            warnings.warn(warning, ConvergenceWarning, stacklevel=5)
+            warnings.warn(warning, ConvergenceWarning, stacklevel=6)
         return X
 
     def _callbacks(

@@ -4,6 +4,7 @@ from numpy.testing import assert_array_equal
 
 from fastgmm import reference
 from fastgmm._em import run_em
+from fastgmm._maximization import complete
 from fastgmm._records import Parameters, Statistics, Status
 
 START = Parameters(
@@ -34,8 +35,11 @@ class Scripted:
         )
 
 
-def run(source, start=START, **options):
-    return run_em(source, start, **{"reg_covar": 0.0, "tol": 0.1, "max_iter": 10, **options})
+def run(source, start=START, reg_covar=0.0, **options):
+    def finish(estimate, n_iter):
+        return complete(estimate, start.covariance_type, reg_covar, start.means.dtype), None
+
+    return run_em(source, start, complete=finish, **{"tol": 0.1, "max_iter": 10, **options})
 
 
 def test_converges_when_the_lower_bound_changes_by_less_than_tol():

@@ -1,0 +1,206 @@
+"""What is done about components that have collapsed or lost their points."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf
+
+from fastgmm import kernels
+from fastgmm._maximization import Estimate, IllDefinedCovariance, add_to_variances, complete
+from fastgmm._records import CovarianceType, FloatArray, Parameters, Repair, RepairAction
+from fastgmm._spread import Spread, spread_of
+
+__all__ = ["Caretaker", "degenerate_components"]
+
+# A component is empty when it expects less than this part of an average sample.
+EMPTY = 0.01
+# It has collapsed when its variance in some direction is what rounding leaves of none: so many
+# eps of the distance from the data's mean, or of its own largest variance.
+ROUNDING = 64
+# The part of the data's variances that a floor adds.
+FLOOR = 1e-6
+# Resets that a run may have for each component.
+MOST_RESETS = 5
+# Rows whose log-densities are in memory at a time.
+CHUNK = 2**18
+
+
+class Caretaker:
+    """Completes the estimates of one run, and repairs degenerate components on the way.
+
+    Parameters
+    ----------
+    action : {'raise', 'reset', 'drop', 'floor'}
+        Look for none; start again at the worst-explained samples, with the covariance of all the
+        data; leave out; or add a small part of the data's variances.
+    X : (n, d) array
+    sample_weight : (n,) array or None
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    reg_covar : float or (d,) array
+
+    Attributes
+    ----------
+    repairs : list of Repair
+        What has been done.
+    """
+
+    def __init__(
+        self,
+        action: Literal["raise"] | RepairAction,
+        X: FloatArray,
+        sample_weight: FloatArray | None,
+        covariance_type: CovarianceType,
+        reg_covar: float | FloatArray,
+    ) -> None:
+        self.repairs: list[Repair] = []
+        self._action = action
+        self._X, self._sample_weight = X, sample_weight
+        self._covariance_type = covariance_type
+        self._reg_covar = reg_covar
+        self._used: list[int] = []  # rows that a component was reset to
+
+    def complete(self, estimate: Estimate, n_iter: int) -> tuple[Parameters, Repair | None]:
+        """Repair what is degenerate, regularize, factorize; tell what was repaired.
+
+        Raises
+        ------
+        IllDefinedCovariance
+            If that does not help, or nothing is left.
+        """
+        if self._action == "raise":
+            return self._completed(estimate), None
+        bad = degenerate_components(
+            estimate, self._covariance_type, self._spread, len(self._present)
+        )
+        if not bad.any():
+            return self._completed(estimate), None
+        match self._action:
+            case "reset":
+                estimate = self._reset(estimate, bad)
+            case "drop":
+                estimate = self._drop(estimate, bad)
+            case "floor":
+                estimate = self._floor(estimate, bad)
+        repair = Repair(n_iter, tuple(np.flatnonzero(bad).tolist()), self._action)
+        self.repairs.append(repair)
+        return self._completed(estimate), repair
+
+    @cached_property
+    def _spread(self) -> Spread:
+        return spread_of(self._X, self._sample_weight)
+
+    @cached_property
+    def _present(self) -> np.ndarray:
+        """Rows that have weight."""
+        weight = self._sample_weight
+        return np.arange(len(self._X)) if weight is None else np.flatnonzero(weight)
+
+    def _completed(self, estimate: Estimate) -> Parameters:
+        return complete(estimate, self._covariance_type, self._reg_covar, self._X.dtype)
+
+    def _floor(self, estimate: Estimate, bad: np.ndarray) -> Estimate:
+        covariances = np.array(estimate.covariances, dtype=np.float64)
+        part = ... if self._covariance_type == "tied" else bad
+        chosen = covariances[part]
+        add_to_variances(chosen, FLOOR * self._spread.variances, self._covariance_type)
+        covariances[part] = chosen
+        return estimate._replace(covariances=covariances)
+
+    def _drop(self, estimate: Estimate, bad: np.ndarray) -> Estimate:
+        if bad.all():
+            raise IllDefinedCovariance
+        weights, means, covariances = (np.array(array, np.float64) for array in estimate)
+        if self._covariance_type != "tied":
+            covariances = covariances[~bad]
+        weights = weights[~bad] / weights[~bad].sum()
+        return Estimate(weights, means[~bad], covariances)
+
+    def _reset(self, estimate: Estimate, bad: np.ndarray) -> Estimate:
+        K, n_bad = len(bad), int(np.count_nonzero(bad))
+        if len(self._used) + n_bad > MOST_RESETS * K:
+            raise IllDefinedCovariance
+        weights, means, covariances = self._drop(estimate, bad)
+        others = Estimate(weights, means, covariances.copy())
+        rows = self._worst_explained(self._completed(others), n_bad)
+        self._used.extend(rows)
+        reset = Estimate(
+            np.full(K, 1 / K),
+            np.empty((K, self._X.shape[1])),
+            self._spread.covariances(K, self._covariance_type),
+        )
+        reset.weights[~bad] = weights * (1 - n_bad / K)
+        reset.means[~bad], reset.means[bad] = means, self._X[rows]
+        reset.covariances[... if self._covariance_type == "tied" else ~bad] = covariances
+        return reset
+
+    def _worst_explained(self, mixture: Parameters, n_rows: int) -> list[int]:
+        """Rows of the lowest densities, without those that have served already."""
+        n_lowest = n_rows + len(self._used)
+        rows, log_density = np.empty(0, np.intp), np.empty(0)
+        for start in range(0, len(self._present), CHUNK):
+            chunk = self._present[start : start + CHUNK]
+            rows = np.concatenate([rows, chunk])
+            new = kernels.log_density(self._X[chunk], *_arguments(mixture))
+            log_density = np.concatenate([log_density, new])
+            lowest = np.argsort(log_density, kind="stable")[:n_lowest]
+            rows, log_density = rows[lowest], log_density[lowest]
+        fresh = [row for row in rows.tolist() if row not in self._used]
+        if len(fresh) < n_rows:
+            raise IllDefinedCovariance
+        return fresh[:n_rows]
+
+
+def degenerate_components(
+    estimate: Estimate, covariance_type: CovarianceType, spread: Spread, n_samples: int
+) -> np.ndarray:
+    """Tell which components are empty or have collapsed.
+
+    Variances are compared with those of the data, so that the scales of features do not matter,
+    and constant or collinear features, in which every component is degenerate, do not count.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        Not regularized.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    spread : Spread
+    n_samples : int
+        Samples that have weight.
+
+    Returns
+    -------
+    degenerate : (K,) bool array
+    """
+    weights, means, covariances = (np.asarray(array, np.float64) for array in estimate)
+    empty = weights * n_samples < EMPTY
+    extended = spread.variances > 0
+    if not extended.any():  # all the samples are one
+        return empty
+    variances = spread.variances[extended]
+    offsets = 1 + np.max(np.abs(means[:, extended]) / np.sqrt(variances), axis=1)
+    nothing = (ROUNDING * spread.eps * offsets) ** 2
+    match covariance_type:
+        case "spherical":
+            relative = covariances[:, None] / spread.variances.mean()
+        case "diag":
+            relative = covariances[:, extended] / variances
+        case "full" | "tied":
+            W = spread.extension
+            matrices = W.T @ covariances.reshape(-1, *covariances.shape[-2:]) @ W
+            relative = np.array([_variances_or_none(matrix, spread.eps) for matrix in matrices])
+    return empty | ~np.all(relative > nothing[:, None], axis=1)
+
+
+def _variances_or_none(matrix: FloatArray, eps: float) -> FloatArray:
+    """The variances (r,) on the diagonal; 0 if rounding in the largest hides an eigenvalue."""
+    variances = np.diagonal(matrix)
+    lost = ROUNDING * len(matrix) * eps * np.max(variances)
+    _, failed = dpotrf(matrix - lost * np.eye(len(matrix)), clean=0)
+    return np.zeros_like(variances) if failed else variances
+
+
+def _arguments(p: Parameters) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
+    return p.weights, p.means, p.precisions_cholesky, p.covariance_type
