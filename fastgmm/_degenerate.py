@@ -24,6 +24,10 @@ ROUNDING = 64
 FLOOR = 1e-6
 # Resets that a run may have for each component.
 MOST_RESETS = 5
+# Rows to choose from, beside those that have been chosen.
+MOST_CANDIDATES = 1000
+# Points are at one place if no feature differs by more than this part of its deviation.
+SAME_PLACE = 1e-3
 # Rows whose log-densities are in memory at a time.
 CHUNK = 2**18
 
@@ -35,7 +39,8 @@ class Caretaker:
     ----------
     action : {'raise', 'reset', 'drop', 'floor'}
         Look for none; start again at the worst-explained samples, with the covariance of all the
-        data; leave out; or add a small part of the data's variances.
+        data, and leave out what collapses time and again; leave out at once; or add a small part
+        of the data's variances.
     X : (n, d) array
     sample_weight : (n,) array or None
     covariance_type : {'full', 'tied', 'diag', 'spherical'}
@@ -77,16 +82,22 @@ class Caretaker:
         )
         if not bad.any():
             return self._completed(estimate), None
-        match self._action:
+        action, rows = self._action, []
+        if action == "reset":
+            rows = self._rows_to_reset_to(estimate, bad)
+            action = "reset" if rows else "drop"
+        repair = Repair(n_iter, tuple(np.flatnonzero(bad).tolist()), action)
+        match action:
             case "reset":
-                estimate = self._reset(estimate, bad)
+                parameters = self._completed(self._reset(estimate, bad, rows))
             case "drop":
-                estimate = self._drop(estimate, bad)
+                parameters = self._completed(self._drop(estimate, bad))
             case "floor":
-                estimate = self._floor(estimate, bad)
-        repair = Repair(n_iter, tuple(np.flatnonzero(bad).tolist()), self._action)
+                parameters = self._completed(self._floor(estimate, bad))
+                if self.repairs and self.repairs[-1].components == repair.components:
+                    return parameters, None  # as before, so that the lower bound may settle
         self.repairs.append(repair)
-        return self._completed(estimate), repair
+        return parameters, repair
 
     @cached_property
     def _spread(self) -> Spread:
@@ -118,27 +129,30 @@ class Caretaker:
         weights = weights[~bad] / weights[~bad].sum()
         return Estimate(weights, means[~bad], covariances)
 
-    def _reset(self, estimate: Estimate, bad: np.ndarray) -> Estimate:
-        K, n_bad = len(bad), int(np.count_nonzero(bad))
-        if len(self._used) + n_bad > MOST_RESETS * K:
-            raise IllDefinedCovariance
+    def _reset(self, estimate: Estimate, bad: np.ndarray, rows: list[int]) -> Estimate:
         weights, means, covariances = self._drop(estimate, bad)
-        others = Estimate(weights, means, covariances.copy())
-        rows = self._worst_explained(self._completed(others), n_bad)
-        self._used.extend(rows)
+        K = len(bad)
         reset = Estimate(
             np.full(K, 1 / K),
             np.empty((K, self._X.shape[1])),
             self._spread.covariances(K, self._covariance_type),
         )
-        reset.weights[~bad] = weights * (1 - n_bad / K)
+        reset.weights[~bad] = weights * (1 - len(rows) / K)
         reset.means[~bad], reset.means[bad] = means, self._X[rows]
         reset.covariances[... if self._covariance_type == "tied" else ~bad] = covariances
         return reset
 
-    def _worst_explained(self, mixture: Parameters, n_rows: int) -> list[int]:
-        """Rows of the lowest densities, without those that have served already."""
-        n_lowest = n_rows + len(self._used)
+    def _rows_to_reset_to(self, estimate: Estimate, bad: np.ndarray) -> list[int]:
+        """A row for each component; none if there are too few, or it has been done often enough.
+
+        They are those of the lowest densities under the other components, no two at one place,
+        nor where a component has collapsed.
+        """
+        n_rows = int(np.count_nonzero(bad))
+        if len(self._used) + n_rows > MOST_RESETS * len(bad):
+            return []
+        mixture = self._completed(self._drop(estimate, bad))
+        n_lowest = MOST_CANDIDATES + n_rows + len(self._used)
         rows, log_density = np.empty(0, np.intp), np.empty(0)
         for start in range(0, len(self._present), CHUNK):
             chunk = self._present[start : start + CHUNK]
@@ -147,10 +161,21 @@ class Caretaker:
             log_density = np.concatenate([log_density, new])
             lowest = np.argsort(log_density, kind="stable")[:n_lowest]
             rows, log_density = rows[lowest], log_density[lowest]
-        fresh = [row for row in rows.tolist() if row not in self._used]
-        if len(fresh) < n_rows:
-            raise IllDefinedCovariance
-        return fresh[:n_rows]
+        chosen: list[int] = []
+        taken = [*estimate.means[bad], *self._X[self._used]]
+        for row in rows.tolist():
+            point = self._X[row]
+            if len(chosen) < n_rows and not any(self._same_place(point, other) for other in taken):
+                chosen.append(row)
+                taken.append(point)
+        if len(chosen) < n_rows:
+            return []
+        self._used.extend(chosen)
+        return chosen
+
+    def _same_place(self, one: FloatArray, other: FloatArray) -> bool:
+        apart = np.abs(np.asarray(one, np.float64) - other)
+        return bool(np.all(apart <= SAME_PLACE * np.sqrt(self._spread.variances)))
 
 
 def degenerate_components(

@@ -112,9 +112,9 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         What to do about a component that has collapsed, onto too few samples for its covariance
         or onto one, or that is empty. ``'raise'``: as scikit-learn, raise where a covariance is
         not positive definite after `reg_covar` is added, and go on otherwise. ``'reset'``: start
-        it again at the worst-explained samples, with the covariance of all the data. ``'drop'``:
-        leave it out, so that there are fewer components. ``'floor'``: add a millionth of the
-        data's variances to its own.
+        it again at the worst-explained samples, with the covariance of all the data, and drop
+        what collapses time and again. ``'drop'``: leave it out, so that there are fewer
+        components. ``'floor'``: add a millionth of the data's variances to its own.
     keep_on_interrupt : bool, default=False
         Whether Ctrl-C ends a fit with the last complete iteration and a warning, rather than
         leave the estimator as it was and raise KeyboardInterrupt.
