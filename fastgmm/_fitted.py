@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastgmm import kernels
 from fastgmm._criteria import classification_entropy, mean_log_likelihood, total_weight
 from fastgmm._maximization import covariances_from_cholesky, n_parameters
+from fastgmm._memory import check_memory
 from fastgmm._records import CovarianceType, FloatArray, Parameters
 from fastgmm._sampling import draw
 from fastgmm._threads import on_its_threads
@@ -65,6 +66,8 @@ class FittedMixture(DensityMixin, BaseEstimator):
             Each row sums to 1.
         """
         X = self._check_predict_data(X)
+        n_bytes = len(X) * len(self.weights_) * X.itemsize
+        check_memory(n_bytes, "The responsibilities", "predict in parts, or use predict")
         return kernels.responsibilities(X, *self._arguments(X))
 
     @on_its_threads
@@ -117,6 +120,8 @@ class FittedMixture(DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_n_samples(n_samples)
+        n_bytes = 16 * n_samples * self.means_.shape[1]
+        check_memory(n_bytes, "The samples", "draw fewer at a time")
         return draw(self._parameters(), n_samples, check_random_state(self.random_state))
 
     @on_its_threads

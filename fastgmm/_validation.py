@@ -27,6 +27,7 @@ __all__ = [
     "check_given_parameters",
     "check_init_params",
     "check_initial_values",
+    "check_magnitude",
     "check_n_samples",
     "check_parameters",
     "check_predict_data",
@@ -70,6 +71,16 @@ def check_predict_data(estimator: Any, X: ArrayLike, n_features: int) -> FloatAr
             "pass the same features as to fit."
         )
     return data
+
+
+def check_magnitude(X: FloatArray) -> None:
+    """Refuse values whose squares overflow, among which no distance is known."""
+    largest = max(float(X.max()), -float(X.min()))
+    if largest > np.sqrt(np.finfo(X.dtype).max) / 4:
+        raise ValueError(
+            f"X has values up to {largest:.3g} in size, whose squares are too large for {X.dtype}. "
+            "Leave such samples out, or scale the data."
+        )
 
 
 def check_sample_weight(sample_weight: ArrayLike | None, X: FloatArray) -> FloatArray | None:

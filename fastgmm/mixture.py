@@ -24,7 +24,8 @@ from fastgmm._em import run_em
 from fastgmm._fitted import FittedMixture
 from fastgmm._initialization import initial_parameters
 from fastgmm._interchange import fitted_attributes, from_sklearn, to_sklearn
-from fastgmm._maximization import precisions_cholesky_from_covariances
+from fastgmm._maximization import IllDefinedCovariance, precisions_cholesky_from_covariances
+from fastgmm._memory import bytes_of_fit, check_memory
 from fastgmm._progress import Progress
 from fastgmm._records import (
     COVARIANCE_TYPES,
@@ -48,9 +49,13 @@ from fastgmm._validation import (
     check_given_parameters,
     check_init_params,
     check_initial_values,
+    check_magnitude,
 )
 
 __all__ = ["GaussianMixture"]
+
+# Numbers whose size is looked at before a fit; that of more only after it has failed.
+CHECKED_FIRST = 2**20
 
 
 class GaussianMixture(CallbackSupport, FittedMixture):
@@ -389,6 +394,13 @@ class GaussianMixture(CallbackSupport, FittedMixture):
     def _fit(self, X: ArrayLike, y: object, sample_weight: ArrayLike | None) -> FloatArray:
         """Validate, run EM from each start, keep the best run; return X as it was used."""
         X, weight = check_fit_data(self, X, sample_weight, self.n_components)
+        n_seen = len(X) if self.init_size is None else min(len(X), self.init_size)
+        n_bytes = bytes_of_fit(
+            n_seen, self.n_components, X.shape[1], self.covariance_type, X.itemsize
+        )
+        check_memory(n_bytes, "The fit", "use fewer components, features or covariance_type='diag'")
+        if X.size <= CHECKED_FIRST:
+            check_magnitude(X)
         given = check_initial_values(
             self.weights_init,
             self.means_init,
@@ -446,9 +458,14 @@ class GaussianMixture(CallbackSupport, FittedMixture):
             )
             return replace(result, repairs=caretaker.repairs)
 
-        outcome = best_of_starts(
-            n_starts, run, [self._progress(), *callbacks], self.keep_on_interrupt
-        )
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
+                outcome = best_of_starts(
+                    n_starts, run, [self._progress(), *callbacks], self.keep_on_interrupt
+                )
+        except IllDefinedCovariance:
+            check_magnitude(X)
+            raise
         best = outcome.best
         self._keep(best, log_likelihood=mean_log_likelihood(X, best.parameters, weight))
         for watcher in callbacks:

@@ -18,6 +18,8 @@ from numba.core import cgutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.extending import intrinsic, overload
 
+from fastgmm.kernels._processors import cpu_quota
+
 # contract: multiply-adds may fuse; nsz, arcp: signs of zero and reciprocals. Never nnan or
 # ninf, which delete the handling of overflow, and reassoc in the reduction loops alone.
 FLAGS = {"contract", "nsz", "arcp"}
@@ -281,9 +283,11 @@ class Driver:
             return
         mask = numba.get_num_threads()
         try:
-            if n_blocks < mask:  # waking threads without work takes longer than a small pass
-                numba.set_num_threads(n_blocks)
-            self._loop(min(mask, n_blocks), next_block, n_blocks, *arguments)
+            # Waking threads without work takes longer than a small pass.
+            n_threads = max(1, min(mask, n_blocks, most_threads()))
+            if n_threads < mask:
+                numba.set_num_threads(n_threads)
+            self._loop(n_threads, next_block, n_blocks, *arguments)
         finally:
             numba.set_num_threads(mask)
             _threads.leave()
@@ -322,9 +326,15 @@ def max_threads() -> int:
     return 1 if JIT_DISABLED else int(config.NUMBA_NUM_THREADS)
 
 
+def most_threads() -> int:
+    """Threads that a container's quota leaves worth starting, unless the user says how many."""
+    quota = None if "NUMBA_NUM_THREADS" in os.environ else cpu_quota()
+    return max_threads() if quota is None else min(quota, max_threads())
+
+
 def threading_report() -> tuple[int, str]:
     """Return the number of threads, and the threading layer in use."""
     if JIT_DISABLED:
         return 1, "none (JIT disabled)"
     numba.set_num_threads(numba.get_num_threads())  # starts the layer, so that it has a name
-    return numba.get_num_threads(), numba.threading_layer()
+    return min(numba.get_num_threads(), most_threads()), numba.threading_layer()

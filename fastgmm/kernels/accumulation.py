@@ -51,6 +51,8 @@ def accumulate(
 
     Partial statistics are added in the order of their blocks.
     """
+    if len(X) == 0:
+        return _statistics(allocate_moments(model, 1), model, covariance_type)
     length = tile_length(model, X.dtype)
     n_tiles = -(-len(X) // length)
     bytes_per_block = 8 * sum(math.prod(shape) for shape in moments_shapes(model))
@@ -60,11 +62,9 @@ def accumulate(
     n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
     tiles = allocate_tiles(model, length, X.dtype, max_threads())
     moments = allocate_moments(model, n_blocks)
-    if n_blocks:
-        blocks.expectation_blocks(
-            n_blocks, as_rows(X), as_rows(given), len(X), length, sample_weight, model, tiles,
-            moments,
-        )  # fmt: skip
+    blocks.expectation_blocks(
+        n_blocks, as_rows(X), as_rows(given), len(X), length, sample_weight, model, tiles, moments
+    )
     return _statistics(moments, model, covariance_type)
 
 

@@ -1,0 +1,100 @@
+"""Refusing what does not fit into memory, before any of it is allocated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fastgmm._records import CovarianceType
+
+__all__ = ["available_bytes", "bytes_of_fit", "check_memory"]
+
+# Arrays of the size of the covariances that an iteration holds at a time: moments and those of
+# the threads, covariances, factors, precisions, and the parameters of the iteration before.
+COVARIANCES_AT_ONCE = 8
+# Bytes that are asked for without looking.
+UNQUESTIONED = 2**28
+
+
+def check_memory(n_bytes: int, what: str, remedy: str) -> None:
+    """Raise MemoryError if so many bytes are not to be had.
+
+    The system would promise them, and kill the process when they are used.
+    """
+    if n_bytes <= UNQUESTIONED:
+        return
+    available = available_bytes()
+    if available is not None and n_bytes > available:
+        raise MemoryError(
+            f"{what} would take {n_bytes:,} bytes of memory, of which {available:,} are available; "
+            f"{remedy}."
+        )
+
+
+def bytes_of_fit(
+    n_samples: int, n_components: int, n_features: int, covariance_type: CovarianceType, size: int
+) -> int:
+    """Memory that a fit takes beside its data, roughly.
+
+    Parameters
+    ----------
+    n_samples : int
+        Those that the start looks at.
+    n_components, n_features : int
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    size : int
+        Bytes of a number of the data.
+    """
+    covariances = {
+        "full": n_components * n_features**2,
+        "tied": n_features**2,
+        "diag": n_components * n_features,
+        "spherical": n_components,
+    }[covariance_type]
+    shares = n_samples * n_components
+    return 8 * COVARIANCES_AT_ONCE * (covariances + n_components * n_features) + 2 * size * shares
+
+
+def available_bytes(
+    meminfo: Path = Path("/proc/meminfo"),
+    membership: Path = Path("/proc/self/cgroup"),
+    cgroups: Path = Path("/sys/fs/cgroup"),
+) -> int | None:
+    """Memory that can still be had on this machine and in this container; None if unknown."""
+    amounts = [*_of_machine(meminfo), *_of_container(membership, cgroups)]
+    if not amounts and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        amounts = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    return min(amounts, default=None)
+
+
+def _of_machine(meminfo: Path) -> Iterator[int]:
+    """What Linux says could be had without swapping, and the free swap."""
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        yield sum(1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+    except (OSError, KeyError, ValueError):
+        return
+
+
+def _of_container(membership: Path, cgroups: Path) -> Iterator[int]:
+    """What the limits of the control groups around this process leave."""
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2
+            group, limit, current = cgroups / path.lstrip("/"), "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            group = cgroups / "memory" / path.lstrip("/")
+            limit, current = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        for folder in (group, *group.parents):
+            try:
+                amounts = [int((folder / name).read_text()) for name in (limit, current)]
+            except (OSError, ValueError):  # no such file, or "max"
+                continue
+            yield max(0, amounts[0] - amounts[1])
