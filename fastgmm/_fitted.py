@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,7 +27,35 @@ from fastgmm._validation import (
     check_sample_weight,
 )
 
-__all__ = ["FittedMixture"]
+__all__ = ["FittedMixture", "untouched_by_failure"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def untouched_by_failure(method: Method) -> Method:
+    """Have a fit that fails, or is interrupted, leave the fitted attributes as they were."""
+
+    @wraps(method)
+    def careful(self: Any, *arguments: Any, **options: Any) -> Any:
+        before = _fitted_attributes(self)
+        try:
+            return method(self, *arguments, **options)
+        except BaseException:
+            for name in _fitted_attributes(self):
+                delattr(self, name)
+            vars(self).update(before)
+            raise
+
+    return cast(Method, careful)
+
+
+def _fitted_attributes(estimator: Any) -> dict[str, Any]:
+    """Those that end with an underscore, by scikit-learn's convention."""
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name.endswith("_") and not name.startswith("_")
+    }
 
 
 class FittedMixture(DensityMixin, BaseEstimator):
@@ -66,9 +97,10 @@ class FittedMixture(DensityMixin, BaseEstimator):
             Each row sums to 1.
         """
         X = self._check_predict_data(X)
-        n_bytes = len(X) * len(self.weights_) * X.itemsize
+        weights, *others = self._arguments(X)
+        n_bytes = len(X) * len(weights) * X.itemsize
         check_memory(n_bytes, "The responsibilities", "predict in parts, or use predict")
-        return kernels.responsibilities(X, *self._arguments(X))
+        return kernels.responsibilities(X, weights, *others)
 
     @on_its_threads
     def score_samples(self, X: ArrayLike) -> FloatArray:
@@ -120,9 +152,10 @@ class FittedMixture(DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_n_samples(n_samples)
-        n_bytes = 16 * n_samples * self.means_.shape[1]
+        p = self._parameters()
+        n_bytes = 16 * n_samples * p.means.shape[1]
         check_memory(n_bytes, "The samples", "draw fewer at a time")
-        return draw(self._parameters(), n_samples, check_random_state(self.random_state))
+        return draw(p, n_samples, check_random_state(self.random_state))
 
     @on_its_threads
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -155,9 +188,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         bic : float
         """
-        X, weight = self._check_scored(X, sample_weight)
-        n = total_weight(X, weight)
-        return self._deviance(X, weight) + math.log(n) * self._n_parameters()
+        return self._bic(*self._check_scored(X, sample_weight))
 
     @on_its_threads
     def icl(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -183,7 +214,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         """
         X, weight = self._check_scored(X, sample_weight)
         entropy = classification_entropy(X, self._parameters().astype(X.dtype), weight)
-        return self.bic(X, weight) + 2 * entropy
+        return self._bic(X, weight) + 2 * entropy
 
     def _parameters(self, **expected: int | None) -> Parameters:
         """The fitted attributes as a record; they may have been set by hand."""
@@ -211,6 +242,10 @@ class FittedMixture(DensityMixin, BaseEstimator):
     ) -> tuple[FloatArray, FloatArray | None]:
         X = self._check_predict_data(X)
         return X, check_sample_weight(sample_weight, X)
+
+    def _bic(self, X: FloatArray, sample_weight: FloatArray | None) -> float:
+        n = total_weight(X, sample_weight)
+        return self._deviance(X, sample_weight) + math.log(n) * self._n_parameters()
 
     def _deviance(self, X: FloatArray, sample_weight: FloatArray | None) -> float:
         """-2 log-likelihood."""

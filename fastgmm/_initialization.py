@@ -26,6 +26,7 @@ from fastgmm._records import (
     Parameters,
 )
 from fastgmm._spread import spread_of
+from fastgmm._threads import openmp_survives_fork
 
 __all__ = ["initial_parameters"]
 
@@ -142,15 +143,16 @@ def _share(
 ) -> FloatArray:
     """Responsibilities (n, K) as `init_params` gives them, times the weights."""
     match init_params:
+        case np.ndarray():
+            shares = init_params.copy()
         case "kmeans":
             kmeans = KMeans(n_components, n_init=1, random_state=random_state)
-            labels = kmeans.fit(X, sample_weight=sample_weight).labels_
+            with openmp_survives_fork():
+                labels = kmeans.fit(X, sample_weight=sample_weight).labels_
             shares = (labels[:, None] == np.arange(n_components)).astype(X.dtype)
         case "random":
             shares = random_state.uniform(size=(len(X), n_components)).astype(X.dtype)
             shares /= shares.sum(axis=1, keepdims=True)
-        case np.ndarray():
-            shares = init_params.copy()
         case function:
             shares = cast(InitFunction, function)(X, n_components, random_state)
     if sample_weight is not None:

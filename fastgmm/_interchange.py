@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from typing import Any, TypeVar
 
@@ -12,9 +13,12 @@ __all__ = ["fitted_attributes", "from_sklearn", "to_sklearn"]
 
 Estimator = TypeVar("Estimator")
 
+# Attributes that scikit-learn's mixture does not have, and what they are where nobody knows.
+OURS: dict[str, Any] = {"log_likelihood_": math.nan, "fit_history_": [], "repairs_": []}
 
-def fitted_attributes(result: EMResult) -> dict[str, Any]:
-    """Attributes of a fitted mixture, under scikit-learn's names."""
+
+def fitted_attributes(result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
+    """Attributes of a fitted mixture, under scikit-learn's names and ours."""
     p = result.parameters
     return {
         "weights_": p.weights,
@@ -26,6 +30,8 @@ def fitted_attributes(result: EMResult) -> dict[str, Any]:
         "n_iter_": result.n_iter,
         "lower_bound_": result.lower_bound,
         "lower_bounds_": result.lower_bounds,
+        "log_likelihood_": log_likelihood,
+        "fit_history_": result.history,
         "repairs_": result.repairs,
     }
 
@@ -46,7 +52,11 @@ def from_sklearn(cls: type[Estimator], model: Any) -> Estimator:
             f"{type(model).__module__}.{type(model).__name__}; from_parameters() makes a mixture "
             "of the weights, means and covariances of any other."
         )
-    return _copied(model, cls(**_arguments(model)))
+    mixture = _copied(model, cls(**_arguments(model)))
+    if hasattr(mixture, "converged_"):
+        for name, value in OURS.items():
+            setattr(mixture, name, deepcopy(value))
+    return mixture
 
 
 def to_sklearn(model: Any) -> Any:
@@ -70,8 +80,8 @@ def _arguments(model: Any) -> dict[str, Any]:
 
 
 def _copied(source: Any, target: Any) -> Any:
-    """Copy what a fit has set: the attributes whose names end with an underscore."""
+    """Copy what a fit has set and both know: attributes whose names end with an underscore."""
     for name, value in vars(source).items():
-        if name.endswith("_") and not name.startswith("_"):
+        if name.endswith("_") and not name.startswith("_") and name not in OURS:
             setattr(target, name, deepcopy(value))
     return target

@@ -29,8 +29,14 @@ def draw(
     """
     weights, means, covariances, _, covariance_type = parameters
     K, d = means.shape
-    counts = rng.multinomial(n_samples, weights.astype(np.float64))
-    if covariance_type in ("full", "tied"):
+    proportions = weights.astype(np.float64)
+    full = covariance_type in ("full", "tied")
+    if weights.dtype == np.float32:  # rounded so much that numpy takes offence
+        proportions /= proportions.sum()
+        covariances = covariances.astype(np.float64)
+        covariances = (covariances + covariances.swapaxes(-2, -1)) / 2 if full else covariances
+    counts = rng.multinomial(n_samples, proportions)
+    if full:
         matrices = np.broadcast_to(covariances, (K, d, d))
         points = [rng.multivariate_normal(means[k], matrices[k], int(counts[k])) for k in range(K)]
     else:

@@ -1,4 +1,4 @@
-"""How many threads there are, and keeping BLAS from waking others beside those of the kernels."""
+"""How many threads there are, and keeping those of others from waking where they harm."""
 
 from __future__ import annotations
 
@@ -11,23 +11,38 @@ from typing import Any, TypeVar, cast
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["blas_on_one_thread", "kernel_threads", "n_threads", "on_its_threads"]
+__all__ = [
+    "blas_on_one_thread",
+    "kernel_threads",
+    "n_threads",
+    "on_its_threads",
+    "openmp_survives_fork",
+]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_lock = threading.Lock()
-_limits: ExitStack | None = None
-_users = 0
+_lock = threading.RLock()  # reentrant: a signal's handler may fork where it is held
+_limits = ExitStack()
+_users: list[int] = []  # the thread of each fit that wants the limit
+_forked = False
 
 
 def _forget_other_threads() -> None:
-    """In a forked child: the threads that held the lock or the limit are not there."""
-    global _lock, _users
-    _lock, _users = threading.Lock(), 0
+    """In a forked child: of the threads that wanted the limit only this one is there."""
+    global _users, _forked
+    _forked = True
+    were_any, _users = bool(_users), [user for user in _users if user == threading.get_ident()]
+    _lock.release()
+    if were_any and not _users:
+        _limits.close()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget_other_threads)
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_forget_other_threads,
+    )
 
 
 @lru_cache(maxsize=1)
@@ -84,16 +99,26 @@ def blas_on_one_thread() -> Iterator[None]:
     for processors on which those of the kernels still spin. The limit holds for the process: the
     first of several fits at once sets it, and the last one lifts it.
     """
-    global _limits, _users
     with _lock:
-        if _users == 0:
-            _limits = ExitStack()
+        if not _users:
             _limits.enter_context(_thread_pools().limit(limits=1, user_api="blas"))
-        _users += 1
+        _users.append(threading.get_ident())
     try:
         yield
     finally:
         with _lock:
-            _users -= 1
-            if _users == 0 and _limits is not None:
+            _users.remove(threading.get_ident())
+            if not _users:
                 _limits.close()
+
+
+@contextmanager
+def openmp_survives_fork() -> Iterator[None]:
+    """In a forked child, run OpenMP code on the calling thread.
+
+    GNU's would wait for the threads that the parent had, which are not there, forever.
+    """
+    with ExitStack() as stack:
+        if _forked:
+            stack.enter_context(_thread_pools().limit(limits=1, user_api="openmp"))
+        yield

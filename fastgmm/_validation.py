@@ -136,8 +136,12 @@ def check_given_parameters(
     centres: FloatArray = check_array(means, dtype=FLOAT_DTYPES, copy=True, input_name="means")
     K, d = centres.shape
     proportions = _check_weights(weights, "weights", K)
-    matrices = _check_definite(covariances, "covariances", "covariance", covariance_type, K, d)
-    return proportions.astype(centres.dtype), centres, matrices.astype(centres.dtype)
+    checked = "covariances", "covariance", covariance_type, K, d
+    matrices = _check_definite(covariances, *checked).astype(centres.dtype)
+    if covariance_type in ("full", "tied"):
+        matrices = (matrices + matrices.swapaxes(-2, -1)) / 2
+    _check_definite(matrices, *checked)  # float32 may have made nothing of little
+    return proportions.astype(centres.dtype), centres, matrices
 
 
 def check_init_params(

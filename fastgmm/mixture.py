@@ -21,7 +21,7 @@ from fastgmm._callbacks import Callbacks, CallbackSupport
 from fastgmm._criteria import mean_log_likelihood
 from fastgmm._degenerate import Caretaker
 from fastgmm._em import run_em
-from fastgmm._fitted import FittedMixture
+from fastgmm._fitted import FittedMixture, untouched_by_failure
 from fastgmm._initialization import initial_parameters
 from fastgmm._interchange import fitted_attributes, from_sklearn, to_sklearn
 from fastgmm._maximization import IllDefinedCovariance, precisions_cholesky_from_covariances
@@ -152,7 +152,8 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         Mean log-likelihood, per unit of weight, of the data under the fitted parameters, which
         come after `lower_bound_`; NaN where there were no data.
     fit_history_ : list of Parameters
-        With `fit_history`, the start and the parameters after each iteration of the best run.
+        With `fit_history`, the start and the parameters after each iteration of the best run;
+        empty without.
     repairs_ : list of Repair
         What was done about degenerate components in the best run: each has `n_iter`, the
         iteration, `components`, their numbers at that time, and `action`.
@@ -389,6 +390,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         """
         return to_sklearn(self)
 
+    @untouched_by_failure
     @blas_on_one_thread()
     @on_its_threads
     def _fit(self, X: ArrayLike, y: object, sample_weight: ArrayLike | None) -> FloatArray:
@@ -471,7 +473,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         for watcher in callbacks:
             watcher.fit_ends(best)
         for warning in outcome.warnings(n_starts, self.tol):
-            warnings.warn(warning, ConvergenceWarning, stacklevel=6)
+            warnings.warn(warning, ConvergenceWarning, stacklevel=7)
         return X
 
     def _callbacks(
@@ -498,10 +500,5 @@ class GaussianMixture(CallbackSupport, FittedMixture):
 
     def _keep(self, result: EMResult, log_likelihood: float) -> None:
         """Set the fitted attributes."""
-        for name, value in fitted_attributes(result).items():
+        for name, value in fitted_attributes(result, log_likelihood).items():
             setattr(self, name, value)
-        self.log_likelihood_ = log_likelihood
-        if self.fit_history:
-            self.fit_history_ = result.history
-        elif hasattr(self, "fit_history_"):
-            del self.fit_history_  # of an earlier fit
