@@ -97,10 +97,10 @@ class FittedMixture(DensityMixin, BaseEstimator):
             Each row sums to 1.
         """
         X = self._check_predict_data(X)
-        weights, *others = self._arguments(X)
-        n_bytes = len(X) * len(weights) * X.itemsize
+        arguments = self._arguments(X)
+        n_bytes = len(X) * len(arguments[0]) * X.itemsize
         check_memory(n_bytes, "The responsibilities", "predict in parts, or use predict")
-        return kernels.responsibilities(X, weights, *others)
+        return kernels.responsibilities(X, *arguments)
 
     @on_its_threads
     def score_samples(self, X: ArrayLike) -> FloatArray:
