@@ -390,9 +390,11 @@ def _multiple_of_rows(length: int) -> int:
     return -(-length // ROWS) * ROWS
 
 
-def allocate_moments(model: Model, n_blocks: int) -> Moments:
+def allocate_moments(model: Model, n_blocks: int, *, likelihood_alone: bool = False) -> Moments:
     """Return zeroed partial statistics, the block being the leading axis."""
     shapes = moments_shapes(model)
+    if likelihood_alone:
+        shapes = (shapes[0], *((0,) * len(shape) for shape in shapes[1:]))
     return Moments(*(_aligned_zeros((n_blocks, *shape), np.float64) for shape in shapes))
 
 

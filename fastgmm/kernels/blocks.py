@@ -121,7 +121,10 @@ def tiles_of_block(index, n_blocks, n, length):
 def expectation_of_block(
     index, thread, n_blocks, source, given, n, length, sample_weight, model, tiles, partial
 ):
-    """Accumulate the moments of a block, with `given` responsibilities if there are any."""
+    """Accumulate the moments of a block, with `given` responsibilities if there are any.
+
+    Where there is no room for moments it accumulates the log-likelihood alone.
+    """
     tile, moments = tile_of_thread(tiles, thread), moments_of_block(partial, index)
     first, stop = tiles_of_block(index, n_blocks, n, length)
     for number in range(first, stop):
@@ -134,7 +137,8 @@ def expectation_of_block(
             tile_log_density(model, tile, m)
             normalize_tile(tile, m)
             moments.log_likelihood[0] += scale_tile(tile, sample_weight, start, m, padded)
-        tile_moments(model, tile, m, moments)
+        if moments.counts.size > 0:
+            tile_moments(model, tile, m, moments)
 
 
 @driver(of=expectation_of_block)
