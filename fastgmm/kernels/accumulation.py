@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TypeGuard
 
 import numpy as np
 
@@ -53,11 +54,10 @@ def accumulate(
     """
     length = tile_length(model, X.dtype)
     n_tiles = -(-len(X) // length)
-    bytes_per_block = 8 * sum(math.prod(shape) for shape in moments_shapes(model))
-    if isinstance(model, FullModel) and bytes_per_block > SHARED_BYTES:
+    if goes_by_components(model):
         moments = _moments_by_components(X, given, sample_weight, model, length, n_tiles)
         return _statistics(moments, model, covariance_type)
-    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
+    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block(model)))
     tiles = allocate_tiles(model, length, X.dtype, max_threads())
     moments = allocate_moments(model, n_blocks)
     if n_blocks:
@@ -66,6 +66,16 @@ def accumulate(
             moments,
         )  # fmt: skip
     return _statistics(moments, model, covariance_type)
+
+
+def goes_by_components(model: Model) -> TypeGuard[FullModel]:
+    """Whether the model is so large that other drivers take its moments, by components."""
+    return isinstance(model, FullModel) and bytes_per_block(model) > SHARED_BYTES
+
+
+def bytes_per_block(model: Model) -> int:
+    """Size of the statistics that a block leaves behind."""
+    return 8 * sum(math.prod(shape) for shape in moments_shapes(model))
 
 
 def _moments_by_components(
