@@ -162,6 +162,13 @@ def test_a_generator_is_copied_as_it_is(estimator):
     assert_array_equal(drawn, expected)
 
 
+@pytest.mark.xfail(reason="it has no log_likelihood_, which is saved")
+def test_what_comes_from_scikit_learn_is_saved(tmp_path):
+    model = GaussianMixture.from_sklearn(Peer(K, random_state=0).fit(X))
+    fastgmm.save(model, tmp_path / "model.npz")
+    assert_same_attributes(fastgmm.load(tmp_path / "model.npz"), model)
+
+
 @pytest.mark.parametrize("wrong", [BayesianGaussianMixture(), KMeans(), GaussianMixture(), None])
 def test_from_sklearn_takes_its_mixture_alone(wrong):
     name = type(wrong).__name__
@@ -243,6 +250,24 @@ def test_the_moments_of_samples_are_those_that_were_given(covariance_type):
     for k in range(3):
         assert_allclose(points[components == k].mean(axis=0), MEANS[k], atol=0.05)
         assert_allclose(np.cov(points[components == k].T), dense(covariance_type)[k], atol=0.08)
+
+
+@pytest.mark.xfail(reason="float32 may sum to more than 1, which numpy's multinomial refuses")
+def test_samples_of_float32_where_the_last_weight_is_none():
+    weights = np.random.default_rng(0).dirichlet(np.ones(5), size=50)
+    weights[:, -1] = 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    means = np.zeros((5, 1), np.float32)
+    for row in weights:
+        model = GaussianMixture.from_parameters(row, means, np.ones(5), "spherical")
+        assert model.sample(50)[1].max() < 4
+
+
+@pytest.mark.xfail(reason="numpy wants matrices that are symmetric to more digits")
+def test_samples_where_a_covariance_is_symmetric_to_six_digits():
+    covariance = [[[1, 0.5], [0.500001, 1]]]
+    model = GaussianMixture.from_parameters([1], [[0, 0]], covariance).set_params(random_state=0)
+    assert_allclose(np.cov(model.sample(10_000)[0].T), covariance[0], atol=0.05)
 
 
 @each_covariance_type
