@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, product
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray
+
+if TYPE_CHECKING:
+    from fastgmm.kernels._models import Model
 
 __all__ = ["DTYPES", "FEATURES", "Specialization", "WarmupResult", "specializations", "warm_up"]
 
@@ -150,11 +154,15 @@ def specializations(
     ]
 
 
-def _model_class(covariance_type: CovarianceType, d: int, dtype: str) -> type:
-    """The record that selects the workers at compile time."""
+def _model(covariance_type: CovarianceType, d: int, dtype: str, n_components: int = 2) -> Model:
+    """The record whose class selects the workers at compile time."""
     from fastgmm.kernels._models import prepare_model
 
-    return type(prepare_model(*_mixture(covariance_type, d), np.dtype(dtype)))
+    return prepare_model(*_mixture(covariance_type, d, n_components), np.dtype(dtype))
+
+
+def _model_class(covariance_type: CovarianceType, d: int, dtype: str) -> type:
+    return type(_model(covariance_type, d, dtype))
 
 
 def _features_in_words(covariance_type: CovarianceType, d: int, dtype: str) -> str:
@@ -167,27 +175,46 @@ def _features_in_words(covariance_type: CovarianceType, d: int, dtype: str) -> s
 
 
 def _mixture(
-    covariance_type: CovarianceType, d: int
+    covariance_type: CovarianceType, d: int, n_components: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
-    """Weights, means, Cholesky factors of the precisions: two components, both standard normal."""
+    """Weights, means, Cholesky factors of the precisions: all components standard normal."""
+    K = n_components
     factors = {
-        "full": np.tile(np.eye(d), (2, 1, 1)),
+        "full": np.broadcast_to(np.eye(d), (K, d, d)),
         "tied": np.eye(d),
-        "diag": np.ones((2, d)),
-        "spherical": np.ones(2),
+        "diag": np.ones((K, d)),
+        "spherical": np.ones(K),
     }
-    return np.full(2, 0.5), np.zeros((2, d)), factors[covariance_type], covariance_type
+    return np.full(K, 1 / K), np.zeros((K, d)), factors[covariance_type], covariance_type
 
 
 def _run(specialization: Specialization) -> None:
-    """Run both drivers, a fit's and a prediction's, on a few points."""
+    """Run all the drivers, those of fits and those of predictions, on a few points.
+
+    Given responsibilities share the drivers of the expectation.
+    """
     from fastgmm import kernels
 
-    d = specialization.n_features
-    points = np.zeros((2, d), specialization.dtype)
-    mixture = _mixture(specialization.covariance_types[0], d)
-    kernels.expectation(points, *mixture)
-    kernels.log_density(points, *mixture)
+    covariance_type = specialization.covariance_types[0]
+    d, dtype = specialization.n_features, specialization.dtype
+    points = np.zeros((2, d), dtype)
+    for n_components in _numbers_of_components(covariance_type, d, dtype):
+        kernels.expectation(points, *_mixture(covariance_type, d, n_components))
+    kernels.log_density(points, *_mixture(covariance_type, d, 2))
+    # Without a model, this is the same for all the specializations of a dtype.
+    kernels.normalize_responsibilities(points)
+
+
+def _numbers_of_components(covariance_type: CovarianceType, d: int, dtype: str) -> list[int]:
+    """Few components, and so many that other drivers run, where there are others."""
+    from fastgmm.kernels._models import FullModel
+    from fastgmm.kernels.accumulation import goes_by_components
+
+    if _model_class(covariance_type, d, dtype) is not FullModel:
+        return [2]
+    doubled = (2**power for power in count(1))
+    many = next(K for K in doubled if goes_by_components(_model(covariance_type, d, dtype, K)))
+    return [2, many]
 
 
 # --- the disk -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastgmm import reference
-from fastgmm._em import run_em
+from fastgmm._em import ROUNDING, run_em
 from fastgmm._maximization import complete
 from fastgmm._records import Parameters, Statistics, Status
 
@@ -53,10 +53,45 @@ def test_converges_when_the_lower_bound_changes_by_less_than_tol():
     assert len(source.asked) == 4
 
 
-def test_a_small_drop_converges_too_and_a_change_of_tol_does_not():
-    assert run(Scripted(-2.0, -2.05)).n_iter == 2
+def test_a_change_of_tol_does_not_end_the_run():
+    result = run(Scripted(-2.0, -1.5, -1.0), tol=0.5, max_iter=3)
+    assert result.status is Status.MAX_ITER
     result = run(Scripted(-2.0, -2.5, -3.0), tol=0.5, max_iter=3)
     assert result.status is Status.MAX_ITER
+
+
+def test_a_small_fall_ends_the_run_but_has_not_converged():
+    result = run(Scripted(-2.0, -2.05, 0.0))
+    assert result.n_iter == 2
+    assert result.status is Status.FELL
+    assert not result.converged
+    assert result.change == pytest.approx(-0.05, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("level", [-1e6, -1e-3, 0.0, 1e6])
+def test_a_fall_within_rounding_has_converged(level, dtype):
+    rounding = ROUNDING * np.finfo(dtype).eps * max(1.0, abs(level))
+    for fall, status in [(0.9 * rounding, Status.CONVERGED), (1.1 * rounding, Status.FELL)]:
+        source = Scripted(level, level - fall)
+        result = run(source, start=START.astype(dtype), tol=2 * rounding)
+        assert result.n_iter == 2
+        assert result.status is status
+        rise = run(Scripted(level, level + fall), start=START.astype(dtype), tol=2 * rounding)
+        assert rise.status is Status.CONVERGED
+
+
+def test_a_run_that_fell_earlier_may_converge():
+    result = run(Scripted(-2.0, -3.0, -2.5, -2.45))
+    assert result.status is Status.CONVERGED
+
+
+def test_the_change_is_that_of_the_last_lower_bound():
+    assert run(Scripted(-3.0, -2.0), max_iter=2).change == 1.0
+    assert run(Scripted(-3.0, -2.0, -2.5), max_iter=3).change == -0.5
+    assert run(Scripted(-3.0), max_iter=1).change == np.inf
+    assert run(Scripted(-3.0), max_iter=1, lower_bound=-5.0).change == 2.0
+    assert run(Scripted(), max_iter=0).change == np.inf
 
 
 def test_tol_zero_never_converges():
@@ -102,6 +137,46 @@ def test_every_iteration_is_reported():
     assert seen[0].change == np.inf
     assert seen[1].change == 1.0
     assert seen[-1].parameters is result.parameters
+
+
+def test_the_run_stops_where_it_is_asked_to():
+    source = Scripted(-3.0, -2.0, -1.0, 0.0)
+    result = run(source, on_iteration=lambda iteration: iteration.n_iter == 2)
+    assert result.status is Status.STOPPED
+    assert not result.converged
+    assert result.lower_bounds == [-3.0, -2.0]
+    assert result.change == 1.0
+    assert len(source.asked) == 2
+    np.testing.assert_allclose(result.parameters.means, START.means + 1.0, atol=1e-14)
+
+
+def test_a_run_that_settles_where_it_is_asked_to_stop_has_converged():
+    result = run(Scripted(-3.0, -2.95), on_iteration=lambda iteration: iteration.n_iter == 2)
+    assert result.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("answer", [None, False, 0])
+def test_no_answer_goes_on(answer):
+    result = run(Scripted(-3.0, -2.0, -1.95), on_iteration=lambda iteration: answer)
+    assert result.n_iter == 3
+
+
+@pytest.mark.parametrize("max_iter", [0, 1, 3, 10])
+def test_the_history_goes_from_the_start_to_the_result(max_iter):
+    seen = []
+    source = Scripted(-4.0, -3.0, -2.0, -1.95)
+    result = run(source, max_iter=max_iter, keep_history=True, on_iteration=seen.append)
+    assert len(result.history) == result.n_iter + 1 == min(max_iter, 4) + 1
+    assert result.history[0] is START
+    assert result.history[-1] is result.parameters
+    for kept, asked in zip(result.history, source.asked, strict=False):
+        assert kept is asked
+    for kept, iteration in zip(result.history[1:], seen, strict=True):
+        assert kept is iteration.parameters
+
+
+def test_no_history_unless_asked():
+    assert run(Scripted(-3.0, -2.95)).history == []
 
 
 def test_the_lower_bound_is_per_unit_of_weight():

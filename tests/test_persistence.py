@@ -10,6 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from fastgmm import persistence
@@ -53,6 +54,11 @@ def rewrite(path, change):
             archive.writestr(name, content)
 
 
+def header_in(path):
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read(HEADER))
+
+
 def npy(array):
     stream = io.BytesIO()
     np.save(stream, array)
@@ -79,7 +85,7 @@ def test_round_trip(covariance_type, tmp_path):
     for name in ARRAYS:
         assert getattr(copy, name).dtype == getattr(model, name).dtype
         np.testing.assert_array_equal(getattr(copy, name), getattr(model, name))
-    for name in ["converged_", "n_iter_", "n_features_in_", "lower_bound_"]:
+    for name in ["converged_", "n_iter_", "n_features_in_", "lower_bound_", "log_likelihood_"]:
         assert getattr(copy, name) == getattr(model, name)
     assert list(copy.lower_bounds_) == list(model.lower_bounds_)
     np.testing.assert_array_equal(copy.predict(X), model.predict(X))
@@ -122,6 +128,54 @@ def test_array_parameters_are_kept_and_generators_are_not(tmp_path):
     copy = load(tmp_path / "model.npz")
     np.testing.assert_array_equal(copy.means_init, start)
     assert copy.random_state is None
+
+
+STARTS = {
+    "function": lambda rows, K, random_state: random_state.dirichlet(np.ones(K), len(rows)),
+    "labels": np.arange(240) % 3,
+    "responsibilities": np.full((240, 3), 1 / 3),
+    "list": [0, 1, 2] * 80,
+}
+
+
+@pytest.mark.parametrize("init_params", STARTS.values(), ids=STARTS.keys())
+def test_starts_that_are_no_name_are_not_kept(init_params, model, tmp_path):
+    started = clone(model).set_params(init_params=init_params)
+    vars(started).update({name: value for name, value in vars(model).items() if name[-1] == "_"})
+    save(started, tmp_path / "model.npz")
+    assert "init_params" not in header_in(tmp_path / "model.npz")["parameters"]
+    assert load(tmp_path / "model.npz").get_params() == model.get_params()  # the default again
+
+
+def test_starts_with_a_name_are_kept(tmp_path):
+    save(fitted(init_params="random_means", max_iter=500), tmp_path / "model.npz")
+    assert load(tmp_path / "model.npz").init_params == "random_means"
+
+
+def test_the_history_is_not_kept(model, saved, tmp_path):
+    with_history = fitted(fit_history=True)
+    assert len(with_history.fit_history_) == with_history.n_iter_ + 1
+    save(with_history, tmp_path / "history.npz")
+    with zipfile.ZipFile(saved) as one, zipfile.ZipFile(tmp_path / "history.npz") as other:
+        assert one.namelist() == other.namelist()
+    copy = load(tmp_path / "history.npz")
+    assert copy.fit_history is True
+    assert vars(copy).keys() == vars(model).keys()
+
+
+def test_a_likelihood_that_there_is_not_stays_so(tmp_path):
+    model = GaussianMixture.from_parameters([0.5, 0.5], [[0.0], [3.0]], [1.0, 2.0], "spherical")
+    save(model, tmp_path / "model.npz")
+    copy = load(tmp_path / "model.npz")
+    assert np.isnan(copy.log_likelihood_)
+    assert type(copy.log_likelihood_) is float
+
+
+def test_files_of_before_there_was_a_likelihood_are_loaded(saved, model):
+    rewrite(saved, without("log_likelihood_.npy"))
+    copy = load(saved)
+    assert np.isnan(copy.log_likelihood_)
+    np.testing.assert_array_equal(copy.predict_proba(points()), model.predict_proba(points()))
 
 
 def test_a_model_of_zero_iterations(tmp_path):
@@ -290,6 +344,7 @@ REFUSED = {
     "no components": (array_with("weights_", np.ones(0)), "no component"),
     "history": (array_with("lower_bounds_", np.ones(999)), "lower_bounds_ has the shape"),
     "history of NaN": (array_with("lower_bound_", np.array(np.nan)), "NaN"),
+    "likelihoods": (array_with("log_likelihood_", np.ones(2)), "log_likelihood_ has the shape"),
     "integers": (array_with("means_", np.ones((3, 2), int)), "means_ holds int"),
     "mixed dtypes": (array_with("weights_", np.full(3, 1 / 3, "float32")), "differ in dtype"),
     "NaN": (array_with("means_", np.full((3, 2), np.nan)), "means_ holds NaN"),

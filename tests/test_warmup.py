@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 from processes import TESTS, run_python
 
-from fastgmm import _warmup, cli, kernels
+from fastgmm import GaussianMixture, _warmup, cli, kernels
 from fastgmm._records import COVARIANCE_TYPES
 from fastgmm._warmup import DTYPES, FEATURES, specializations, warm_up
 from fastgmm.kernels import _jit
@@ -18,13 +19,21 @@ from fastgmm.kernels._jit import Driver
 
 SMALL_PROBLEM = ["--features", "3", "--covariance-types", "full", "--dtypes", "float64"]
 
-FIT = """
-import numpy as np
-from fastgmm import GaussianMixture
-X = np.random.default_rng(0).normal(size=(300, 3))
-model = GaussianMixture(2, random_state=0).fit(X, sample_weight=np.ones(300))
-model.predict(X), model.predict_proba(np.asfortranarray(X)), model.score(X)
-"""
+# Both sides of each limit beyond which other code runs: few features, and few components.
+PROBLEM = ["--features", "3", "32", "--covariance-types", "full", "--dtypes", "float64"]
+SIZES = [(3, 2), (32, 2), (32, 100)]  # features, components
+
+
+def fit(d, K, covariance_type, dtype):
+    """Whatever runs kernels."""
+    X = np.random.default_rng(0).normal(size=(3 * K + 100, d)).astype(dtype)
+    model = GaussianMixture(
+        K, covariance_type=covariance_type, init_params="random", tol=1e9, random_state=0
+    )
+    model.fit(X).fit(X, sample_weight=np.ones(len(X)))
+    model.predict(X), model.score_samples(X), model.predict_proba(np.asfortranarray(X))
+    kernels.weighted_covariances(X, np.full((len(X), K), 1 / K), covariance_type)
+    kernels.normalize_responsibilities(X)
 
 
 def files(folder):
@@ -34,7 +43,7 @@ def files(folder):
 
 def run_warmup(cache):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "fastgmm", "warmup", *SMALL_PROBLEM],
+        [sys.executable, "-W", "error", "-m", "fastgmm", "warmup", *PROBLEM],
         cwd=TESTS,
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "COLUMNS": "500"},
         capture_output=True,
@@ -46,16 +55,53 @@ def run_warmup(cache):
     return done.stdout
 
 
-def test_a_fit_after_the_command_compiles_nothing(tmp_path):
-    out = run_warmup(tmp_path)
-    assert "1 of 1 specialization" in out
-    assert str(tmp_path) in out
-    before = files(tmp_path)
-    assert before
-    run_python(FIT, NUMBA_CACHE_DIR=str(tmp_path))
-    assert files(tmp_path) == before
-    assert "0 of 1 specialization" in run_warmup(tmp_path)
-    assert files(tmp_path) == before
+@pytest.fixture(scope="module")
+def warm_cache(tmp_path_factory):
+    """A folder that the command has filled; no test adds to it."""
+    folder = tmp_path_factory.mktemp("cache")
+    out = run_warmup(folder)
+    assert "2 of 2 specializations" in out
+    assert str(folder) in out
+    assert files(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("d", "K"), SIZES)
+def test_a_fit_after_the_command_compiles_nothing(d, K, warm_cache):
+    before = files(warm_cache)
+    code = f"from test_warmup import fit; fit({d}, {K}, 'full', 'float64')"
+    run_python(code, NUMBA_CACHE_DIR=str(warm_cache))
+    assert files(warm_cache) == before
+
+
+def test_the_command_again_compiles_nothing(warm_cache):
+    before = files(warm_cache)
+    assert "0 of 2 specializations" in run_warmup(warm_cache)
+    assert files(warm_cache) == before
+
+
+def signatures(run, *its_arguments):
+    """The drivers that a function calls, and the types of what they are given."""
+    seen = set()
+    call = Driver.__call__
+
+    def recorded(driver, *arguments):
+        seen.add((driver, *map(numba.typeof, arguments)))
+        call(driver, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Driver, "__call__", recorded)
+        run(*its_arguments)
+    return seen
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_fits_need_no_other_types(covariance_type, dtype):
+    """Nor does the warmup compile what none of them needs."""
+    compiled = signatures(warm_up, [3, 32], [covariance_type], [dtype])
+    needed = [signatures(fit, d, K, covariance_type, dtype) for d, K in SIZES]
+    assert set().union(*needed) == compiled
 
 
 # --- what is compiled apart -----------------------------------------------------------------
@@ -168,7 +214,8 @@ def test_a_cache_that_cannot_be_written_after_all(capsys, monkeypatch):
 
 def test_other_warnings_pass(monkeypatch):
     monkeypatch.setattr(kernels, "expectation", lambda *arguments: np.float64(1) / 0)
-    monkeypatch.setattr(kernels, "log_density", lambda *arguments: None)
+    for name in ("log_density", "normalize_responsibilities"):
+        monkeypatch.setattr(kernels, name, lambda *arguments: None)
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         warm_up([3], ["full"], ["float64"])
 

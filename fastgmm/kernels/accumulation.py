@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TypeGuard
 
 import numpy as np
 
@@ -55,17 +56,26 @@ def accumulate(
         return _statistics(allocate_moments(model, 1), model, covariance_type)
     length = tile_length(model, X.dtype)
     n_tiles = -(-len(X) // length)
-    bytes_per_block = 8 * sum(math.prod(shape) for shape in moments_shapes(model))
-    if isinstance(model, FullModel) and bytes_per_block > SHARED_BYTES:
+    if goes_by_components(model):
         moments = _moments_by_components(X, given, sample_weight, model, length, n_tiles)
         return _statistics(moments, model, covariance_type)
-    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block))
+    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block(model)))
     tiles = allocate_tiles(model, length, X.dtype, max_threads())
     moments = allocate_moments(model, n_blocks)
     blocks.expectation_blocks(
         n_blocks, as_rows(X), as_rows(given), len(X), length, sample_weight, model, tiles, moments
     )
     return _statistics(moments, model, covariance_type)
+
+
+def goes_by_components(model: Model) -> TypeGuard[FullModel]:
+    """Whether the model is so large that other drivers take its moments, by components."""
+    return isinstance(model, FullModel) and bytes_per_block(model) > SHARED_BYTES
+
+
+def bytes_per_block(model: Model) -> int:
+    """Size of the statistics that a block leaves behind."""
+    return 8 * sum(math.prod(shape) for shape in moments_shapes(model))
 
 
 def _moments_by_components(
