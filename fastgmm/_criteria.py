@@ -1,4 +1,4 @@
-"""Log-likelihoods of data under a mixture, in chunks that need no memory to speak of."""
+"""Log-likelihoods of data under a mixture, which need no memory to speak of."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from fastgmm import kernels
 from fastgmm._records import CovarianceType, FloatArray, Parameters
+from fastgmm.kernels.passes import total_log_likelihood
 
 __all__ = ["classification_entropy", "mean_log_likelihood", "total_weight"]
 
-# Numbers of a chunk's densities or responsibilities.
+# Responsibilities that are in memory at a time.
 CHUNK = 2**20
 
 
@@ -31,10 +32,7 @@ def mean_log_likelihood(
     -------
     log_likelihood : float
     """
-    total = 0.0
-    for rows, weight in _chunks(X, sample_weight, CHUNK):
-        log_density = kernels.log_density(rows, *_arguments(parameters)).astype(np.float64)
-        total += float(log_density.sum() if weight is None else weight @ log_density)
+    total = total_log_likelihood(X, *_arguments(parameters), sample_weight)
     return total / total_weight(X, sample_weight)
 
 

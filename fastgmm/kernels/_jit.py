@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import shutil
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ import numba
 import numpy as np
 from numba import config, types
 from numba.core import cgutils
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic, overload
 
 from fastgmm.kernels._processors import cpu_quota
@@ -30,12 +32,12 @@ JIT_DISABLED = bool(config.DISABLE_JIT)
 
 # --- the disk cache -------------------------------------------------------------------------
 def _digest_of_kernels() -> str:
-    """Digest of every source file of this folder, the stamp of every cache entry.
+    """Digest of every source file of this folder, and of the settings that numba leaves out.
 
     Numba compares the file of the cached function alone and would answer an edit of
     density.py with old machine code of passes.py (numba #8359).
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr((numba.__version__, config.BOUNDSCHECK)).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
@@ -45,15 +47,44 @@ def _digest_of_kernels() -> str:
 _STAMP = _digest_of_kernels()
 
 
+class _Entries(IndexDataCacheFile):
+    """Files named by what is in them, each with its digest; there is no index.
+
+    Numba numbers the files of a function in an index that processes overwrite for each other, so
+    that of two that compile at once one could be handed the machine code of the other.
+    """
+
+    def __init__(self, folder: str, function: str):
+        super().__init__(folder, function, _STAMP)
+        self._function = function
+
+    def _name(self, key: Any) -> str:
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()
+        return f"{self._function}.{_STAMP[:16]}-{digest[:32]}.nbc"
+
+    def load(self, key: Any) -> Any:
+        digest, content = self._load_data(self._name(key))
+        if digest != hashlib.sha256(content).digest():
+            raise ValueError("a damaged file")
+        return pickle.loads(content)
+
+    def save(self, key: Any, data: Any) -> None:
+        path = Path(self._data_path(self._name(key)))
+        if path.is_dir():  # nobody knows why
+            shutil.rmtree(path)
+        content = self._dump(data)
+        self._save_data(path.name, (hashlib.sha256(content).digest(), content))
+        for other in path.parent.glob(f"{self._function}.*.nbc"):
+            if _STAMP[:16] not in other.name:  # of an earlier version
+                other.unlink(missing_ok=True)
+
+
 def _stamped(locator: type, variant: str) -> type:
-    """Numba's cache locator with our stamp, and a file name that tells the twins apart."""
+    """Numba's cache locator with a file name that tells the twins apart."""
 
     class StampedLocator(locator):
-        def get_source_stamp(self) -> str:
-            return _STAMP
-
         def get_disambiguator(self) -> str:
-            return f"{variant}-{super().get_disambiguator()}"
+            return variant
 
     return StampedLocator
 
@@ -68,21 +99,21 @@ def _cache_class(variant: str) -> type:
         _impl_class = KernelCacheImpl
         before_loading: Callable[[Any], object] = staticmethod(lambda signature: None)
 
+        def __init__(self, py_func: Callable):
+            super().__init__(py_func)
+            self._cache_file = _Entries(self._cache_path, self._impl.filename_base)
+
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             self.before_loading(sig)
             try:
                 return super().load_overload(sig, target_context)
             except Exception:
-                # Truncated, foreign or unreadable: compile again and overwrite.
+                # Missing, truncated, foreign or unreadable: compile again and overwrite.
                 return None
 
         def save_overload(self, sig: Any, data: Any) -> None:
             try:
-                try:
-                    super().save_overload(sig, data)
-                except Exception:  # an index that cannot be read is in the way: start anew
-                    self.flush()
-                    super().save_overload(sig, data)
+                super().save_overload(sig, data)
             except Exception as error:
                 _warn_uncached(error)
 
@@ -98,7 +129,15 @@ def _cached(dispatcher: Any, variant: str) -> Any:
     return dispatcher
 
 
+_warned = False
+
+
 def _warn_uncached(error: Exception) -> None:
+    """Warn once; the reasons of other kernels are the same."""
+    global _warned
+    if _warned:
+        return
+    _warned = True
     warnings.warn(
         f"fastgmm's compiled kernels cannot be kept on disk ({error}); every new process will "
         "compile them again. Set NUMBA_CACHE_DIR to a writable folder.",
@@ -303,7 +342,8 @@ class _Threads:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: who is interrupted before releasing it can take it again.
+        self._lock = threading.RLock()
         self._first_pid: int | None = None
 
     def enter(self) -> bool:

@@ -52,20 +52,43 @@ def accumulate(
 
     Partial statistics are added in the order of their blocks.
     """
+    moments = _moments(X, given, sample_weight, model)
+    return _statistics(moments, model, covariance_type)
+
+
+def log_likelihood(X: FloatArray, sample_weight: FloatArray, model: Model) -> float:
+    """Log-likelihood of X under the model, as `accumulate` finds it, without the moments.
+
+    The same machine code runs, so that a fit need not have another compiled.
+    """
+    given = np.empty((0, 0), X.dtype)
+    return float(_moments(X, given, sample_weight, model, likelihood_alone=True)[0].sum())
+
+
+def _moments(
+    X: FloatArray,
+    given: FloatArray,
+    sample_weight: FloatArray,
+    model: Model,
+    *,
+    likelihood_alone: bool = False,
+) -> Moments:
+    """Partial statistics of runs of tiles."""
     if len(X) == 0:
-        return _statistics(allocate_moments(model, 1), model, covariance_type)
+        return allocate_moments(model, 1)
     length = tile_length(model, X.dtype)
     n_tiles = -(-len(X) // length)
     if goes_by_components(model):
-        moments = _moments_by_components(X, given, sample_weight, model, length, n_tiles)
-        return _statistics(moments, model, covariance_type)
+        return _moments_by_components(
+            X, given, sample_weight, model, length, n_tiles, likelihood_alone
+        )
     n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block(model)))
     tiles = allocate_tiles(model, length, X.dtype, max_threads())
-    moments = allocate_moments(model, n_blocks)
+    moments = allocate_moments(model, n_blocks, likelihood_alone=likelihood_alone)
     blocks.expectation_blocks(
         n_blocks, as_rows(X), as_rows(given), len(X), length, sample_weight, model, tiles, moments
     )
-    return _statistics(moments, model, covariance_type)
+    return moments
 
 
 def goes_by_components(model: Model) -> TypeGuard[FullModel]:
@@ -85,6 +108,7 @@ def _moments_by_components(
     model: FullModel,
     length: int,
     n_tiles: int,
+    likelihood_alone: bool,
 ) -> Moments:
     """Run through spans of tiles, and in each first through the tiles, then the components."""
     K, d = model.means.shape
@@ -98,15 +122,16 @@ def _moments_by_components(
     source, given_rows = as_rows(X), as_rows(given)
     tiles = allocate_tiles(model, length, X.dtype, max_threads(), n_together)
     span = allocate_span(model, length, X.dtype, n_tiles)
-    moments = allocate_moments(model, n_runs)
+    moments = allocate_moments(model, n_runs, likelihood_alone=likelihood_alone)
     for first_tile in range(0, n_tiles, len(span.rows)):
         n_present = min(len(span.rows), n_tiles - first_tile)
         components.responsibilities_of_tiles(
             n_present, source, given_rows, len(X), first_tile, sample_weight, model, tiles, span
         )
-        components.moments_of_slabs(
-            n_parts, len(X), first_tile, n_present, n_slabs, model, tiles, span, moments
-        )
+        if not likelihood_alone:
+            components.moments_of_slabs(
+                n_parts, len(X), first_tile, n_present, n_slabs, model, tiles, span, moments
+            )
         moments.log_likelihood[0] += span.log_likelihood[:n_present].sum()
     return moments
 

@@ -19,7 +19,7 @@ from fastgmm.kernels._models import (
     prepare_model,
     tile_length,
 )
-from fastgmm.kernels.accumulation import MOST_BLOCKS, accumulate
+from fastgmm.kernels.accumulation import MOST_BLOCKS, accumulate, log_likelihood
 
 
 def log_gaussian_density(
@@ -209,16 +209,31 @@ def expectation(
     """
     X = _points(X)
     model = _model(X, weights, means, precisions_cholesky, covariance_type)
-    if sample_weight is None:
-        sample_weight = np.empty(0, X.dtype)
-    else:
-        # Writable, since numba would compile anew for a read-only array.
-        sample_weight = np.require(sample_weight, X.dtype, ["C", "W"])
-        if sample_weight.shape != (len(X),):
-            raise ValueError(
-                f"sample_weight has shape {sample_weight.shape}; expected ({len(X)},)."
-            )
-    return accumulate(X, np.empty((0, 0), X.dtype), sample_weight, model, covariance_type)
+    given = np.empty((0, 0), X.dtype)
+    return accumulate(X, given, _weight(X, sample_weight), model, covariance_type)
+
+
+def total_log_likelihood(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+    sample_weight: FloatArray | None = None,
+) -> float:
+    """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, in half its time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm.kernels.passes import total_log_likelihood
+    >>> round(total_log_likelihood(
+    ...     np.zeros((2, 1)), np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical'), 8)
+    -1.83787707
+    """
+    X = _points(X)
+    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    return log_likelihood(X, _weight(X, sample_weight), model)
 
 
 def log_density(
@@ -301,6 +316,17 @@ def _points(X: FloatArray) -> FloatArray:
     if X.dtype not in (np.float32, np.float64) or not X.dtype.isnative:
         X = X.astype(np.float64)
     return X
+
+
+def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
+    """The weights of the points, an empty array for none."""
+    if sample_weight is None:
+        return np.empty(0, X.dtype)
+    # Writable, since numba would compile anew for a read-only array.
+    sample_weight = np.require(sample_weight, X.dtype, ["C", "W"])
+    if sample_weight.shape != (len(X),):
+        raise ValueError(f"sample_weight has shape {sample_weight.shape}; expected ({len(X)},).")
+    return sample_weight
 
 
 def _check_covariance_type(covariance_type: CovarianceType) -> None:

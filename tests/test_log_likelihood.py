@@ -1,0 +1,45 @@
+"""The log-likelihood alone, from the machine code of a fit."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from registry import CASES, SMALL_CASES, Case
+
+from fastgmm import kernels, reference
+from fastgmm.kernels import accumulation
+from fastgmm.kernels.passes import total_log_likelihood
+
+JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+over_registry = pytest.mark.parametrize(
+    "case", SMALL_CASES if JIT_DISABLED else CASES, ids=lambda case: case.name
+)
+
+
+def assert_same_likelihood(X, *mixture_and_weight):
+    alone = total_log_likelihood(X, *mixture_and_weight)
+    assert alone == kernels.expectation(X, *mixture_and_weight).log_likelihood
+
+
+@over_registry
+def test_it_is_that_of_the_whole_pass(case: Case):
+    problem = case.make()
+    arguments = problem.X, *problem.mixture, case.covariance_type
+    assert_same_likelihood(*arguments)
+    weight = np.random.default_rng(0).random(case.n).astype(case.dtype)
+    assert_same_likelihood(*arguments, weight)
+    log_density = reference.log_density(*arguments).astype(np.float64)
+    scale = np.abs(log_density).sum()
+    rtol = {"float64": 1e-12, "float32": 1e-5}[case.dtype]
+    assert_allclose(total_log_likelihood(*arguments), log_density.sum(), atol=rtol * scale)
+
+
+@pytest.mark.parametrize("n", [0, 1, 700])
+def test_of_large_models(n: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(accumulation, "SHARED_BYTES", 0)
+    rng = np.random.default_rng(n)
+    X, means = rng.standard_normal((n, 20)), rng.standard_normal((5, 20))
+    assert_same_likelihood(X, np.full(5, 0.2), means, np.stack([np.eye(20)] * 5), "full")
