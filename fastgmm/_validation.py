@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
+from sklearn import get_config
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -47,6 +48,7 @@ def check_fit_data(
 
     Sets `n_features_in_` and, for a data frame, `feature_names_in_` on the estimator.
     """
+    _refuse_other_namespaces(X)
     data: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
     if len(data) < n_components:
         raise ValueError(
@@ -64,6 +66,7 @@ def check_fit_data(
 
 def check_predict_data(estimator: Any, X: ArrayLike, n_features: int) -> FloatArray:
     """Return X as a float array with the features that the mixture was fitted on."""
+    _refuse_other_namespaces(X)
     data: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, reset=False)
     if data.shape[1] != n_features:  # possible where the parameters were set by hand
         raise ValueError(
@@ -209,6 +212,21 @@ def covariances_shape(
         "diag": (n_components, n_features),
         "spherical": (n_components,),
     }[covariance_type]
+
+
+def _refuse_other_namespaces(X: ArrayLike) -> None:
+    """Refuse to compute in another library than numpy, which array API dispatch asks for.
+
+    Without dispatch its arrays become numpy's, as in scikit-learn.
+    """
+    library = type(X).__module__.partition(".")[0]
+    foreign = hasattr(X, "__array_namespace__") or library in ("torch", "cupy")
+    if foreign and not isinstance(X, np.ndarray) and get_config()["array_api_dispatch"]:
+        raise TypeError(
+            f"With array_api_dispatch, X should be a numpy array, but is one of {library}: the "
+            "kernels compute on the processor, in numpy's memory. Pass np.asarray(X), or switch "
+            "the dispatch off."
+        )
 
 
 # Of errors of the same kind the first sentence is scikit-learn's, for whom looks for it.

@@ -171,8 +171,8 @@ class GaussianMixture(CallbackSupport, FittedMixture):
     if there are others. With scikit-learn 1.9 or later, `set_callbacks` takes its callbacks; each
     task of the fit is a start, each task of a start an iteration.
 
-    Sparse matrices and arrays of libraries other than numpy are refused on purpose: the kernels
-    read dense memory of the processor.
+    Sparse matrices are refused on purpose, and so are the arrays of other libraries where array
+    API dispatch is on: the kernels read dense memory of the processor.
 
     References
     ----------
