@@ -195,6 +195,10 @@ def test_constructor_adds_keywords_alone():
         ("init_size", Parameter.KEYWORD_ONLY, 20_000),
         ("init_whiten", Parameter.KEYWORD_ONLY, False),
         ("fit_history", Parameter.KEYWORD_ONLY, False),
+        ("reg_covar_relative", Parameter.KEYWORD_ONLY, 0.0),
+        ("on_degenerate", Parameter.KEYWORD_ONLY, "raise"),
+        ("keep_on_interrupt", Parameter.KEYWORD_ONLY, False),
+        ("n_jobs", Parameter.KEYWORD_ONLY, None),
     ]
 
 
