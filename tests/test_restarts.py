@@ -51,8 +51,11 @@ class Script:
         self.errors.append(IllDefinedCovariance())
         return self.errors[-1]
 
-    def best(self, *watchers):
-        return best_of_starts(len(self.runs), self.find_start, self.climb, watchers)
+    def run(self, on_iteration):
+        return self.climb(self.find_start(), on_iteration)
+
+    def best(self, *watchers, **options):
+        return best_of_starts(len(self.runs), self.run, watchers, **options)
 
 
 class Notes:
@@ -124,6 +127,25 @@ def test_other_exceptions_are_not_failures_of_a_start(place, error):
     assert notes.told == [("begins", 0)]
 
 
+def test_an_interruption_can_leave_the_best_so_far():
+    def interrupted(start, on_iteration):
+        if script.index == 2:
+            raise KeyboardInterrupt
+        return Script.climb(script, start, on_iteration)
+
+    script = Script([-3.0], [-4.0], [-2.0], [-1.0])
+    script.climb = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        script.best(Notes())
+    script.index = -1
+    outcome = script.best(Notes(), keep_on_interrupt=True)
+    assert outcome.best.parameters is script.results[0].parameters
+    assert outcome.best.status is Status.INTERRUPTED
+    assert script.index == 2
+    (text,) = outcome.warnings(4, 1e-3)
+    assert "interrupted" in text
+
+
 def test_watchers_are_told_everything_in_order():
     script, one, other = Script([-3.0, -2.0], START, CLIMB, [-2.5]), Notes(), Notes()
     script.best(one, other)
@@ -166,11 +188,11 @@ def test_any_watcher_may_stop_a_run_and_all_are_told(answers):
             told.append(iteration)
             return self.answer
 
-    def climb(start, on_iteration):
-        asked.append(on_iteration(Iteration(1, -1.0, np.inf, start)))
-        return EMResult(start, Status.STOPPED, [-1.0])
+    def run(on_iteration):
+        asked.append(on_iteration(Iteration(1, -1.0, np.inf, None)))
+        return EMResult(None, Status.STOPPED, [-1.0])
 
-    best_of_starts(1, Script([]).find_start, climb, [Asking(answer) for answer in answers])
+    best_of_starts(1, run, [Asking(answer) for answer in answers])
     assert asked == [any(answers)]
     assert len(told) == 2
 
