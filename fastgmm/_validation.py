@@ -297,7 +297,14 @@ def _responsibilities(
     value: ArrayLike, n_samples: int, n_components: int, dtype: DTypeLike
 ) -> FloatArray:
     """Return starting responsibilities (n, K), from such or from labels (n,)."""
-    array = check_array(value, ensure_2d=False, dtype=None, input_name="init_params")
+    expected = (
+        f"init_params should be responsibilities of shape ({n_samples}, {n_components}) or labels "
+        f"of shape ({n_samples},)"
+    )
+    try:
+        array = check_array(value, ensure_2d=False, dtype=None, input_name="init_params")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{expected}, or a function that returns them. {error}") from error
     if array.shape == (n_samples,):
         if array.dtype.kind not in "iub":
             raise ValueError(
@@ -311,10 +318,7 @@ def _responsibilities(
             )
         return (array[:, None] == np.arange(n_components)).astype(dtype)
     if array.shape != (n_samples, n_components):
-        raise ValueError(
-            f"init_params should be responsibilities of shape ({n_samples}, {n_components}) or "
-            f"labels of shape ({n_samples},), but got {array.shape}."
-        )
+        raise ValueError(f"{expected}, but is of shape {array.shape}.")
     responsibilities: FloatArray = array.astype(dtype)
     sums = responsibilities.sum(axis=1, dtype=np.float64)
     if responsibilities.min() < 0 or np.abs(sums - 1.0).max() > SUM_OF_RESPONSIBILITIES:
