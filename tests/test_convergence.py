@@ -42,7 +42,8 @@ def test_the_log_likelihood_is_the_score(dtype, max_iter, data, weighted, covari
     assert isinstance(fitted.log_likelihood_, float)
     assert fitted.log_likelihood_ == fitted.score(X, sample_weight=weight)
     expected = np.average(fitted.score_samples(X).astype(float), weights=weight)
-    assert fitted.log_likelihood_ == pytest.approx(expected, rel=1e-12)
+    rtol = 1e-12 if dtype == np.float64 else 1e-7  # score_samples are rounded to float32
+    assert fitted.log_likelihood_ == pytest.approx(expected, rel=rtol)
 
 
 @each_covariance_type
@@ -83,7 +84,7 @@ def test_the_history_has_every_iteration(init_params, weighted, covariance_type)
     assert len(fitted.fit_history_) == fitted.n_iter_ + 1
     for i, parameters in enumerate(fitted.fit_history_):
         part = fit(i)
-        assert not hasattr(part, "fit_history_")
+        assert part.fit_history_ == []
         assert parameters.covariance_type == covariance_type
         for name in ("weights", "means", "covariances", "precisions_cholesky"):
             assert_array_equal(getattr(parameters, name), getattr(part, name + "_"))
@@ -119,7 +120,7 @@ def test_a_refit_without_history_drops_the_old_one():
     fitted = GaussianMixture(K, random_state=0, fit_history=True).fit(X)
     assert fitted.fit_history_
     fitted.set_params(fit_history=False).fit(X)
-    assert not hasattr(fitted, "fit_history_")
+    assert fitted.fit_history_ == []
 
 
 def test_the_history_of_a_fit_that_goes_on_begins_where_it_was():
