@@ -1,0 +1,185 @@
+"""Memory: none is kept, and what does not fit is refused before any of it is taken."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import run_python
+
+from fastgmm import GaussianMixture, _memory
+from fastgmm._memory import UNQUESTIONED, available_bytes, check_memory
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+FITS = """
+import numpy as np
+from test_memory import GaussianMixture, resident_bytes
+X = np.random.default_rng(0).normal(size=(300, 2))
+def fits(n):
+    for i in range(n):
+        kind = ("full", "tied", "diag", "spherical")[i % 4]
+        mixture = GaussianMixture(2, covariance_type=kind, tol=100, init_params="random_means")
+        mixture.fit(X).predict_proba(X)
+fits(100)
+before = resident_bytes()
+fits(1000)
+print(resident_bytes() / before)
+"""
+
+
+@on_linux
+def test_a_thousand_fits_keep_no_memory():
+    assert float(run_python(FITS)) <= 1.01
+
+
+# --- refused ----------------------------------------------------------------------------------
+@pytest.fixture
+def little_is_left(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A machine with as much memory as is never asked about."""
+    monkeypatch.setattr(_memory, "available_bytes", lambda: UNQUESTIONED)
+    return UNQUESTIONED
+
+
+def assert_refused(call, *arguments) -> int:
+    """Return the number of bytes that the refusal names."""
+    before = resident_bytes() if sys.platform == "linux" else 0
+    with pytest.raises(MemoryError, match=rf"of which {UNQUESTIONED:,} are available") as caught:
+        call(*arguments)
+    if sys.platform == "linux":
+        assert resident_bytes() - before < 2**25
+    message = str(caught.value)
+    return int(message.split("would take ")[1].split(" bytes")[0].replace(",", ""))
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_too_many_covariances(covariance_type: str, little_is_left: int):
+    d = 1200 if covariance_type == "full" else 60_000
+    X = np.zeros((100, d), np.float32)
+    covariances = 100 * d * 8 * (d if covariance_type == "full" else 1)
+    mixture = GaussianMixture(100, covariance_type=covariance_type)
+    assert assert_refused(mixture.fit, X) > covariances
+    assert not hasattr(mixture, "means_")
+
+
+def test_too_many_responsibilities(little_is_left: int):
+    X = np.zeros((300_000, 1), np.float32)
+    mixture = GaussianMixture(300, covariance_type="diag", init_size=None)
+    assert assert_refused(mixture.fit, X) > 300_000 * 300 * 4
+    K = 300
+    mixture = GaussianMixture.from_parameters(
+        np.full(K, 1 / K), np.zeros((K, 1)), np.ones((K, 1)), "diag"
+    )
+    assert assert_refused(mixture.predict_proba, X) == 300_000 * 300 * 4
+    assert mixture.predict(X).shape == (300_000,)  # needs none of that
+
+
+def test_too_many_samples(little_is_left: int):
+    mixture = GaussianMixture.from_parameters([1.0], [[0.0, 0]], [[1.0, 1]], "diag")
+    assert assert_refused(mixture.sample, 10**9) >= 10**9 * 2 * 8
+    assert len(mixture.sample(10)[0]) == 10
+
+
+@on_linux
+def test_more_than_any_machine_has():
+    mixture = GaussianMixture.from_parameters([1.0], [[0.0, 0]], [[1.0, 1]], "diag")
+    with pytest.raises(MemoryError, match=r"The samples would take 32,\d{3},000,000,000,000 bytes"):
+        mixture.sample(10**15)
+
+
+def test_small_requests_never_look(monkeypatch: pytest.MonkeyPatch):
+    def look() -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(_memory, "available_bytes", look)
+    check_memory(UNQUESTIONED, "This", "wait")
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    mixture = GaussianMixture(covariance_type="diag").fit(X)
+    mixture.predict_proba(X)
+    mixture.sample(10)
+    with pytest.raises(AssertionError):
+        check_memory(UNQUESTIONED + 1, "This", "wait")
+
+
+def test_nothing_is_refused_where_nothing_is_known(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_memory, "available_bytes", lambda: None)
+    check_memory(2**80, "This", "wait")
+
+
+# --- what there is ----------------------------------------------------------------------------
+MEMINFO = "MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable:    2000 kB\nSwapFree:   500 kB\n"
+MACHINE = 2500 * 1024
+V1, V2 = "2:cpu:/a/b\n1:hugetlb,memory:/a/b\n", "0::/a/b\n"
+CONTAINERS = {
+    "no limit": (V2, {"a/b/memory.max": "max", "a/b/memory.current": "100"}, MACHINE),
+    "no files": (V2, {}, MACHINE),
+    "a limit": (V2, {"a/b/memory.max": "100000", "a/b/memory.current": "40000"}, 60_000),
+    "a limit of the parent": (
+        V2,
+        {
+            "a/b/memory.max": "100000",
+            "a/b/memory.current": "40000",
+            "a/memory.max": "100000",
+            "a/memory.current": "90000",
+        },
+        10_000,
+    ),
+    "a limit that is more": (
+        V2,
+        {"a/b/memory.max": f"{10**12}", "a/b/memory.current": "0"},
+        MACHINE,
+    ),
+    "more than the limit": (V2, {"memory.max": "1000", "memory.current": "2000"}, 0),
+    "half the files": (V2, {"a/b/memory.max": "100000"}, MACHINE),
+    "version 1": (
+        V1,
+        {
+            "memory/a/b/memory.limit_in_bytes": "5000",
+            "memory/a/b/memory.usage_in_bytes": "1000",
+        },
+        4000,
+    ),
+    "version 1, no limit": (
+        V1,
+        {
+            "memory/a/b/memory.limit_in_bytes": "9223372036854771712",
+            "memory/a/b/memory.usage_in_bytes": "1000",
+        },
+        MACHINE,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"), CONTAINERS.values(), ids=CONTAINERS.keys()
+)
+def test_memory_of_a_container(
+    membership: str, files: dict[str, str], expected: int, tmp_path: Path
+):
+    (tmp_path / "meminfo").write_text(MEMINFO)
+    (tmp_path / "self").write_text(membership)
+    for name, content in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+    places = [tmp_path / name for name in ("meminfo", "self", "cgroup")]
+    assert available_bytes(*places) == expected
+
+
+def test_memory_of_an_unknown_machine(tmp_path: Path):
+    """All of it is the best guess, where the system tells at all."""
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\n")
+    for meminfo in (tmp_path / "meminfo", tmp_path / "nothing"):
+        available = available_bytes(meminfo, tmp_path / "nothing", tmp_path)
+        if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+            assert available == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        else:
+            assert available is None
