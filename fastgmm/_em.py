@@ -66,18 +66,19 @@ def run_em(
     parameters, dtype = start, start.means.dtype
     status = Status.MAX_ITER if max_iter > 0 else Status.INITIALIZED
     lower_bounds: list[float] = []
-    change = np.inf
+    change, n_complete = np.inf, 0
     history = [start] if keep_history else []
     try:
         for n_iter in range(1, max_iter + 1):
             statistics = expectation(parameters)
             estimated = estimate(statistics, start.covariance_type, dtype)
-            parameters, repair = complete(estimated, n_iter)
+            following, repair = complete(estimated, n_iter)
             previous, lower_bound = lower_bound, _mean_log_likelihood(statistics)
-            change = lower_bound - previous
             lower_bounds.append(lower_bound)
             if keep_history:
-                history.append(parameters)
+                history.append(following)
+            # At once, so that an interruption finds a whole iteration or nothing of it.
+            parameters, change, n_complete = following, lower_bound - previous, n_iter
             stopped = on_iteration is not None and on_iteration(
                 Iteration(n_iter, lower_bound, change, parameters)
             )
@@ -91,9 +92,10 @@ def run_em(
                 status = Status.STOPPED
                 break
     except KeyboardInterrupt:
-        if not (keep_on_interrupt and lower_bounds):
+        if not (keep_on_interrupt and n_complete):
             raise
         status = Status.INTERRUPTED
+        del lower_bounds[n_complete:], history[n_complete + 1 :]
     return EMResult(parameters, status, lower_bounds, change, history)
 
 
