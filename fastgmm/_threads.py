@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
@@ -22,8 +22,8 @@ __all__ = [
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _lock = threading.RLock()  # reentrant: a signal's handler may fork where it is held
-_limits = ExitStack()
-_users: list[int] = []  # the thread of each fit that wants the limit
+_users: list[int] = []  # the thread of each fit that wants BLAS limited
+_before: list[tuple[Any, int]] = []  # the BLAS libraries and their numbers of threads
 _forked = False
 
 
@@ -34,7 +34,7 @@ def _forget_other_threads() -> None:
     were_any, _users = bool(_users), [user for user in _users if user == threading.get_ident()]
     _lock.release()
     if were_any and not _users:
-        _limits.close()
+        _restore_blas()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -99,9 +99,14 @@ def blas_on_one_thread() -> Iterator[None]:
     for processors on which those of the kernels still spin. The limit holds for the process: the
     first of several fits at once sets it, and the last one lifts it.
     """
+    global _before
     with _lock:
         if not _users:
-            _limits.enter_context(_thread_pools().limit(limits=1, user_api="blas"))
+            _restore_blas()  # if that was interrupted
+            libraries = _thread_pools().select(user_api="blas").lib_controllers
+            _before = [(library, library.num_threads) for library in libraries]
+            for library in libraries:
+                library.set_num_threads(1)
         _users.append(threading.get_ident())
     try:
         yield
@@ -109,7 +114,19 @@ def blas_on_one_thread() -> Iterator[None]:
         with _lock:
             _users.remove(threading.get_ident())
             if not _users:
-                _limits.close()
+                _restore_blas()
+
+
+def _restore_blas() -> None:
+    """Lift the limit, even if that is interrupted."""
+    global _before
+    try:
+        for library, n in _before:
+            library.set_num_threads(n)
+    except KeyboardInterrupt:
+        _restore_blas()
+        raise
+    _before = []
 
 
 @contextmanager
@@ -118,7 +135,8 @@ def openmp_survives_fork() -> Iterator[None]:
 
     GNU's would wait for the threads that the parent had, which are not there, forever.
     """
-    with ExitStack() as stack:
-        if _forked:
-            stack.enter_context(_thread_pools().limit(limits=1, user_api="openmp"))
+    if not _forked:
+        yield
+        return
+    with _thread_pools().limit(limits=1, user_api="openmp"):
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -317,19 +318,24 @@ class Driver:
                 self._plain_block(index, 0, n_blocks, *arguments)
             return
         next_block = np.zeros(1, np.int64)
-        if not _threads.enter():
-            self._plain_loop(1, next_block, n_blocks, *arguments)
-            return
-        mask = numba.get_num_threads()
         try:
-            # Waking threads without work takes longer than a small pass.
-            n_threads = max(1, min(mask, n_blocks, most_threads()))
+            if _threads.enter():
+                self._run(n_blocks, next_block, *arguments)
+                return
+        finally:
+            _threads.leave()
+        self._plain_loop(1, next_block, n_blocks, *arguments)
+
+    def _run(self, n_blocks: int, next_block: np.ndarray, *arguments: Any) -> None:
+        """Run the blocks on threads, of which waking those without work takes the longest."""
+        mask = numba.get_num_threads()
+        n_threads = max(1, min(mask, n_blocks, most_threads()))
+        try:
             if n_threads < mask:
                 numba.set_num_threads(n_threads)
             self._loop(n_threads, next_block, n_blocks, *arguments)
         finally:
             numba.set_num_threads(mask)
-            _threads.leave()
 
 
 # --- threads --------------------------------------------------------------------------------
@@ -342,7 +348,6 @@ class _Threads:
     """
 
     def __init__(self) -> None:
-        # Reentrant: who is interrupted before releasing it can take it again.
         self._lock = threading.RLock()
         self._first_pid: int | None = None
 
@@ -355,7 +360,10 @@ class _Threads:
         return True
 
     def leave(self) -> None:
-        self._lock.release()
+        """Leave if this thread is there, and release what an interruption kept it from."""
+        with contextlib.suppress(RuntimeError):  # it is not there
+            while True:
+                self._lock.release()
 
 
 _threads = _Threads()
