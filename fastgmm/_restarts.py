@@ -106,7 +106,10 @@ def best_of_starts(
         if best is None or result.lower_bound > best.lower_bound or result.n_iter == 0:
             best = result
         asked = [watcher.run_ends(result) for watcher in watchers]
-        if any(asked) or result.status is Status.INTERRUPTED:
+        if result.status is Status.INTERRUPTED:
+            best = replace(best, status=Status.INTERRUPTED)
+            break
+        if any(asked):
             break
     if best is None:
         raise failures[-1]
