@@ -1,0 +1,259 @@
+"""Ctrl-C: a fit ends within an iteration, and leaves all of a result or what was there before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from processes import TESTS, run_python
+from sklearn.exceptions import ConvergenceWarning
+
+from fastgmm import GaussianMixture, _em, _initialization, kernels
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+over_keeping = pytest.mark.parametrize("keep", [False, True])
+
+ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
+
+
+def points(n: int = 500) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 2)) * (1 + 3 * rng.integers(2, size=(n, 1)))
+
+
+def mixture(**options: Any) -> GaussianMixture:
+    """Climbs as long as it may."""
+    options = {"tol": 0, "max_iter": 50, "init_params": "random_means", "random_state": 0} | options
+    return GaussianMixture(3, covariance_type="diag", **options)
+
+
+def fitted_attributes(model: GaussianMixture) -> dict[str, Any]:
+    return {name: value for name, value in vars(model).items() if name.endswith("_")}
+
+
+def assert_same_attributes(actual: GaussianMixture, expected: dict[str, Any]) -> None:
+    found = fitted_attributes(actual)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert_array_equal(found[name], value, err_msg=name)
+
+
+class Interrupted:
+    """A function that Ctrl-C hits in its n-th call."""
+
+    def __init__(self, function: Any, call: int):
+        self.function, self.left = function, call
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.function(*arguments, **options)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, call: int) -> None:
+    monkeypatch.setattr(place, name, Interrupted(getattr(place, name), call))
+
+
+PLACES = {
+    "start": (_initialization, "spread_of", 1),
+    "first pass": (kernels, "expectation", 1),
+    "fifth pass": (kernels, "expectation", 5),
+    "maximization": (_em, "estimate", 3),
+    "between two parts": (_em, "_mean_log_likelihood", 3),
+}
+over_places = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+
+
+@over_places
+@pytest.mark.parametrize("fitted", [False, True])
+def test_an_interrupted_fit_leaves_the_estimator_alone(
+    fitted: bool, place: tuple, monkeypatch: pytest.MonkeyPatch
+):
+    model = mixture(max_iter=1)
+    if fitted:
+        with pytest.warns(ConvergenceWarning):
+            model.fit(points()[:, :1])
+    before = fitted_attributes(model)
+    interrupt(monkeypatch, *place)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(max_iter=50).fit(points())
+    assert_same_attributes(model, before)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing")
+@over_places
+def test_the_last_whole_iteration_is_kept(place: tuple, monkeypatch: pytest.MonkeyPatch):
+    model, X = mixture(keep_on_interrupt=True, fit_history=True), points()
+    n_complete = place[2] - 1
+    with monkeypatch.context() as patch:
+        interrupt(patch, *place)
+        if n_complete == 0:
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(X)
+            assert not fitted_attributes(model)
+            return
+        with pytest.warns(ConvergenceWarning, match=f"interrupted.* after {n_complete} iter"):
+            model.fit(X)
+    assert model.n_iter_ == n_complete
+    assert not model.converged_
+    expected = mixture(max_iter=n_complete, fit_history=True).fit(X)
+    for name in (*ARRAYS, "lower_bounds_", "log_likelihood_"):
+        assert_array_equal(getattr(model, name), getattr(expected, name))
+    assert len(model.fit_history_) == n_complete + 1
+    assert_array_equal(model.predict(X), expected.predict(X))
+
+
+@pytest.mark.filterwarnings("ignore:Best performing")
+@pytest.mark.parametrize("call", [11, 14, 20])
+def test_of_several_starts_the_best_so_far_is_kept(call: int, monkeypatch: pytest.MonkeyPatch):
+    """Ten iterations each; the second one is interrupted in its first, its fourth, its tenth."""
+    X, options = points(), {"n_init": 3, "max_iter": 10}
+    with monkeypatch.context() as patch:
+        interrupt(patch, kernels, "expectation", call)
+        model = mixture(keep_on_interrupt=True, **options)
+        with pytest.warns(ConvergenceWarning, match="interrupted"):
+            model.fit(X)
+    first = mixture(max_iter=10).fit(X)
+    assert model.lower_bound_ >= first.lower_bound_
+    if model.lower_bound_ == first.lower_bound_:
+        assert model.n_iter_ == 10
+        assert_array_equal(model.means_, first.means_)
+    else:
+        assert model.n_iter_ == call - 11
+
+
+@over_keeping
+def test_a_fit_after_an_interrupted_one_is_as_ever(keep: bool, monkeypatch: pytest.MonkeyPatch):
+    X = points()
+    with pytest.warns(ConvergenceWarning):
+        expected = mixture(max_iter=4).fit(X)
+    model = mixture(max_iter=4, keep_on_interrupt=keep)
+    with monkeypatch.context() as patch:
+        interrupt(patch, kernels, "expectation", 1)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X)
+    assert_same_attributes(model, fitted_attributes(expected))
+
+
+# --- signals ----------------------------------------------------------------------------------
+LONG = """
+import os, signal, threading, time, warnings
+import numpy as np
+from fastgmm import kernels
+from test_interruption import ARRAYS, fitted_attributes, mixture, points
+signal.signal(signal.SIGINT, signal.default_int_handler)
+warnings.simplefilter("ignore")
+X, begun, at_signal = points(2_000_000), [], []
+expectation = kernels.expectation
+def counted(*arguments):
+    begun.append(time.monotonic())
+    return expectation(*arguments)
+kernels.expectation = counted
+def press():
+    while len(begun) < 4:
+        time.sleep(0.001)
+    at_signal.extend([len(begun), time.monotonic()])
+    os.kill(os.getpid(), signal.SIGINT)
+model = mixture(max_iter=10**6, keep_on_interrupt=keep)
+threading.Thread(target=press).start()
+try:
+    model.fit(X)
+except KeyboardInterrupt:
+    assert not keep and not fitted_attributes(model)
+else:
+    assert keep and model.n_iter_ >= 3
+waited, iteration = time.monotonic() - at_signal[1], max(np.diff(begun[1:]))
+print(len(begun) - at_signal[0], waited / iteration, iteration)
+if keep:
+    expected = mixture(max_iter=model.n_iter_).fit(X)
+    assert all(np.array_equal(getattr(model, a), getattr(expected, a)) for a in ARRAYS)
+    assert model.predict(X[:9]).shape == (9,)
+"""
+
+
+@posix
+@over_keeping
+def test_ctrl_c_ends_a_long_fit_within_an_iteration(keep: bool):
+    more, iterations, _ = map(float, run_python(f"{keep = }\n{LONG}").split())
+    assert more <= 1  # which may begin between the count and the signal
+    assert iterations < 20  # generous: other processes may have the processors
+
+
+STORM = """
+import random, signal, threading, time, warnings
+import numba
+from fastgmm.kernels import _jit
+from test_threads import blas_threads, digest, fit, points
+def interrupted(number, frame):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupted)
+X, blas, mask = points(2000), blas_threads(), numba.get_num_threads()
+expected, begin = digest(fit(X)), time.monotonic()
+for again in range(10):
+    fit(X)
+usual, interruptions = (time.monotonic() - begin) / 10, 0
+for again in range(150):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.Random(again).uniform(1e-5, usual))
+        fit(X)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        interruptions += 1
+assert interruptions > 15, interruptions
+assert digest(fit(X)) == expected
+assert blas_threads() == blas
+free = []
+other = threading.Thread(target=lambda: free.append(_jit._threads.enter()))
+other.start()
+other.join()
+assert free == [True]
+print("as before")
+"""
+
+
+@posix
+def test_hundreds_of_interruptions_leave_threads_as_they_were():
+    assert run_python(STORM) == "as before\n"
+
+
+COMMAND = """
+import signal, sys
+from fastgmm import cli, kernels
+signal.signal(signal.SIGINT, signal.default_int_handler)
+expectation = kernels.expectation
+def tell(*arguments):
+    result = expectation(*arguments)
+    print("iterating", flush=True)
+    return result
+kernels.expectation = tell
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@posix
+def test_the_command_line_leaves_nothing_half_written(tmp_path: Path):
+    np.save(tmp_path / "points.npy", points())
+    (tmp_path / "model.npz").write_text("of before")
+    options = ["--tol", "0", "--max-iter", "1000000000", "--out", "model.npz", "-k", "3"]
+    command = [sys.executable, "-c", COMMAND, "fit", "points.npy", *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:
+        assert process.stdout.readline() == "iterating\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors == "fastgmm: interrupted\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz", "points.npy"]
+    assert (tmp_path / "model.npz").read_text() == "of before"
