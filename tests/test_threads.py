@@ -46,7 +46,7 @@ forks = pytest.mark.skipif(
 
 
 # --- used by the scripts below too ------------------------------------------------------------
-def points(n: int = 3000, d: int = 2) -> np.ndarray:
+def points(n: int = 6000, d: int = 2) -> np.ndarray:
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, d)) + 4 * rng.integers(3, size=(n, 1))
 
@@ -123,7 +123,7 @@ def test_layers_numbers_of_threads_and_repetitions_give_the_same_bits():
 AT_ONCE = """
 from concurrent.futures import ThreadPoolExecutor
 from test_threads import digest, fit, points
-X = points(400)
+X = points(1000)
 def fits(thread):
     kinds = ("full", "diag") if thread % 2 else ("diag", "full")
     seeds = range(50)
