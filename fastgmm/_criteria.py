@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastgmm import kernels
-from fastgmm._records import CovarianceType, FloatArray, Parameters
+from fastgmm._records import FloatArray, Parameters
 from fastgmm.kernels.passes import total_log_likelihood
 
 __all__ = ["classification_entropy", "mean_log_likelihood", "total_weight"]
@@ -32,7 +32,7 @@ def mean_log_likelihood(
     -------
     log_likelihood : float
     """
-    total = total_log_likelihood(X, *_arguments(parameters), sample_weight)
+    total = total_log_likelihood(X, *parameters.arguments, sample_weight)
     return total / total_weight(X, sample_weight)
 
 
@@ -59,7 +59,7 @@ def classification_entropy(
     """
     total = 0.0
     for rows, weight in _chunks(X, sample_weight, CHUNK // len(parameters.weights) + 1):
-        responsibilities = kernels.responsibilities(rows, *_arguments(parameters))
+        responsibilities = kernels.responsibilities(rows, *parameters.arguments)
         logarithms = np.log(responsibilities.max(axis=1).astype(np.float64))
         total -= float(logarithms.sum() if weight is None else weight @ logarithms)
     return max(total, 0.0)
@@ -71,10 +71,6 @@ def _chunks(
     for start in range(0, len(X), length):
         rows = slice(start, start + length)
         yield X[rows], None if sample_weight is None else sample_weight[rows].astype(np.float64)
-
-
-def _arguments(p: Parameters) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
-    return p.weights, p.means, p.precisions_cholesky, p.covariance_type
 
 
 def total_weight(X: FloatArray, sample_weight: FloatArray | None) -> float:

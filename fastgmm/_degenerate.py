@@ -157,7 +157,7 @@ class Caretaker:
         for start in range(0, len(self._present), CHUNK):
             chunk = self._present[start : start + CHUNK]
             rows = np.concatenate([rows, chunk])
-            new = kernels.log_density(self._X[chunk], *_arguments(mixture))
+            new = kernels.log_density(self._X[chunk], *mixture.arguments)
             log_density = np.concatenate([log_density, new])
             lowest = np.argsort(log_density, kind="stable")[:n_lowest]
             rows, log_density = rows[lowest], log_density[lowest]
@@ -225,7 +225,3 @@ def _variances_or_none(matrix: FloatArray, eps: float) -> FloatArray:
     lost = ROUNDING * len(matrix) * eps * np.max(variances)
     _, failed = dpotrf(matrix - lost * np.eye(len(matrix)), clean=0)
     return np.zeros_like(variances) if failed else variances
-
-
-def _arguments(p: Parameters) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
-    return p.weights, p.means, p.precisions_cholesky, p.covariance_type

@@ -230,8 +230,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         self, X: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
         """What the kernels want after X, in X's dtype."""
-        p = self._parameters().astype(X.dtype)
-        return p.weights, p.means, p.precisions_cholesky, p.covariance_type
+        return self._parameters().astype(X.dtype).arguments
 
     def _check_predict_data(self, X: ArrayLike) -> FloatArray:
         check_is_fitted(self)

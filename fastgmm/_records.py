@@ -61,6 +61,11 @@ class Parameters(NamedTuple):
     precisions_cholesky: FloatArray
     covariance_type: CovarianceType
 
+    @property
+    def arguments(self) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
+        """What the kernels want to know after the points."""
+        return self.weights, self.means, self.precisions_cholesky, self.covariance_type
+
     def astype(self, dtype: DTypeLike) -> Parameters:
         """Return the parameters with arrays of `dtype`, uncopied where they have it already."""
         with np.errstate(over="ignore"):  # the largest float32 is soon met by a float64 square

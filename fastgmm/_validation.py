@@ -49,7 +49,7 @@ def check_fit_data(
     Sets `n_features_in_` and, for a data frame, `feature_names_in_` on the estimator.
     """
     _refuse_other_namespaces(X)
-    data: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
+    data = _float_data(estimator, X, ensure_min_samples=2)
     if len(data) < n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, "
@@ -67,12 +67,19 @@ def check_fit_data(
 def check_predict_data(estimator: Any, X: ArrayLike, n_features: int) -> FloatArray:
     """Return X as a float array with the features that the mixture was fitted on."""
     _refuse_other_namespaces(X)
-    data: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, reset=False)
+    data = _float_data(estimator, X, reset=False)
     if data.shape[1] != n_features:  # possible where the parameters were set by hand
         raise ValueError(
             f"X has {data.shape[1]} features, but the mixture has means of {n_features} features; "
             "pass the same features as to fit."
         )
+    return data
+
+
+def _float_data(estimator: Any, X: ArrayLike, **options: Any) -> FloatArray:
+    """Let scikit-learn check X, whose sum it takes and does not mind if that overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):  # invalid: overflow of either sign, added
+        data: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, **options)
     return data
 
 
@@ -283,14 +290,24 @@ def _check_definite(
             remedy = "variances" if kind == "covariance" else "inverse variances"
             raise ValueError(f"'{name}' should be positive. Pass {remedy} as {argument}.")
         return array
-    symmetric = np.allclose(array, array.swapaxes(-2, -1))
-    if not symmetric or np.any(np.linalg.eigvalsh(array) <= 0.0):
+    if not _are_definite(array):
         remedy = "" if kind == "covariance" else "the inverses of "
         raise ValueError(
             f"'{name}' should be symmetric, positive-definite. Pass {remedy}covariance matrices "
             f"as {argument}."
         )
     return array
+
+
+def _are_definite(matrices: FloatArray) -> bool:
+    """Tell whether all are symmetric and positive definite, whatever the scales of features."""
+    variances = np.einsum("...ii->...i", matrices)
+    if np.any(variances <= 0.0):
+        return False
+    scales = np.sqrt(variances)
+    correlations = matrices / scales[..., :, None] / scales[..., None, :]
+    symmetric = np.allclose(correlations, correlations.swapaxes(-2, -1))
+    return symmetric and bool(np.all(np.linalg.eigvalsh(correlations) > 0.0))
 
 
 def _responsibilities(

@@ -425,9 +425,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
             reg_covar = reg_covar + self.reg_covar_relative * spread_of(X, weight).variances
 
         def expectation(p: Parameters) -> Statistics:
-            return kernels.expectation(
-                X, p.weights, p.means, p.precisions_cholesky, p.covariance_type, weight
-            )
+            return kernels.expectation(X, *p.arguments, weight)
 
         def run(on_iteration: Callable[[Iteration], bool]) -> EMResult:
             caretaker = Caretaker(self.on_degenerate, X, weight, self.covariance_type, reg_covar)
