@@ -33,12 +33,12 @@ JIT_DISABLED = bool(config.DISABLE_JIT)
 
 # --- the disk cache -------------------------------------------------------------------------
 def _digest_of_kernels() -> str:
-    """Digest of every source file of this folder, and of the settings that numba leaves out.
+    """Digest of every source file of this folder, and of numba's version.
 
     Numba compares the file of the cached function alone and would answer an edit of
     density.py with old machine code of passes.py (numba #8359).
     """
-    digest = hashlib.sha256(repr((numba.__version__, config.BOUNDSCHECK)).encode())
+    digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
@@ -60,6 +60,7 @@ class _Entries(IndexDataCacheFile):
         self._function = function
 
     def _name(self, key: Any) -> str:
+        key = (key, config.BOUNDSCHECK)  # which numba's key leaves out
         digest = hashlib.sha256(repr(key).encode()).hexdigest()
         return f"{self._function}.{_STAMP[:16]}-{digest[:32]}.nbc"
 
