@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -28,7 +26,6 @@ from registry import (
     assert_statistics_agree,
 )
 
-import fastgmm
 from fastgmm import kernels, reference
 from fastgmm.kernels import (
     assign,
@@ -40,7 +37,6 @@ from fastgmm.kernels import (
     weighted_covariances,
 )
 
-PACKAGE = Path(fastgmm.__file__).parent
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 compiled_only = pytest.mark.skipif(JIT_DISABLED, reason="is about compiled code")
 
@@ -404,61 +400,6 @@ print("same")
 @pytest.mark.skipif(sys.platform != "linux", reason="forking beside threads is safe on Linux only")
 def test_children_forked_after_a_pass():
     assert run_python(FORK) == "same\n"
-
-
-CACHED = """
-import numpy as np
-from fastgmm import kernels
-one = np.ones((1, 1))
-print("fastgmm in", kernels.__file__)
-print("log p =", kernels.log_density(2 * one, one[0], 0 * one, one, "diag")[0])
-"""
-
-
-class CopiedPackage:
-    """A copy of the package with an empty cache, to edit and to damage."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.package, self.cache = folder, folder / "fastgmm", folder / "cache"
-        shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))
-
-    def run(self) -> tuple[float, bool, bool]:
-        """Return the result, and whether machine code was loaded from and saved to the disk."""
-        output = run_python(
-            CACHED, path=self.folder, NUMBA_CACHE_DIR=str(self.cache), NUMBA_DEBUG_CACHE="1"
-        )
-        assert f"fastgmm in {self.package}" in output
-        value = float(output.split("log p =")[1].split()[0])
-        return value, "data loaded from" in output, "data saved to" in output
-
-
-LOG_P = -0.5 * np.log(2 * np.pi) - 2  # of the point 2 under N(0, 1)
-
-
-@compiled_only
-def test_the_disk_cache_notices_an_edit_of_any_kernel_file(tmp_path: Path):
-    """Numba's own would answer the edit of a called function in another file with old code."""
-    copy = CopiedPackage(tmp_path)
-    assert copy.run() == (pytest.approx(LOG_P), False, True)
-    assert copy.run() == (pytest.approx(LOG_P), True, False)
-    vectors = copy.package / "kernels" / "_vectors.py"
-    half, quarter = "self.constant(-0.5)", "self.constant(-0.25)"
-    text = vectors.read_text(encoding="utf-8")
-    assert half in text, "the edit below must change the log-density"
-    vectors.write_text(text.replace(half, quarter), encoding="utf-8")
-    assert copy.run() == (pytest.approx(LOG_P + 1), False, True)
-
-
-@compiled_only
-def test_a_damaged_disk_cache_is_replaced(tmp_path: Path):
-    copy = CopiedPackage(tmp_path)
-    assert copy.run() == (pytest.approx(LOG_P), False, True)
-    files = [path for path in copy.cache.rglob("*") if path.suffix in (".nbi", ".nbc")]
-    assert files
-    for path in files:
-        path.write_bytes(path.read_bytes()[:-9])
-    assert copy.run() == (pytest.approx(LOG_P), False, True)
-    assert copy.run() == (pytest.approx(LOG_P), True, False)
 
 
 # The peak comes from /proc: the process's ru_maxrss would start at that of pytest's process.
