@@ -253,7 +253,10 @@ def block(function: Callable) -> Callable:
             convention = context.call_conv
             kind = convention.get_function_type(types.none, arguments)
             function = cgutils.get_or_insert_function(builder.module, kind, symbol)
-            convention.call_function(builder, function, types.none, arguments, values)
+            status, _ = convention.call_function(builder, function, types.none, arguments, values)
+            if config.BOUNDSCHECK:  # nothing else raises
+                with cgutils.if_unlikely(builder, status.is_error):
+                    convention.return_status_propagate(builder, status)
             return context.get_dummy_value()
 
         return types.void(types.StarArgTuple.from_types(arguments)), codegen
