@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgmm._records import EMResult, FloatArray, Iteration, Status
 
-__all__ = ["CallbackSupport", "Callbacks"]
+__all__ = ["CallbackSupport", "Callbacks", "callbacks_of"]
 
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupport
@@ -17,6 +17,21 @@ except ImportError:
 
     class CallbackSupport:  # type: ignore[no-redef]
         """With scikit-learn before 1.9 there are no callbacks, nor `set_callbacks`."""
+
+
+def callbacks_of(
+    estimator: Any,
+    X: FloatArray,
+    y: Any,
+    sample_weight: FloatArray | None,
+    n_starts: int,
+    fitted_attributes: Callable[[EMResult], dict[str, Any]],
+) -> list[Callbacks]:
+    """What tells the callbacks of an estimator of its fit; nothing if it has none."""
+    if not getattr(estimator, "_skl_callbacks", None):
+        return []
+    data = X, y, sample_weight
+    return [Callbacks(estimator, *data, n_starts, estimator.max_iter, fitted_attributes)]
 
 
 class Callbacks:
@@ -42,7 +57,6 @@ class Callbacks:
         X: FloatArray,
         y: Any,
         sample_weight: FloatArray | None,
-        *,
         n_starts: int,
         max_iter: int,
         fitted_attributes: Callable[[EMResult], dict[str, Any]],

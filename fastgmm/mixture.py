@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgmm import kernels
-from fastgmm._callbacks import Callbacks, CallbackSupport
+from fastgmm._callbacks import CallbackSupport, callbacks_of
 from fastgmm._criteria import mean_log_likelihood
 from fastgmm._degenerate import Caretaker
 from fastgmm._em import run_em
@@ -418,7 +418,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
             self._parameters(n_components=K, n_features=X.shape[1])
         random_state = check_random_state(self.random_state)
         n_starts = 1 if resumed or isinstance(init_params, np.ndarray) else self.n_init
-        callbacks = self._callbacks(X, y, weight, n_starts)
+        callbacks = callbacks_of(self, X, y, weight, n_starts, fitted_attributes)
 
         reg_covar: float | FloatArray = self.reg_covar
         if self.reg_covar_relative > 0:
@@ -473,24 +473,6 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         for warning in outcome.warnings(n_starts, self.tol):
             warnings.warn(warning, ConvergenceWarning, stacklevel=7)
         return X
-
-    def _callbacks(
-        self, X: FloatArray, y: object, sample_weight: FloatArray | None, n_starts: int
-    ) -> list[Callbacks]:
-        """What tells scikit-learn's callbacks, if there are any."""
-        if not getattr(self, "_skl_callbacks", None):
-            return []
-        return [
-            Callbacks(
-                self,
-                X,
-                y,
-                sample_weight,
-                n_starts=n_starts,
-                max_iter=self.max_iter,
-                fitted_attributes=fitted_attributes,
-            )
-        ]
 
     def _progress(self) -> Progress:
         """What is told of each step of a fit; the command line puts its display here."""
