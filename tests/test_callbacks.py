@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from fastgmm import GaussianMixture, mixture, persistence
+from fastgmm import GaussianMixture, _callbacks, persistence
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 brings the callbacks")
 
@@ -394,7 +394,7 @@ def test_without_callbacks_nothing_is_made_for_them(monkeypatch):
     def forbidden(*arguments, **options):
         raise AssertionError("nobody listens")
 
-    monkeypatch.setattr(mixture, "Callbacks", forbidden)
+    monkeypatch.setattr(_callbacks, "Callbacks", forbidden)
     fitted = GaussianMixture(K, random_state=0).fit(X)
     assert not [name for name in vars(fitted) if name.startswith("_")]
     assert vars(with_them).keys() - vars(fitted).keys() == {"_skl_callbacks"}
