@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from llvmlite import ir
 from numba import types
 
 from fastgmm.kernels._jit import register_block
+from fastgmm.kernels._vector_math import LN2_HIGH, LN2_HIGH32, LN2_LOW, LN2_LOW32
 from fastgmm.kernels._vectors import Vectors, i64
 
 # Features and points of a block that is transposed in registers.
 SQUARE = 8
 
-# 2ʳ on [-½, ½], lowest power first; `tools/polynomials` prints them.
-EXP2 = {
-    8: [1.0, 0.69314718055994998, 0.24022650695910098, 0.055504108664447719,
-        0.0096181291076068885, 0.0013333558230164974, 0.0001540353044173605,
-        1.5252657260200837e-5, 1.321544258792169e-6, 1.0208690299958306e-7,
-        7.0725859492692237e-9],
-    4: [1.0, 0.693147206703, 0.240226509223, 0.0555032722667, 0.00961805667852,
-        0.00134004281776, 0.000154614446986],
-}  # fmt: skip
+# (eʳ - 1) / r for |r| ≤ ½ log 2, lowest power first; `tools/polynomials` prints them.
+EXP_TAIL = {
+    8: (
+        1.0,
+        0.50000000000000056,
+        0.16666666666666671,
+        0.041666666666573143,
+        0.0083333333333261409,
+        0.0013888888932488598,
+        0.00019841269874800492,
+        2.4801504346997687e-5,
+        2.7557255425746434e-6,
+        2.7626357241447223e-7,
+        2.5105206373957011e-8,
+    ),
+    4: (
+        1.00000001077,
+        0.500000001346,
+        0.166665052604,
+        0.041666465006,
+        0.00836914849086,
+        0.0013933641032,
+    ),
+}
+LN2_PARTS = {
+    8: (LN2_HIGH, LN2_LOW),
+    4: (float(LN2_HIGH32), float(LN2_LOW32)),
+}
 LOG2_E = 1.4426950408889634
 
 
@@ -91,8 +113,9 @@ def exponentials(typingctx, shares, length, peak, total, n_bytes):
     What would fall below the smallest normal number is 0, as it is where all densities are.
     `length` is rounded up to whole pairs of vectors.
 
-    With t = (a - peak) log₂ e and n the nearest integer, eᵃ = 2ⁿ 2ᵗ⁻ⁿ: a polynomial, and an
-    addition to the bits of its exponent (Muller, Elementary Functions, 3rd ed., 2016, chapter 11).
+    With x = a - peak, n the integer nearest to x log₂ e and r = x - n log 2, eˣ = 2ⁿ eʳ: a
+    polynomial, and an addition to the bits of its exponent (Muller, Elementary Functions, 3rd ed.,
+    2016, chapter 11). With log 2 in two parts it is within 2 ulp.
     """
     width = n_bytes.literal_value
     itemsize = shares.dtype.bitwidth // 8
@@ -110,18 +133,23 @@ def exponentials(typingctx, shares, length, peak, total, n_bytes):
         # Adding 1.5·2⁵² rounds to an integer and leaves it in the low bits.
         rounder = v.constant(1.5 * 2.0**mantissa)
         exponent_shift = ir.Constant(integers, [mantissa] * v.lanes)
-        coefficients = [v.constant(c) for c in EXP2[itemsize]]
+        coefficients = [v.constant(c) for c in EXP_TAIL[itemsize]]
+        ln2_parts = [v.constant(-part) for part in LN2_PARTS[itemsize]]
+        lowest = v.constant((1.5 - bias) * math.log(2))
 
         def exp_of_negative(x):
-            t = builder.fmul(x, v.constant(LOG2_E))
-            rounded = builder.fadd(t, rounder)
-            r = builder.fsub(t, builder.fsub(rounded, rounder))
+            rounded = v.fma(x, v.constant(LOG2_E), rounder)
+            n = builder.fsub(rounded, rounder)
+            r = x
+            for part in ln2_parts:
+                r = v.fma(n, part, r)
             power = coefficients[-1]
             for coefficient in coefficients[-2::-1]:
                 power = v.fma(power, r, coefficient)
+            power = v.fma(power, r, v.constant(1.0))
             exponent = builder.shl(builder.bitcast(rounded, integers), exponent_shift)
             scaled = builder.add(builder.bitcast(power, integers), exponent)
-            normal = builder.fcmp_ordered(">", t, v.constant(1.5 - bias))
+            normal = builder.fcmp_ordered(">", x, lowest)
             return builder.select(normal, builder.bitcast(scaled, v.type), v.zero)
 
         with v.loop(length_, 2 * v.lanes) as p:
