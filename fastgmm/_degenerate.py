@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf
 
 from fastgmm import kernels
-from fastgmm._maximization import Estimate, IllDefinedCovariance, add_to_variances, complete
+from fastgmm._maximization import Estimate, add_to_variances, complete
 from fastgmm._records import CovarianceType, FloatArray, Parameters, Repair, RepairAction
 from fastgmm._spread import Spread, spread_of
 
@@ -73,14 +73,14 @@ class Caretaker:
         Raises
         ------
         IllDefinedCovariance
-            If that does not help, or nothing is left.
+            If that does not help.
         """
         if self._action == "raise":
             return self._completed(estimate), None
         bad = degenerate_components(
             estimate, self._covariance_type, self._spread, len(self._present)
         )
-        if not bad.any():
+        if not bad.any() or (bad.all() and self._action != "floor"):  # nothing to lean on
             return self._completed(estimate), None
         action, rows = self._action, []
         if action == "reset":
@@ -121,8 +121,6 @@ class Caretaker:
         return estimate._replace(covariances=covariances)
 
     def _drop(self, estimate: Estimate, bad: np.ndarray) -> Estimate:
-        if bad.all():
-            raise IllDefinedCovariance
         weights, means, covariances = (np.array(array, np.float64) for array in estimate)
         if self._covariance_type != "tied":
             covariances = covariances[~bad]

@@ -119,7 +119,8 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         not positive definite after `reg_covar` is added, and go on otherwise. ``'reset'``: start
         it again at the worst-explained samples, with the covariance of all the data, and drop
         what collapses time and again. ``'drop'``: leave it out, so that there are fewer
-        components. ``'floor'``: add a millionth of the data's variances to its own.
+        components. ``'floor'``: add a millionth of the data's variances to its own. Where all
+        components have collapsed, there is nothing to reset or to drop.
     keep_on_interrupt : bool, default=False
         Whether Ctrl-C ends a fit with the last complete iteration and a warning, rather than
         leave the estimator as it was and raise KeyboardInterrupt.
