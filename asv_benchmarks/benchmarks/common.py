@@ -13,12 +13,17 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))  # where peer_table is
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from registry import BENCHMARK_CASES, Case, Problem, assert_agree, relative_error
+
+if TYPE_CHECKING:  # it takes a second, which not all suites need
+    from fastgmm import GaussianMixture
 
 __all__ = [
     "ITERATIONS",
@@ -27,6 +32,7 @@ __all__ = [
     "aligned",
     "assert_agree",
     "case_names",
+    "parameters_of",
     "prepared_problem",
     "ratio",
     "relative_error",
@@ -59,6 +65,11 @@ def prepared_problem(name: str) -> tuple[Case, Problem]:
     if TINY:
         case = replace(case, n=min(case.n, 200), K=min(case.K, 3))
     return case, case.make()
+
+
+def parameters_of(model: GaussianMixture) -> tuple:
+    """Return a fitted mixture as the functions of the contract take it."""
+    return model.weights_, model.means_, model.precisions_cholesky_, model.covariance_type
 
 
 def aligned(array: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ class OtherFunctions:
             "responsibilities",
             "assign",
         ],
-        case_names(d=16),
+        case_names(dtype="float64", d=16),
     )
     param_names = ("function", "case")
 
