@@ -8,7 +8,7 @@ import numpy as np
 
 from fastgmm import GaussianMixture, reference
 
-from .common import assert_agree, case_names, parameters_of, prepared_problem
+from .common import MIDDLE, assert_agree, parameters_of, prepared_problem
 from .fit import fit, unfitted_model
 
 # Method to the function of the contract that it is.
@@ -28,7 +28,7 @@ def _fitted_model(name: str) -> tuple[GaussianMixture, np.ndarray]:
 class Predict:
     """The three methods that look at every point once, on middle shapes."""
 
-    params = (list(METHODS), case_names(dtype="float64", d=16))
+    params = (list(METHODS), MIDDLE)
     param_names = ("method", "case")
 
     def setup(self, method, name):
