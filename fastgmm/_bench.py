@@ -89,8 +89,8 @@ class Cell:
 
     @property
     def shape(self) -> str:
-        """Points, features and components in words."""
-        return f"{self.n:,} × {self.d}, K = {self.K}"
+        """Points × features × components."""
+        return f"{self.n:,} × {self.d} × {self.K}"
 
 
 SHAPES = ((100_000, 2, 8), (50_000, 16, 16), (10_000, 64, 32))
@@ -272,12 +272,12 @@ def peer_iteration_seconds(cell: Cell, X: FloatArray, means: FloatArray) -> floa
 def results_table(result: BenchResult, against: Comparison | None = None) -> Table:
     """A row for each cell; with a comparison, its ratios in the last column."""
     table = plain_table()
-    for name in ("covariances", "dtype", "points × features"):
-        table.add_column(name)
-    for name in ("ns per point\nand component", "GFLOP/s", "scikit-learn, ns"):
+    for name in ("covariances", "dtype", "points × features\n× components"):
+        table.add_column(name, no_wrap=True)
+    for name in ("ns per point\n× component", "GFLOP/s", "scikit-learn,\nns"):
         table.add_column(name, justify="right")
     if against is not None:
-        table.add_column("time, now\n÷ before", justify="right", style="bold")
+        table.add_column("now ÷\nbefore", justify="right", style="bold")
     for timing in result.timings:
         cell = timing.cell
         row = [cell.covariance_type, cell.dtype, cell.shape]

@@ -170,14 +170,14 @@ def type_of_covariances(covariances: FloatArray, shape: tuple[int, ...]) -> Cova
 def mine_table(results: Sequence[MineResult]) -> Table:
     """A row for each size."""
     table = plain_table()
-    table.add_column("points × features")
-    names = ("fastgmm", "yours", "fastgmm is", "log-likelihood", "yours")
+    table.add_column("points × features\n× components", no_wrap=True)
+    names = ("fastgmm", "yours", "fastgmm is", "its log-\nlikelihood", "yours")
     for name in names:
         table.add_column(name, justify="right")
     for result in results:
         n, d, K = result.size
         ratio, theirs = result.speedup, result.mine_log_likelihood
-        faster = f"{ratio:.1f} times faster" if ratio >= 1 else f"{1 / ratio:.1f} times slower"
+        faster = f"{ratio:.1f}× faster" if ratio >= 1 else f"{1 / ratio:.1f}× slower"
         table.add_row(
             Cell("full", "float64", n, d, K).shape,
             milliseconds(result.seconds),
