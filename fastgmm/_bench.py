@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -46,6 +47,7 @@ FEW, MANY = 2, 7  # iterations
 SECONDS = 2.0  # at least, of each cell and library
 AGREEMENT = 1e-6  # of mean log-likelihoods, beside scikit-learn in float64
 CHANGED = 1.25  # times faster or slower, from which on a cell counts as changed
+FOOTNOTE = "* of one iteration, per point and component"
 # What makes times of two files incomparable, by their names in the environment.
 MACHINE = ("processor", "compiled for", "cores", "threads", "system")
 
@@ -274,14 +276,15 @@ def results_table(result: BenchResult, against: Comparison | None = None) -> Tab
     table = plain_table()
     for name in ("covariances", "dtype", "points × features\n× components"):
         table.add_column(name, no_wrap=True)
-    for name in ("ns per point\n× component", "GFLOP/s", "scikit-learn,\nns"):
+    for name in ("ns *", "GFLOP/s", "scikit-\nlearn *"):
         table.add_column(name, justify="right")
     if against is not None:
         table.add_column("now ÷\nbefore", justify="right", style="bold")
+    table.caption, table.caption_justify = FOOTNOTE, "left"
     for timing in result.timings:
         cell = timing.cell
         row = [cell.covariance_type, cell.dtype, cell.shape]
-        row += [f"{timing.nanoseconds:.3g}", f"{timing.gigaflops:.1f}", peer_in_words(timing)]
+        row += [three_digits(timing.nanoseconds), f"{timing.gigaflops:.1f}", peer_in_words(timing)]
         if against is not None:
             ratio = against.ratios.get(cell)
             row.append("" if ratio is None else f"{ratio:.2f}")
@@ -294,7 +297,12 @@ def peer_in_words(timing: Timing) -> str:
     if timing.peer_seconds is None:
         return ""
     theirs = timing.peer_seconds / timing.seconds
-    return f"{theirs * timing.nanoseconds:.3g} ({theirs:.1f}×)"
+    return f"{three_digits(theirs * timing.nanoseconds)} ({three_digits(theirs)}×)"
+
+
+def three_digits(value: float) -> str:
+    """A number with three digits at least before or after its point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 # --- files ----------------------------------------------------------------------------------
@@ -391,7 +399,8 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     slower, faster = (comparison.changed(slower) for slower in (True, False))
     notes = [
         f"Of {len(comparison.ratios)} cells, {slower} slower and {faster} faster by more than "
-        f"{CHANGED} times. Machines are noisy: measure again before you believe a change."
+        f"{CHANGED} times; the median ratio is {median(comparison.ratios.values()):.2f}. Machines "
+        "are noisy: measure again before you believe a change, above all one of every cell."
     ]
     notes += [
         f"Another machine or setting, {name}: {before} before, {now} now."

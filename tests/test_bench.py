@@ -143,6 +143,7 @@ def test_ratios_and_what_changed():
     assert (comparison.changed(slower=True), comparison.changed(slower=False)) == (1, 0)
     (note,) = _bench.comparison_notes(comparison)
     assert "1 slower and 0 faster by more than 1.25 times" in note
+    assert "median ratio is 1.20" in note
     assert "noisy" in note
     comparison = _bench.compare(result_with(1.0), result_with(2.0, 1.1))
     assert (comparison.changed(slower=True), comparison.changed(slower=False)) == (0, 1)
