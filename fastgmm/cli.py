@@ -1,4 +1,4 @@
-"""The command line: ``fastgmm demo | fit | predict | warmup | info``.
+"""The command line: ``fastgmm demo | fit | predict | warmup | bench | info``.
 
 Nothing heavy is imported before a command needs it, so that ``fastgmm --help`` is immediate.
 """
@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -103,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
         ("fit", run_fit, describe_fit, "fit a mixture to the rows of a file"),
         ("predict", run_predict, describe_predict, "most probable component of each row of a file"),
         ("warmup", run_warmup, describe_warmup, "compile ahead, so that first fits are warm"),
+        ("bench", run_bench, describe_bench, "how fast iterations are here, in about a minute"),
         ("info", run_info, None, "versions, processor, threads, cache folder"),
     ]:
         subparser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
@@ -158,6 +159,19 @@ def describe_warmup(add: Callable[..., object]) -> None:
     some_of = {"nargs": "+", "help": "default: all"}
     add("--covariance-types", choices=COVARIANCE_TYPES, default=COVARIANCE_TYPES, **some_of)
     add("--dtypes", choices=DTYPES, default=DTYPES, **some_of)
+
+
+def describe_bench(add: Callable[..., object]) -> None:
+    """Add the arguments of ``fastgmm bench``."""
+    add("--json", metavar="FILE", help="write everything that was measured")
+    against = "an earlier file of --json, to compare with by ratios"
+    add("--against", metavar="FILE", help=against)
+    mine = (
+        "in place of all that, time a function of yours, from a module in the current folder, "
+        "beside fastgmm: function(X, n_components) fits a mixture, and may return an object with "
+        "score(X), or weights, means and covariances"
+    )
+    add("--mine", metavar="MODULE:FUNCTION", help=mine)
 
 
 def listed(values: Sequence[object]) -> str:
@@ -292,23 +306,33 @@ def check_same_features(model: GaussianMixture, points: NumericTable, path: str)
         )
 
 
-def run_warmup(options: argparse.Namespace) -> None:
-    """``fastgmm warmup``: compile what is not on the disk, say what is there."""
+@contextlib.contextmanager
+def steps_in_sight(kind: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show how many steps are done, of how many, and what follows, if somebody is watching."""
     from fastgmm._terminal import progress_bar
 
-    with contextlib.ExitStack() as stack:
-        bar = progress_bar()
-        task = bar.add_task("starting", total=None, state="")
-        if sys.stderr.isatty():
-            stack.enter_context(bar)
+    bar = progress_bar()
+    task = bar.add_task("starting", total=None, state="")
 
-        def show(done: int, total: int, following: Specialization) -> None:
+    def show(done: int, total: int, state: str) -> None:
+        name = f"{kind} {done + 1} of {total}"
+        bar.update(task, description=name, completed=done, total=total, state=state)
+
+    with bar if sys.stderr.isatty() else contextlib.nullcontext():
+        yield show
+
+
+def run_warmup(options: argparse.Namespace) -> None:
+    """``fastgmm warmup``: compile what is not on the disk, say what is there."""
+    with steps_in_sight("kernels") as show:
+
+        def show_kernel(done: int, total: int, following: Specialization) -> None:
             kinds = ", ".join(following.covariance_types)
-            state = f"{kinds}, features: {following.features}, {following.dtype}"
-            name = f"kernels {done + 1} of {total}"
-            bar.update(task, description=name, completed=done, total=total, state=state)
+            show(done, total, f"{kinds}, features: {following.features}, {following.dtype}")
 
-        result = warm_up(options.features, options.covariance_types, options.dtypes, on_next=show)
+        result = warm_up(
+            options.features, options.covariance_types, options.dtypes, on_next=show_kernel
+        )
     print_warmup(result)
 
 
@@ -336,6 +360,42 @@ def print_warmup(result: WarmupResult) -> None:
     terminal = Terminal()
     terminal.print(table)
     terminal.print(key_values(figures))
+
+
+def run_bench(options: argparse.Namespace) -> None:
+    """``fastgmm bench``: iterations of EM here, beside scikit-learn's and an earlier file's."""
+    if options.mine is not None:
+        run_bench_of_mine(options)
+        return
+    from fastgmm import _bench
+    from fastgmm._terminal import Terminal, key_values
+
+    if options.json:
+        check_writable(options.json)
+    before = _bench.read_json(options.against) if options.against else None
+    with steps_in_sight("problem") as show:
+        result = _bench.measure(_bench.CELLS, _bench.BESIDE_SCIKIT_LEARN, on_stage=show)
+    if options.json:
+        _bench.write_json(result, options.json)
+    comparison = _bench.compare(result, before) if before else None
+    terminal = Terminal()
+    terminal.print(_bench.results_table(result, comparison))
+    for note in _bench.comparison_notes(comparison) if comparison else []:
+        terminal.print(note, highlight=False, markup=False)
+    terminal.print(key_values(result.environment))
+
+
+def run_bench_of_mine(options: argparse.Namespace) -> None:
+    """``fastgmm bench --mine``: whole fits beside a function of the user's."""
+    if options.json or options.against:
+        raise ValueError("--mine measures something else; leave --json and --against out.")
+    from fastgmm import _bench_mine
+    from fastgmm._terminal import Terminal
+
+    function = _bench_mine.load_function(options.mine)
+    with steps_in_sight("size") as show:
+        results = _bench_mine.measure_mine(function, _bench_mine.SIZES, on_stage=show)
+    Terminal().print(_bench_mine.mine_table(results))
 
 
 def run_info(options: argparse.Namespace) -> None:

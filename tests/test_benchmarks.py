@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import sys
+from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from fastgmm import reference
+from fastgmm import Statistics, _criteria, kernels, reference
+from fastgmm.kernels import accumulation
 
 SUITES = Path(__file__).parent.parent / "asv_benchmarks" / "benchmarks"
 
@@ -26,29 +30,92 @@ RUNS = [
     for index in range(math.prod(map(len, benchmark.params)))
 ]
 
+# Where another library is not installed, or there is one thread.
+MAY_SKIP = ("ratios.Library", "scaling.TwoThreads")
+
 
 @pytest.mark.parametrize(("benchmark", "index"), RUNS)
 def test_benchmark_runs(benchmark, index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)  # where a cached setup leaves its files
-    if benchmark.params:
-        benchmark.set_param_idx(index)
-    benchmark.do_setup_cache()
-    assert not benchmark.do_setup(), "the benchmark skips itself"
-    try:
-        result = _run_once(benchmark)
-    finally:
-        benchmark.do_teardown()
+    result = _run_once(benchmark, index)
     assert math.isfinite(result)
     assert result > 0
 
 
-def _run_once(benchmark) -> float:
+def _run_once(benchmark, index: int) -> float:
     """Return the one value that a run of a single repetition measures."""
+    if benchmark.params:
+        benchmark.set_param_idx(index)
+    benchmark.do_setup_cache()
+    if benchmark.do_setup():
+        assert benchmark.name.startswith(MAY_SKIP), "the benchmark skips itself"
+        pytest.skip("needs another library, or another thread")
+    try:
+        return _measure(benchmark)
+    finally:
+        benchmark.do_teardown()
+
+
+def _measure(benchmark) -> float:
     if "time" not in benchmark.type:
         return benchmark.do_run()
     benchmark.repeat = benchmark.number = benchmark.min_run_count = 1
     benchmark.warmup_time = 0
     return benchmark.do_run()["samples"][0]
+
+
+# --- a benchmark that no longer measures what its name says fails ------------------------------
+@pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda benchmark: benchmark.name)
+def test_benchmark_sees_nonsense(benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    if benchmark.name == "memory.PeakMemory.peakmem_input":
+        pytest.skip("calls nothing")
+    if ".timeraw_" in benchmark.name:
+        assert "assert" in benchmark.func()  # the code that a process runs
+        return
+    monkeypatch.chdir(tmp_path)
+    suite = sys.modules[benchmark.func.__module__]
+    _spoil(suite, monkeypatch)
+    _forget_everything()
+    with pytest.raises(Exception):  # noqa: B017, PT011  # assertions, or what the package raises
+        _run_once(benchmark, 0)
+    _forget_everything()
+
+
+def _spoil(suite: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything that benchmarks call return as much as it should, but nothing right."""
+    values = count(1)
+
+    def nonsense(result):
+        if isinstance(result, Statistics):  # still such that a fit goes on
+            likelihood, counts = nonsense(result.log_likelihood), result.counts * (1 + next(values))
+            return dataclasses.replace(result, log_likelihood=likelihood, counts=counts)
+        if isinstance(result, tuple):
+            return result[0] * (1 + next(values)), *result[1:]
+        return result * 0 - next(values)  # never the same twice, and less every time
+
+    def spoil(module: ModuleType, name: str) -> None:
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, **more: nonsense(function(*given, **more)))
+
+    for name in kernels.__all__:
+        spoil(kernels, name)
+    spoil(_criteria, "total_log_likelihood")
+    spoil(accumulation, "accumulate")
+    if hasattr(suite, "repeated"):  # tricks.py: the trick does nothing
+        repeated = suite.repeated
+        idle = lambda function, flags: repeated(function, flags) if flags else lambda *given: None  # noqa: E731
+        monkeypatch.setattr(suite, "FLAGS", set())
+        monkeypatch.setattr(suite, "repeated", idle)
+    if hasattr(suite, "FIRST_FIT"):
+        monkeypatch.setattr(suite, "FIRST_FIT", "print(0)")
+
+
+def _forget_everything() -> None:
+    """Empty the caches of the suites, which hold what was prepared."""
+    for name, suite in list(sys.modules.items()):
+        if name.startswith(SUITES.name + "."):
+            for value in vars(suite).values():
+                getattr(value, "cache_clear", lambda: None)()
 
 
 def test_every_suite_holds_benchmarks():

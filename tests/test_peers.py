@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from peer_table import cli, measurement  # noqa: E402
+from peer_table import cli, measurement, peak  # noqa: E402
 from peer_table.libraries import FastGMM, ScikitLearn  # noqa: E402
 from peer_table.problems import COVARIANCE_TYPES, DTYPES, Cell, Fit, draw  # noqa: E402
 from peer_table.report import BEGIN, END  # noqa: E402
@@ -53,8 +53,8 @@ class Stopping(ScikitLearn):
 def _in_a_hurry():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measurement, "SECONDS_PER_ROUND", 0.0)
-        patch.setattr(measurement, "PEAK_SECONDS", 0.01)
-        patch.setattr(measurement, "BLOCK_ROWS", (4,))
+        patch.setattr(peak, "PEAK_SECONDS", 0.01)
+        patch.setattr(peak, "BLOCK_ROWS", (4,))
         yield
 
 

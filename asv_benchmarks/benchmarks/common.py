@@ -13,24 +13,35 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING, TypeVar
 
+import numba
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))  # where peer_table is
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from registry import BENCHMARK_CASES, Case, Problem, assert_agree, relative_error
 
+if TYPE_CHECKING:  # it takes a second, which not all suites need
+    from fastgmm import GaussianMixture
+
 __all__ = [
     "ITERATIONS",
+    "MIDDLE",
     "TINY",
     "Case",
     "aligned",
     "assert_agree",
     "case_names",
+    "on_threads",
+    "parameters_of",
     "prepared_problem",
     "ratio",
     "relative_error",
 ]
+
+Result = TypeVar("Result")
 
 # With FASTGMM_BENCH_TINY=1 every benchmark still runs, on so little that it measures nothing.
 TINY = os.environ.get("FASTGMM_BENCH_TINY") == "1"
@@ -52,6 +63,13 @@ def case_names(**fixed: object) -> list[str]:
     ]
 
 
+# Two that stand for the others: triangles and diagonals, in middle shapes.
+MIDDLE = [
+    *case_names(covariance_type="full", dtype="float64", d=16),
+    *case_names(covariance_type="diag", dtype="float64", d=16),
+]
+
+
 @lru_cache(maxsize=1)
 def prepared_problem(name: str) -> tuple[Case, Problem]:
     """Return a case of the registry and its arrays, written and therefore resident."""
@@ -59,6 +77,11 @@ def prepared_problem(name: str) -> tuple[Case, Problem]:
     if TINY:
         case = replace(case, n=min(case.n, 200), K=min(case.K, 3))
     return case, case.make()
+
+
+def parameters_of(model: GaussianMixture) -> tuple:
+    """Return a fitted mixture as the functions of the contract take it."""
+    return model.weights_, model.means_, model.precisions_cholesky_, model.covariance_type
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
@@ -70,11 +93,30 @@ def aligned(array: np.ndarray) -> np.ndarray:
     return copy
 
 
-def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> float:
-    """How many times as long `slow` takes: the shortest of both, called in turn."""
+def on_threads(n_threads: int, call: Callable[[], Result]) -> Callable[[], Result]:
+    """Make the call run on so many of numba's threads."""
+
+    def limited() -> Result:
+        before = numba.get_num_threads()
+        numba.set_num_threads(n_threads)
+        try:
+            return call()
+        finally:
+            numba.set_num_threads(before)
+
+    return limited
+
+
+def ratio(
+    slow: Callable[[], object], fast: Callable[[], object], seconds: float = SECONDS
+) -> float:
+    """How many times as long `slow` takes: the shortest of both, called in turn.
+
+    On a busy machine, calls of a millisecond or so find a moment without others.
+    """
     shortest = {slow: float("inf"), fast: float("inf")}
     began, rounds = perf_counter(), 0
-    while rounds < FEWEST_ROUNDS or perf_counter() - began < SECONDS:
+    while rounds < FEWEST_ROUNDS or perf_counter() - began < seconds:
         for call in shortest:
             start = perf_counter()
             call()

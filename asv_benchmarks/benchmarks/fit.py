@@ -45,9 +45,9 @@ def _compiled_fit(name: str) -> tuple[GaussianMixture, np.ndarray]:
 
 
 class Fit:
-    """Ten iterations from parameters near the true ones."""
+    """Ten iterations from parameters near the true ones: every shape, and every type once."""
 
-    params = (case_names(),)
+    params = (list(dict.fromkeys(case_names(covariance_type="full") + case_names(d=16))),)
     param_names = ("case",)
 
     def setup(self, name):
@@ -65,6 +65,7 @@ class SmallFit:
         self.problem = self.case.make()
         self.model = unfitted_model(self.case, self.problem.mixture)
         fit(self.model, self.problem.X)
+        assert self.model.lower_bounds_[-1] > self.model.lower_bounds_[0]
 
     def time_hundred_fits(self):
         for _ in range(1 if ITERATIONS == 2 else 100):

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgmm import Statistics, kernels, reference
 
-from .common import case_names, prepared_problem, relative_error
+from .common import MIDDLE, case_names, prepared_problem, relative_error
 
 # What is right is the tests' business; this only asks that the right thing is measured.
 AGREEMENT = 1e-4
@@ -83,7 +83,7 @@ class OtherFunctions:
             "responsibilities",
             "assign",
         ],
-        case_names(d=16),
+        MIDDLE,
     )
     param_names = ("function", "case")
 

@@ -1,12 +1,17 @@
-"""Peak memory of the process. The input is made, and the kernels compiled, in another process."""
+"""Peak memory, of the process and of numpy's allocations.
+
+The input is made, and the kernels compiled, in another process.
+"""
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 
-from fastgmm import kernels
+from fastgmm import GaussianMixture, kernels, reference
 
-from .common import TINY, Case
+from .common import TINY, Case, assert_agree, parameters_of
 from .fit import fit, unfitted_model
 
 CASES = {
@@ -45,6 +50,46 @@ class PeakMemory:
     def peakmem_fit(self, covariance_type):
         model = fit(unfitted_model(self.case, self.mixture, max_iter=2), self.X)
         assert model.n_iter_ == 2
+        assert model.lower_bounds_[1] > model.lower_bounds_[0]
 
     def peakmem_assign(self, covariance_type):
-        assert len(kernels.assign(self.X, *self.mixture, covariance_type)) == self.case.n
+        labels = kernels.assign(self.X, *self.mixture, covariance_type)
+        assert len(labels) == self.case.n
+        expected = reference.assign(self.X[:100], *self.mixture, covariance_type)
+        assert np.array_equal(labels[:100], expected)
+
+
+class TracedMemory:
+    """What is allocated beyond the input, in megabytes: no copy of it, and no n × K array.
+
+    numpy tells `tracemalloc` of its arrays, so that this counts them to the byte, which a peak
+    of the process does not: it holds libraries, and what was freed before.
+    """
+
+    params = (["fit", "predict", "score_samples"],)
+    param_names = ("method",)
+    unit = "MB"
+
+    def setup(self, method):
+        n = 100_000 if TINY else 1_000_000  # a start sees 20,000
+        self.X = np.random.default_rng(0).standard_normal((n, 8))
+        self.model = GaussianMixture(16, covariance_type="diag", max_iter=2, random_state=0)
+        fit(self.model, self.X[:5_000])  # what loads once, loads here
+        few = self.X[:100]
+        log_densities = reference.log_density(few, *parameters_of(self.model))
+        assert_agree(self.model.score_samples(few), log_densities, "float64")
+        labels = reference.assign(few, *parameters_of(self.model))
+        assert np.array_equal(self.model.predict(few), labels)
+
+    def track_allocated(self, method):
+        call = {"fit": lambda X: fit(self.model, X).weights_}.get(method)
+        tracemalloc.start()
+        try:
+            result = (call or getattr(self.model, method))(self.X)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert len(result) == (16 if method == "fit" else len(self.X))
+        assert np.all(np.isfinite(result))
+        assert result.nbytes <= peak < self.X.nbytes, "neither a copy nor an n × K array"
+        return peak / 1e6

@@ -6,16 +6,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, reference
 
-from .common import case_names, prepared_problem
+from .common import MIDDLE, assert_agree, parameters_of, prepared_problem
 from .fit import fit, unfitted_model
 
-# Method to the shape of its result, per point.
-SHAPES = {
-    "predict": lambda n, K: (n,),
-    "predict_proba": lambda n, K: (n, K),
-    "score_samples": lambda n, K: (n,),
+# Method to the function of the contract that it is.
+METHODS = {
+    "predict": reference.assign,
+    "predict_proba": reference.responsibilities,
+    "score_samples": reference.log_density,
 }
 
 
@@ -26,16 +26,17 @@ def _fitted_model(name: str) -> tuple[GaussianMixture, np.ndarray]:
 
 
 class Predict:
-    """The three methods that look at every point once."""
+    """The three methods that look at every point once, on middle shapes."""
 
-    params = (list(SHAPES), case_names(dtype="float64"))
+    params = (list(METHODS), MIDDLE)
     param_names = ("method", "case")
 
     def setup(self, method, name):
         model, X = _fitted_model(name)
         self.call, self.X = getattr(model, method), X
-        self.shape = SHAPES[method](len(X), model.n_components)
-        assert np.all(np.isfinite(self.call(X[:200])))
+        expected = METHODS[method](X[:200], *parameters_of(model))
+        assert_agree(self.call(X[:200]), expected, "float64")
+        self.shape = (len(X), *expected.shape[1:])
 
     def time_method(self, method, name):
         assert self.call(self.X).shape == self.shape

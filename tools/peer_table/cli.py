@@ -16,7 +16,8 @@ from rich.console import Console
 from fastgmm._environment import describe_environment, usable_cores
 from peer_table import report
 from peer_table.libraries import PEERS, Peer
-from peer_table.measurement import CellResult, measure, multiply_add_peak, with_efficiency
+from peer_table.measurement import CellResult, measure, with_efficiency
+from peer_table.peak import multiply_add_peak
 from peer_table.problems import COVARIANCE_TYPES, DTYPES, grid
 from peer_table.whole_fits import QUICK_TASKS, TASKS, measure_seeding, measure_task
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
 from statistics import median
 from time import perf_counter
 
-import numba
 import numpy as np
 
 from fastgmm import kernels
 from fastgmm._maximization import precisions_cholesky_from_covariances
-from fastgmm.kernels._product_blocks import add_product
-from fastgmm.kernels._vectors import VECTOR_BYTES, VECTORS
 from peer_table.libraries import Peer, limited_threads
 from peer_table.problems import Cell, Mixture, draw
 
 FEW, MANY = 2, 7  # iterations; what is done once per fit cancels in the difference
 SECONDS_PER_ROUND = 0.15  # at least, for each library: the short runs are repeated
-PEAK_SECONDS = 0.5  # of trying to reach it, for each of these numbers of rows of a block
-BLOCK_ROWS = (3, 4, 6)
 TOLERANCES = {"float64": 1e-6, "float32": 1e-2}
 
 
@@ -183,41 +176,3 @@ def share_of_counting_pairs(X: np.ndarray, mixture: Mixture) -> float:
         X, mixture.weights, mixture.means, factors.astype(X.dtype), mixture.covariance_type
     )
     return float(np.mean(responsibilities > 1e-16))
-
-
-def multiply_add_peak(dtype: str, threads: int) -> float:
-    """Flops per second of fused multiply-adds on operands in registers and the first cache.
-
-    Blocks of several numbers of rows have several numbers of independent sums in flight; the
-    best moment of the best block is the peak.
-    """
-    length, repeats = 64, 2_000  # half a millisecond, to find a moment without others
-    columns = VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
-    best = 0.0
-    with limited_threads(threads, []):
-        numba.set_num_threads(threads)
-        for rows in BLOCK_ROWS:
-            multiply = multiplier(rows)
-            left, right = np.ones((length, rows), dtype), np.ones((length, columns), dtype)
-            out = np.zeros((threads, rows, columns), dtype)
-            multiply(left, right, out, 1)
-            end = perf_counter() + PEAK_SECONDS
-            while (began := perf_counter()) < end:
-                multiply(left, right, out, repeats)
-                seconds = perf_counter() - began
-                best = max(best, 2 * out.size * length * repeats / seconds)
-    return best
-
-
-@cache
-def multiplier(rows: int) -> Callable[..., None]:
-    """Compile the product of two small matrices, over and over, by blocks of so many rows."""
-
-    @numba.njit(parallel=True)
-    def multiply(left, right, out, repeats):
-        for thread in numba.prange(len(out)):
-            for _ in range(repeats):
-                add_product(left, 0, 0, right, 0, 0, len(left), out[thread], 0, 0,
-                            rows, VECTORS, VECTOR_BYTES, 0)  # fmt: skip
-
-    return multiply

@@ -1,0 +1,99 @@
+"""fastgmm beside what does the same, timed in turn in one process, so that noise hits both.
+
+Everything runs on one thread, because two would wait for a busy processor twice as often. All are
+shares of the other's time, because asv takes less for better. The other libraries, the check that
+they agree with fastgmm, and the peak of multiply-adds are those of `tools/peers`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter
+
+from threadpoolctl import threadpool_limits
+
+from fastgmm import kernels, reference
+
+from .common import MIDDLE, TINY, case_names, on_threads, prepared_problem, ratio, relative_error
+
+from peer_table.libraries import PEERS  # isort: skip  # common.py knows where tools are
+from peer_table.measurement import measure  # isort: skip
+from peer_table.peak import multiply_add_peak  # isort: skip
+from peer_table.problems import Cell  # isort: skip
+
+ROUNDS = 1 if TINY else 3
+SECONDS = 0.0 if TINY else 0.5
+PEAK_SECONDS = 0.01 if TINY else 0.2
+FEW = 2_000  # points, for a millisecond or so
+
+
+class Reference:
+    """The compiled pass beside the plain numpy that it replaces."""
+
+    params = (case_names(covariance_type="full", d=2) + MIDDLE,)
+    param_names = ("case",)
+    unit = "of the reference's time"
+
+    def setup(self, name):
+        case, problem = prepared_problem(name)
+        arguments = problem.X[:FEW], *problem.mixture, case.covariance_type
+        self.calls = [
+            on_threads(1, partial(module.expectation, *arguments))
+            for module in (reference, kernels)
+        ]
+        expected, actual = (call() for call in self.calls)
+        for field in ("counts", "first", "second"):
+            assert relative_error(getattr(actual, field), getattr(expected, field)) < 1e-9
+
+    def track_share(self, name):
+        with threadpool_limits(1):
+            return 1 / ratio(*self.calls, SECONDS)
+
+
+class Library:
+    """An iteration of EM beside another library's: the slope between two numbers of them."""
+
+    params = (["scikit-learn", "oneDAL"], ["full", "diag"])
+    param_names = ("library", "covariance_type")
+    unit = "of the library's time"
+
+    def setup(self, library, covariance_type):
+        if not PEERS[library].is_installed():
+            raise NotImplementedError(f"{library} is not installed")
+        self.peers = [PEERS["fastgmm"](), PEERS[library]()]
+        self.cell = Cell(covariance_type, *((300, 8, 3) if TINY else (20_000, 8, 8)))
+
+    def track_share(self, library, covariance_type):
+        result = measure(self.cell, "float64", 1, self.peers, ROUNDS)
+        ours, theirs = result.timings
+        assert not ours.failure, ours.failure
+        assert not theirs.failure, theirs.failure  # such as that they do not agree
+        assert theirs.ratio > 0
+        return 1 / theirs.ratio
+
+
+class Peak:
+    """The pass beside as many multiply-adds that never wait for memory."""
+
+    params = (case_names(covariance_type="full", d=16) + case_names(covariance_type="full", d=64),)
+    param_names = ("case",)
+    unit = "times the time at the peak"
+
+    def setup(self, name):
+        self.case, problem = prepared_problem(name)
+        X = problem.X[:FEW]
+        self.call = on_threads(1, partial(kernels.expectation, X, *problem.mixture, "full"))
+        self.flops = Cell("full", len(X), self.case.d, self.case.K).flops
+        assert abs(self.call().counts.sum() / len(X) - 1) < 1e-4
+
+    def track_times(self, name):
+        peak, seconds = 0.0, float("inf")
+        for _ in range(ROUNDS):
+            peak = max(peak, multiply_add_peak(self.case.dtype, 1, PEAK_SECONDS / 3))
+            end = perf_counter() + PEAK_SECONDS
+            while (began := perf_counter()) < end:
+                self.call()
+                seconds = min(seconds, perf_counter() - began)
+        times = seconds * peak / self.flops
+        assert times > 0.5, "no pass is faster than the peak"
+        return times

@@ -1,0 +1,254 @@
+"""`fastgmm bench`: what it measures, its files, its comparisons, and functions of the user's."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from fastgmm import GaussianMixture, _bench, _bench_mine, cli
+from fastgmm._bench import BESIDE_SCIKIT_LEARN, CELLS, BenchResult, Cell, Timing
+
+TINY = (Cell("full", "float64", 300, 2, 3), Cell("diag", "float32", 300, 3, 2))
+
+MINE = '''
+"""Fits of the user's, right and wrong."""
+import numpy as np
+from sklearn.mixture import GaussianMixture
+
+number = 3
+
+def estimator(X, n_components):
+    return GaussianMixture(n_components, random_state=0).fit(X)
+
+def parameters(X, n_components):
+    model = estimator(X, n_components)
+    return model.weights_, model.means_, model.covariances_
+
+def spherical(X, n_components):
+    return np.full(n_components, 1 / n_components), X[:n_components], np.ones(n_components)
+
+def silent(X, n_components):
+    X[:] = 0
+
+def failing(X, n_components):
+    raise RuntimeError("out\\nof luck")
+'''
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A working folder with modules of the user's, and a bench in a hurry."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(_bench, "CELLS", TINY)
+    monkeypatch.setattr(_bench, "BESIDE_SCIKIT_LEARN", TINY[:1])
+    monkeypatch.setattr(_bench, "SECONDS", 0.0)
+    monkeypatch.setattr(_bench_mine, "SIZES", ((300, 2, 3),))
+    monkeypatch.setattr(_bench_mine, "SECONDS", 0.0)
+    (tmp_path / "my_fits.py").write_text(MINE)
+    (tmp_path / "broken_fits.py").write_text("def fit(:\n")
+    (tmp_path / "raising_fits.py").write_text("1 / 0\n")
+    (tmp_path / "lacking_fits.py").write_text("import not_there_at_all\n")
+    yield tmp_path
+    for name in [name for name in sys.modules if name.endswith("_fits")]:
+        del sys.modules[name]
+
+
+def succeed(capsys, *arguments):
+    assert cli.main(["bench", *arguments]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def fail(capsys, *arguments):
+    assert cli.main(["bench", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("fastgmm: error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+# --- iterations -----------------------------------------------------------------------------
+def test_bench_prints_and_writes_what_it_measured(folder, capsys):
+    out = succeed(capsys, "--json", "now.json")
+    for said in ["300 × 2 × 3", "300 × 3 × 2", "float32", "GFLOP/s", "×)", "processor"]:
+        assert said in out
+    written = json.loads((folder / "now.json").read_text())
+    assert written["environment"]["fastgmm"]
+    full, diag = written["cells"]
+    assert full["seconds"] > 0
+    assert full["scikit-learn, seconds"] > 0
+    assert diag["scikit-learn, seconds"] is None
+    assert full["nanoseconds per point and component"] == pytest.approx(full["seconds"] * 1e9 / 900)
+    assert full["GFLOP/s"] == pytest.approx(2 * 900 * 2 * 3 / full["seconds"] / 1e9)
+    read = _bench.read_json("now.json")
+    assert [timing.cell for timing in read.timings] == list(TINY)
+    assert [timing.seconds for timing in read.timings] == [full["seconds"], diag["seconds"]]
+
+
+def test_the_cells_are_a_dozen_and_have_names():
+    assert len(set(CELLS)) == 12
+    assert {cell.covariance_type for cell in CELLS} == {"full", "tied", "diag", "spherical"}
+    assert set(BESIDE_SCIKIT_LEARN) < set(CELLS)
+    assert all(cell.flops > 0 for cell in CELLS)
+
+
+def test_an_iteration_is_the_slope(monkeypatch):
+    # When a measurement begins; begin and end of few iterations, and of many; when it ends.
+    clock = iter([0, 0, 3, 3, 16, 16, 0, 0, 1, 1, 12, 12, 0, 0, 5, 5, 8, 8])
+    monkeypatch.setattr(_bench, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(_bench, "fitted_for", lambda *given: None)
+    X, means = _bench.draw(TINY[0])
+    for expected in (2, 2, pytest.approx(0, abs=1e-9)):
+        seconds = _bench.iteration_seconds(None, TINY[0], X, means)
+        assert seconds == expected
+        assert seconds > 0, "though noise exceed the work"
+
+
+def test_a_different_likelihood_is_not_timed(monkeypatch, capsys):
+    honest = _bench.fitted_for
+
+    def fitted_for(estimator, *given):
+        model = honest(estimator, *given)
+        if estimator is GaussianMixture:
+            model.lower_bound_ += 1e-3
+        return model
+
+    monkeypatch.setattr(_bench, "fitted_for", fitted_for)
+    assert "report this as a bug" in fail(capsys)
+
+
+def test_progress_is_shown_to_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    assert cli.main(["bench"]) == 0
+    assert "problem 2 of 2" in capsys.readouterr().err
+
+
+# --- an earlier file ------------------------------------------------------------------------
+def result_with(*seconds, **environment):
+    timings = [Timing(cell, s) for cell, s in zip(TINY, seconds, strict=False)]
+    return BenchResult({"processor": "one", "threads": "2"} | environment, timings)
+
+
+def test_ratios_and_what_changed():
+    comparison = _bench.compare(result_with(3.0, 1.0), result_with(2.0, 1.1))
+    assert comparison.ratios == {TINY[0]: 1.5, TINY[1]: pytest.approx(1 / 1.1)}
+    assert (comparison.changed(slower=True), comparison.changed(slower=False)) == (1, 0)
+    (note,) = _bench.comparison_notes(comparison)
+    assert "1 slower and 0 faster by more than 1.25 times" in note
+    assert "median ratio is 1.20" in note
+    assert "noisy" in note
+    comparison = _bench.compare(result_with(1.0), result_with(2.0, 1.1))
+    assert (comparison.changed(slower=True), comparison.changed(slower=False)) == (0, 1)
+
+
+def test_another_machine_is_compared_but_said_so():
+    comparison = _bench.compare(result_with(1.0), result_with(1.0, processor="[another]"))
+    assert list(comparison.ratios.values()) == [1]
+    assert comparison.differences == {"processor": ("[another]", "one")}
+    assert "Another machine" in _bench.comparison_notes(comparison)[1]
+
+
+def test_no_cell_in_common():
+    comparison = _bench.compare(result_with(1.0), BenchResult({}, []))
+    assert "nothing to compare" in _bench.comparison_notes(comparison)[0]
+
+
+def test_against_a_file(folder, capsys, monkeypatch):
+    monkeypatch.setattr(_bench, "iteration_seconds", lambda *given: 0.5)
+    succeed(capsys, "--json", "before.json")
+    written = json.loads((folder / "before.json").read_text())
+    written["environment"]["processor"] = "[bold]quicker"
+    for cell in written["cells"]:
+        cell["seconds"] /= 1e6
+    (folder / "before.json").write_text(json.dumps(written))
+    out = succeed(capsys, "--against", "before.json", "--json", "before.json")
+    assert "2 slower and 0 faster" in out
+    assert "[bold]quicker before" in out
+    assert json.loads((folder / "before.json").read_text())["cells"][0]["seconds"] == 0.5
+
+
+BAD_FILES = {
+    "junk.json": "junk",
+    "list.json": "[]",
+    "other.json": '{"format": 2}',
+    "lacking.json": '{"format": 1, "environment": {}, "cells": [{"d": 2}]}',
+    "zero.json": '{"format": 1, "environment": {}, "cells": [{"covariance_type": "full", '
+    '"dtype": "float64", "n": 3, "d": 2, "K": 1, "seconds": 0}]}',
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_files_that_are_none_of_ours(name, folder, capsys):
+    (folder / name).write_text(BAD_FILES[name])
+    assert f"{name}: not a file" in fail(capsys, "--against", name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--against", "nothing.json"], "nothing.json: No such file"),
+        (["--json", "no/now.json"], "does not exist"),
+        (["--json", "."], "is a folder"),
+        (["--mine", "my_fits"], "not of the form module:function"),
+        (["--mine", "my_fits.py:estimator"], "name it without .py"),
+        (["--mine", "../my_fits:estimator"], "not of the form"),
+        (["--mine", "nothing_fits:fit"], "no module 'nothing_fits'"),
+        (["--mine", "broken_fits:fit"], "SyntaxError"),
+        (["--mine", "raising_fits:fit"], "ZeroDivisionError"),
+        (["--mine", "lacking_fits:fit"], "not_there_at_all"),
+        (["--mine", "my_fits:nothing"], "no function 'nothing'"),
+        (["--mine", "my_fits:number"], "no function 'number'"),
+        (["--mine", "my_fits:failing"], "RuntimeError: out of luck"),
+        (["--mine", "my_fits:estimator", "--json", "now.json"], "leave --json"),
+    ],
+)
+def test_failures(arguments, said, folder, capsys, monkeypatch):
+    monkeypatch.setattr(_bench, "measure", None)  # found before any work
+    before = sorted(folder.glob("*.json"))
+    assert said in fail(capsys, *arguments)
+    assert sorted(folder.glob("*.json")) == before
+
+
+# --- functions of the user's ----------------------------------------------------------------
+@pytest.mark.parametrize("name", ["estimator", "parameters", "spherical"])
+def test_mine_beside_fastgmm(name, folder, capsys):
+    function = _bench_mine.load_function(f"my_fits:{name}")
+    (result,) = _bench_mine.measure_mine(function, _bench_mine.SIZES)
+    X, _ = _bench.draw(TINY[0])
+    expected = GaussianMixture(3, random_state=0).fit(X).score(X)
+    assert result.log_likelihood == pytest.approx(expected)
+    if name == "spherical":
+        assert result.mine_log_likelihood < expected
+    else:
+        assert result.mine_log_likelihood == pytest.approx(expected)
+    assert result.speedup == result.mine_seconds / result.seconds > 0
+    out = succeed(capsys, "--mine", f"my_fits:{name}")
+    assert f"{expected:.4f}" in out
+    assert "× faster" in out or "× slower" in out
+
+
+def test_mine_that_tells_nothing_and_writes_into_its_points(capsys):
+    assert "unknown" in succeed(capsys, "--mine", "my_fits:silent")
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((3, 2, 2), "full"), ((2, 2), "tied"), ((3, 2), "diag"), ((3,), "spherical")],
+)
+def test_covariance_type_of_a_shape(shape, expected):
+    assert _bench_mine.type_of_covariances(np.ones(shape), (3, 2)) == expected
+
+
+def test_a_long_call_is_not_repeated(monkeypatch):
+    monkeypatch.setattr(_bench_mine, "LONG", -1)
+    calls = []
+    _bench_mine.shortest(lambda: calls.append(1))
+    assert len(calls) == 1
