@@ -151,7 +151,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         The same for each of its iterations.
     log_likelihood_ : float
         Mean log-likelihood, per unit of weight, of the data under the fitted parameters, which
-        come after `lower_bound_`; NaN where there were no data.
+        come after `lower_bound_`; NaN where there were no data or no time.
     fit_history_ : list of Parameters
         With `fit_history`, the start and the parameters after each iteration of the best run;
         empty without.
@@ -457,7 +457,8 @@ class GaussianMixture(CallbackSupport, FittedMixture):
                 keep_history=self.fit_history,
                 keep_on_interrupt=self.keep_on_interrupt,
             )
-            return replace(result, repairs=caretaker.repairs)
+            done = [repair for repair in caretaker.repairs if repair.n_iter <= result.n_iter]
+            return replace(result, repairs=done)
 
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
@@ -468,7 +469,13 @@ class GaussianMixture(CallbackSupport, FittedMixture):
             check_magnitude(X)
             raise
         best = outcome.best
-        self._keep(best, log_likelihood=mean_log_likelihood(X, best.parameters, weight))
+        try:
+            log_likelihood = mean_log_likelihood(X, best.parameters, weight)
+        except KeyboardInterrupt:
+            if not self.keep_on_interrupt:
+                raise
+            log_likelihood = math.nan
+        self._keep(best, log_likelihood)
         for watcher in callbacks:
             watcher.fit_ends(best)
         for warning in outcome.warnings(n_starts, self.tol):

@@ -16,6 +16,7 @@ from processes import TESTS, run_python
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import GaussianMixture, _em, _initialization, kernels
+from fastgmm import mixture as mixture_module
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 over_keeping = pytest.mark.parametrize("keep", [False, True])
@@ -128,6 +129,36 @@ def test_of_several_starts_the_best_so_far_is_kept(call: int, monkeypatch: pytes
         assert_array_equal(model.means_, first.means_)
     else:
         assert model.n_iter_ == call - 11
+
+
+@over_keeping
+def test_an_interrupted_last_pass_costs_the_likelihood_alone(
+    keep: bool, monkeypatch: pytest.MonkeyPatch
+):
+    expected = mixture(tol=1e-3).fit(points())
+    interrupt(monkeypatch, mixture_module, "mean_log_likelihood", 1)
+    model = mixture(tol=1e-3, keep_on_interrupt=keep)
+    if not keep:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(points())
+        assert not fitted_attributes(model)
+        return
+    model.fit(points())
+    assert np.isnan(model.log_likelihood_)
+    model.log_likelihood_ = expected.log_likelihood_
+    assert_same_attributes(model, fitted_attributes(expected))
+
+
+def test_repairs_of_an_interrupted_iteration_are_not_told(monkeypatch: pytest.MonkeyPatch):
+    X = np.concatenate([points(60), np.zeros((20, 2))])
+    labels = np.repeat([0, 1, 2, 3], 20)
+    options = {"init_params": labels, "on_degenerate": "drop", "keep_on_interrupt": True}
+    estimator = GaussianMixture(4, tol=0, max_iter=3, **options)
+    interrupt(monkeypatch, kernels, "expectation", 3)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        estimator.fit(X)
+    assert estimator.repairs_
+    assert max(repair.n_iter for repair in estimator.repairs_) <= estimator.n_iter_ == 2
 
 
 @over_keeping
