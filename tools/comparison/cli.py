@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
             return compare(options, sides, status.update, console)
     except (SourceError, BenchmarkError, WorkerDied) as error:
         print(f"tools/compare: {error}", file=sys.stderr)
+        return FAILURE
+    except Exception:  # Python's own status of a traceback is that of a regression
+        traceback.print_exc()
         return FAILURE
 
 

@@ -21,7 +21,7 @@ from comparison.decision import (
     ratio_of_pair,
     verdict,
 )
-from comparison.processes import BenchmarkError, Worker, both
+from comparison.processes import BenchmarkError, Worker, WorkerDied, both
 from comparison.sources import Source
 
 ROUND_SECONDS = 0.04  # of one side, at least
@@ -197,7 +197,7 @@ def greet(base: Worker, head: Worker) -> dict:
     replies = [worker.receive() for worker in (base, head)]
     for worker, reply in zip((base, head), replies, strict=True):
         if not reply["fastgmm"].startswith(str(worker.side.folder)):
-            raise RuntimeError(f"{worker.side.name} runs {reply['fastgmm']}")
+            raise WorkerDied(f"{worker.side.name} runs {reply['fastgmm']}")
     return replies[1]
 
 

@@ -23,7 +23,7 @@ class BenchmarkError(RuntimeError):
 
 
 class WorkerDied(RuntimeError):
-    """A process ended when it should have replied."""
+    """A process ended when it should have replied, or is not what it should be."""
 
 
 class Worker:

@@ -94,7 +94,11 @@ def make_once(place: Path, make: Callable[[Path], None]) -> Path:
 # --- commits --------------------------------------------------------------------------------
 def git(*arguments: str) -> bytes:
     """Output of a git command in this repository."""
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
+    command = ["git", "-C", str(ROOT), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise SourceError(str(error)) from None
     if done.returncode:
         raise SourceError(done.stderr.decode(errors="replace").strip())
     return done.stdout

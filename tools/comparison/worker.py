@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 import pkgutil
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +154,8 @@ def peak_bytes() -> int:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
+        import resource  # there is none on Windows
+
         unit = 1 if sys.platform == "darwin" else 1024
         return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
