@@ -111,7 +111,7 @@ import time
 from fastgmm import SECONDS, work
 
 elapsed = [0.0]
-time.perf_counter = lambda: elapsed[0]
+time.perf_counter = time.process_time = lambda: elapsed[0]
 
 class Toy:
     params = [1, 2]

@@ -77,7 +77,7 @@ class Settings:
 
     threshold: float = THRESHOLD
     pairs: int = PAIRS
-    rounds: int = 12
+    rounds: int = 10
 
 
 @dataclass(slots=True)

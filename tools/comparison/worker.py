@@ -80,6 +80,7 @@ class Session:
         self.benchmarks, self.failures = discover()
         self._call: Callable[[], object] = lambda: None
         self._end: Callable[[], object] = lambda: None
+        self._clock = time.perf_counter
         self._limits: threadpool_limits | None = None
 
     def hello(self) -> dict:
@@ -125,6 +126,8 @@ class Session:
         if self._limits is not None:
             self._limits.restore_original_limits()
         self._limits = threadpool_limits(threads) if threads else None
+        # On one thread the time of the processor: it stands still while others have the core.
+        self._clock = time.process_time if threads == 1 else time.perf_counter
         numba: Any = sys.modules.get("numba")
         if numba is not None:
             most = numba.config.NUMBA_NUM_THREADS
@@ -143,9 +146,9 @@ class Session:
         self._call = lambda: method(*benchmark.values)
 
     def _seconds(self) -> float:
-        began = time.perf_counter()
+        began = self._clock()
         self._call()
-        return time.perf_counter() - began
+        return self._clock() - began
 
 
 def peak_bytes() -> int:
