@@ -239,9 +239,16 @@ def measure_pair(
             seconds, failures = prepare(base, head, cell)
             if any(failures):
                 raise BenchmarkError(f"{cell}: {failures[0] or failures[1]}")
-            calls = max(2, math.ceil(ROUND_SECONDS / max(seconds, 1e-6)))
+            calls = calls_of_round(seconds)
             measured[cell] = [measure_round(base, head, calls, i) for i in range(rounds)]
     return measured
+
+
+def calls_of_round(seconds: float) -> int:
+    """How often a round calls what takes so long: twice at least, but for the longest."""
+    return (
+        1 if seconds > 2 * ROUND_SECONDS else max(2, math.ceil(ROUND_SECONDS / max(seconds, 1e-6)))
+    )
 
 
 def measure_round(base: Worker, head: Worker, calls: int, number: int) -> Round:
