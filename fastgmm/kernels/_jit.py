@@ -171,6 +171,14 @@ def worker(function: Callable) -> Callable:
     return numba.njit(function, fastmath=FLAGS, inline="always", **_WORKER)
 
 
+def part(function: Callable) -> Callable:
+    """Compile a large worker apart from its callers.
+
+    The time that numba takes to infer types grows faster than the number of statements.
+    """
+    return numba.njit(function, fastmath=FLAGS, **_WORKER)
+
+
 def reduction(function: Callable) -> Callable:
     """Compile a worker whose loops add up over points, in whatever order fills the registers."""
     return numba.njit(function, fastmath=REDUCTION_FLAGS, **_WORKER)

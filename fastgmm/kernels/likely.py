@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastgmm.kernels._jit import worker
+from fastgmm.kernels._jit import part, worker
 from fastgmm.kernels._models import PANEL
 from fastgmm.kernels._product_blocks import bounding_squares
 from fastgmm.kernels._tile_blocks import SQUARE, transpose_rows
@@ -32,7 +32,7 @@ MOST_POSSIBLE = 0.5
 add_squares_of_vector = triangular_squares(1)
 
 
-@worker
+@part
 def likely_log_density(model, tile, m):
     """Fill the shares of a tile; the first chunk, evaluated whole, tells whether bounds pay."""
     length = tile.centred.shape[1]
