@@ -64,7 +64,7 @@ QUICK_LIST = (
         )
     ),
     Cell(f"kernels.OtherFunctions.time_function(weighted_covariances, {MIDDLE})"),
-    Cell("predict.Predict.time_method(predict, full-float64-n50000-d8-K8-C)"),
+    Cell(f"predict.Predict.time_method(predict, {MIDDLE})"),
     Cell(f"predict.Predict.time_method(predict_proba, {MIDDLE})"),
     Cell("fit.SmallFit.time_hundred_fits"),
     Cell(f"kernels.Expectation.time_expectation({MIDDLE})", ALL),
