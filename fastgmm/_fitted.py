@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import kernels
 from fastgmm._criteria import classification_entropy, mean_log_likelihood, total_weight
+from fastgmm._interchange import set_by_fit
 from fastgmm._maximization import covariances_from_cholesky, n_parameters
 from fastgmm._memory import check_memory
 from fastgmm._records import CovarianceType, FloatArray, Parameters
@@ -37,25 +38,16 @@ def untouched_by_failure(method: Method) -> Method:
 
     @wraps(method)
     def careful(self: Any, *arguments: Any, **options: Any) -> Any:
-        before = _fitted_attributes(self)
+        before = set_by_fit(self)
         try:
             return method(self, *arguments, **options)
         except BaseException:
-            for name in _fitted_attributes(self):
+            for name in set_by_fit(self):
                 delattr(self, name)
             vars(self).update(before)
             raise
 
     return cast(Method, careful)
-
-
-def _fitted_attributes(estimator: Any) -> dict[str, Any]:
-    """Those that end with an underscore, by scikit-learn's convention."""
-    return {
-        name: value
-        for name, value in vars(estimator).items()
-        if name.endswith("_") and not name.startswith("_")
-    }
 
 
 class FittedMixture(DensityMixin, BaseEstimator):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from fastgmm._maximization import precisions_from_cholesky
 from fastgmm._records import EMResult
 
-__all__ = ["fitted_attributes", "from_sklearn", "to_sklearn"]
+__all__ = ["fitted_attributes", "from_sklearn", "set_by_fit", "to_sklearn"]
 
 Estimator = TypeVar("Estimator")
 
@@ -33,6 +33,15 @@ def fitted_attributes(result: EMResult, log_likelihood: float = math.nan) -> dic
         "log_likelihood_": log_likelihood,
         "fit_history_": result.history,
         "repairs_": result.repairs,
+    }
+
+
+def set_by_fit(estimator: Any) -> dict[str, Any]:
+    """Return the attributes that end with an underscore, by scikit-learn's convention."""
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name.endswith("_") and not name.startswith("_")
     }
 
 
@@ -81,8 +90,8 @@ def _arguments(model: Any) -> dict[str, Any]:
 
 
 def _copied(source: Any, target: Any) -> Any:
-    """Copy what a fit has set and both know: attributes whose names end with an underscore."""
-    for name, value in vars(source).items():
-        if name.endswith("_") and not name.startswith("_") and name not in RECORDS:
+    """Copy what a fit has set and both know."""
+    for name, value in set_by_fit(source).items():
+        if name not in RECORDS:
             setattr(target, name, deepcopy(value))
     return target

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from fastgmm._records import CovarianceType
+from fastgmm._validation import covariances_shape
+from fastgmm.kernels._processors import control_groups
 
 __all__ = ["available_bytes", "bytes_of_fit", "check_memory"]
 
@@ -15,6 +18,11 @@ __all__ = ["available_bytes", "bytes_of_fit", "check_memory"]
 COVARIANCES_AT_ONCE = 8
 # Bytes that are asked for without looking.
 UNQUESTIONED = 2**28
+# Limit and use, by the version of control groups.
+MEMORY_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    2: ("memory.max", "memory.current"),
+}
 
 
 def check_memory(n_bytes: int, what: str, remedy: str) -> None:
@@ -46,12 +54,7 @@ def bytes_of_fit(
     size : int
         Bytes of a number of the data.
     """
-    covariances = {
-        "full": n_components * n_features**2,
-        "tied": n_features**2,
-        "diag": n_components * n_features,
-        "spherical": n_components,
-    }[covariance_type]
+    covariances = math.prod(covariances_shape(covariance_type, n_components, n_features))
     shares = n_samples * n_components
     return 8 * COVARIANCES_AT_ONCE * (covariances + n_components * n_features) + 2 * size * shares
 
@@ -79,22 +82,9 @@ def _of_machine(meminfo: Path) -> Iterator[int]:
 
 def _of_container(membership: Path, cgroups: Path) -> Iterator[int]:
     """What the limits of the control groups around this process leave."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":  # version 2
-            group, limit, current = cgroups / path.lstrip("/"), "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            group = cgroups / "memory" / path.lstrip("/")
-            limit, current = "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
+    for folder, version in control_groups("memory", membership, cgroups):
+        try:
+            amounts = [int((folder / name).read_text()) for name in MEMORY_FILES[version]]
+        except (OSError, ValueError):  # no such file, or "max"
             continue
-        for folder in (group, *group.parents):
-            try:
-                amounts = [int((folder / name).read_text()) for name in (limit, current)]
-            except (OSError, ValueError):  # no such file, or "max"
-                continue
-            yield max(0, amounts[0] - amounts[1])
+        yield max(0, amounts[0] - amounts[1])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from fastgmm._records import CovarianceType, FloatArray
 __all__ = ["Spread", "spread_of"]
 
 
-class Spread(NamedTuple):
+@dataclass(frozen=True)
+class Spread:
     """Mean and covariance of all the data.
 
     Attributes
@@ -32,14 +34,14 @@ class Spread(NamedTuple):
         """Variances (d,) of the features."""
         return np.diagonal(self.covariance)
 
-    @property
+    @cached_property
     def principal_axes(self) -> tuple[FloatArray, FloatArray]:
         """Axes (d, d), as columns, and the variances (d,) of the standardized data along them."""
         scales = np.where(self.variances > 0, np.sqrt(self.variances), 1.0)
         variances, axes = np.linalg.eigh(self.covariance / np.outer(scales, scales))
         return axes / scales[:, None], variances
 
-    @property
+    @cached_property
     def whitening(self) -> FloatArray:
         """W (d, d) such that the columns of (X - mean) W have unit variance and no correlation.
 
@@ -48,7 +50,7 @@ class Spread(NamedTuple):
         axes, variances = self.principal_axes
         return axes / np.sqrt(np.maximum(variances, len(variances) * self.eps))
 
-    @property
+    @cached_property
     def extension(self) -> FloatArray:
         """The columns (d, r) of `whitening` along which the data do extend."""
         _, variances = self.principal_axes

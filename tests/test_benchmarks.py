@@ -49,7 +49,7 @@ def _run_once(benchmark, index: int) -> float:
     benchmark.do_setup_cache()
     if benchmark.do_setup():
         assert benchmark.name.startswith(MAY_SKIP), "the benchmark skips itself"
-        pytest.skip("needs another library, or another thread")
+        pytest.skip("needs another library, or another thread")  # and only those of MAY_SKIP
     try:
         return _measure(benchmark)
     finally:
@@ -68,7 +68,7 @@ def _measure(benchmark) -> float:
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda benchmark: benchmark.name)
 def test_benchmark_sees_nonsense(benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     if benchmark.name == "memory.PeakMemory.peakmem_input":
-        pytest.skip("calls nothing")
+        pytest.skip("calls nothing")  # it is the memory of the input, to be subtracted
     if ".timeraw_" in benchmark.name:
         assert "assert" in benchmark.func()  # the code that a process runs
         return

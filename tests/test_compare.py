@@ -297,7 +297,7 @@ def test_commit_is_exported_once(tmp_path: Path):
     try:
         commit = sources.commit_of("HEAD")
     except sources.SourceError:
-        pytest.skip("not a clone")
+        pytest.skip("not a clone")  # an unpacked archive has no commits to export
     source = sources.export("HEAD", tmp_path)
     assert (source.key, source.folder) == (commit, (tmp_path / commit).resolve())
     assert (source.folder / "fastgmm" / "kernels" / "passes.py").is_file()

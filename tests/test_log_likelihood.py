@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from registry import CASES, SMALL_CASES, Case
 from fastgmm import kernels, reference
 from fastgmm.kernels import accumulation
 from fastgmm.kernels.passes import total_log_likelihood
+from fastgmm.reference.passes import total_log_likelihood as twin
 
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 over_registry = pytest.mark.parametrize(
@@ -31,10 +33,15 @@ def test_it_is_that_of_the_whole_pass(case: Case):
     assert_same_likelihood(*arguments)
     weight = np.random.default_rng(0).random(case.n).astype(case.dtype)
     assert_same_likelihood(*arguments, weight)
-    log_density = reference.log_density(*arguments).astype(np.float64)
-    scale = np.abs(log_density).sum()
+    scale = np.abs(reference.log_density(*arguments).astype(np.float64)).sum()
     rtol = {"float64": 1e-12, "float32": 1e-5}[case.dtype]
-    assert_allclose(total_log_likelihood(*arguments), log_density.sum(), atol=rtol * scale)
+    for given in ((), (weight,)):
+        expected = twin(*arguments, *given)
+        assert_allclose(total_log_likelihood(*arguments, *given), expected, atol=rtol * scale)
+
+
+def test_the_twin_has_the_same_signature():
+    assert signature(total_log_likelihood) == signature(twin)
 
 
 @pytest.mark.parametrize("n", [0, 1, 700])

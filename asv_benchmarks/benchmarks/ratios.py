@@ -13,6 +13,7 @@ from time import perf_counter
 from threadpoolctl import threadpool_limits
 
 from fastgmm import kernels, reference
+from fastgmm.kernels.passes import total_log_likelihood
 
 from .common import MIDDLE, TINY, case_names, on_threads, prepared_problem, ratio, relative_error
 
@@ -50,6 +51,28 @@ class Reference:
             return 1 / ratio(*self.calls, SECONDS)
 
 
+class LikelihoodAlone:
+    """The likelihood from a pass without moments, beside the whole pass, which finds it too."""
+
+    params = (MIDDLE,)
+    param_names = ("case",)
+    unit = "of the pass's time"
+
+    def setup(self, name):
+        case, problem = prepared_problem(name)
+        arguments = problem.X[:FEW], *problem.mixture, case.covariance_type
+        self.calls = [
+            on_threads(1, partial(function, *arguments))
+            for function in (kernels.expectation, total_log_likelihood)
+        ]
+        whole, alone = (call() for call in self.calls)
+        assert alone == whole.log_likelihood
+
+    def track_share(self, name):
+        with threadpool_limits(1):
+            return 1 / ratio(*self.calls, SECONDS)
+
+
 class Library:
     """An iteration of EM beside another library's: the slope between two numbers of them."""
 
@@ -59,6 +82,7 @@ class Library:
 
     def setup(self, library, covariance_type):
         if not PEERS[library].is_installed():
+            # Not everybody has oneDAL; by this error asv leaves a benchmark out.
             raise NotImplementedError(f"{library} is not installed")
         self.peers = [PEERS["fastgmm"](), PEERS[library]()]
         self.cell = Cell(covariance_type, *((300, 8, 3) if TINY else (20_000, 8, 8)))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["cpu_quota"]
+__all__ = ["control_groups", "cpu_quota"]
+
+# Quota and period, by the version of control groups.
+QUOTA_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 
 
 @lru_cache
@@ -16,22 +20,27 @@ def cpu_quota(
 
     None where nothing limits it. More threads than that would be stopped for most of each period.
     """
+    quotas = [
+        _quota(*(folder / name for name in QUOTA_FILES[version]))
+        for folder, version in control_groups("cpu", membership, cgroups)
+    ]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def control_groups(controller: str, membership: Path, cgroups: Path) -> Iterator[tuple[Path, int]]:
+    """Folders of the groups around this process that may limit it, and their version, 1 or 2."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:
-        return None
-    quotas = []
+        return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers == "":  # version 2
-            group = cgroups / path.lstrip("/")
-            quotas += [_quota(folder / "cpu.max") for folder in (group, *group.parents)]
-        elif "cpu" in controllers.split(","):
-            group = cgroups / "cpu" / path.lstrip("/")
-            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-            quotas += [_quota(*(f / name for name in names)) for f in (group, *group.parents)]
-    found = [quota for quota in quotas if quota is not None]
-    return min(found, default=None)
+        version = 2 if controllers == "" else 1
+        if version == 2 or controller in controllers.split(","):
+            place = cgroups if version == 2 else cgroups / controller
+            group = place / path.lstrip("/")
+            for folder in (group, *group.parents):
+                yield folder, version
 
 
 def _quota(*files: Path) -> int | None:

@@ -39,6 +39,7 @@ EXP_TAIL = {
         0.0013933641032,
     ),
 }
+# By the bytes of a number, as above.
 LN2_PARTS = {
     8: (LN2_HIGH, LN2_LOW),
     4: (float(LN2_HIGH32), float(LN2_LOW32)),

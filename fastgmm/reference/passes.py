@@ -60,6 +60,20 @@ def expectation(
     )
 
 
+def total_log_likelihood(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+    sample_weight: FloatArray | None = None,
+) -> float:
+    """Σᵢ wᵢ log p(xᵢ)."""
+    log_p = log_density(X, weights, means, precisions_cholesky, covariance_type)
+    w = np.ones(len(X)) if sample_weight is None else sample_weight
+    return float(np.sum(w * log_p, dtype=np.float64))
+
+
 def log_density(
     X: FloatArray,
     weights: FloatArray,

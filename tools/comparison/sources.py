@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "asv_benchmarks" / "env" / "compare"
 WORKTREE = "WORKTREE"
 
-# What is taken of a version: the package, the benchmarks, and the cases that these read.
-PARTS = ("fastgmm", "asv_benchmarks/benchmarks", "tests/registry.py")
+# What is taken of a version: the package, the benchmarks, and what these read.
+PARTS = ("fastgmm", "asv_benchmarks/benchmarks", "tests/registry.py", "tools/peer_table")
 
 
 class SourceError(ValueError):
