@@ -302,7 +302,9 @@ def test_commit_is_exported_once(tmp_path: Path):
     assert (source.key, source.folder) == (commit, (tmp_path / commit).resolve())
     assert (source.folder / "fastgmm" / "kernels" / "passes.py").is_file()
     assert (source.folder / "asv_benchmarks" / "benchmarks" / "kernels.py").is_file()
-    assert {path.name for path in source.folder.iterdir()} == {"fastgmm", "asv_benchmarks", "tests"}
+    parts = {"fastgmm", "asv_benchmarks", "tests", "tools"}
+    assert {path.name for path in source.folder.iterdir()} == parts
+    assert [path.name for path in (source.folder / "tools").iterdir()] == ["peer_table"]
     (source.folder / "mark").touch()
     assert (sources.export("HEAD", tmp_path).folder / "mark").exists()
     assert [path.name for path in tmp_path.iterdir()] == [commit]  # and nothing half-made
