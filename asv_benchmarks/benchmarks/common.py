@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numba
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))  # where peer_table is
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
@@ -123,3 +124,21 @@ def ratio(
             shortest[call] = min(shortest[call], perf_counter() - start)
         rounds += 1
     return shortest[slow] / shortest[fast]
+
+
+class _Gain:
+    """What a trick gains: the two `calls` of a setup, without it and with it, compiled."""
+
+    unit = "times faster"
+    n_threads = 1  # None for all
+
+    calls: tuple[Callable[[], object], Callable[[], object]]
+
+    def track_gain(self, *parameters):
+        before = numba.get_num_threads()
+        numba.set_num_threads(self.n_threads or before)
+        try:  # threads of BLAS would wait for a processor that is busy
+            with threadpool_limits(1, "blas"):
+                return ratio(*self.calls)
+        finally:
+            numba.set_num_threads(before)

@@ -1,23 +1,19 @@
-"""Each trick of the kernels beside the plain loops that it replaces: it stays if it is faster.
+"""Each trick of the innermost loops beside the plain loops that it replaces.
 
 The plain loops stand in whichever order was the fastest, and are compiled with the flags of the
-kernels. They read the same tile, so that nothing but the trick is compared. Both run in one
-process, and on one thread except where the trick is about threads.
+kernels. They read the same tile, so that nothing but the trick is compared.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
-from unittest import mock
 
 import numba
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fastgmm import kernels
-from fastgmm.kernels import _models, accumulation
+from fastgmm.kernels import _models
 from fastgmm.kernels._axis_blocks import add_axis_moments, axis_log_density
 from fastgmm.kernels._jit import FLAGS, REDUCTION_FLAGS
 from fastgmm.kernels._tile_blocks import exponentials
@@ -25,11 +21,12 @@ from fastgmm.kernels._triangle_blocks import add_small_moments, small_log_densit
 from fastgmm.kernels._vector_math import log
 from fastgmm.kernels._vectors import CHUNK_BYTES, FARTHEST, VECTOR_BYTES, VECTORS
 from fastgmm.kernels.blocks import tile_in_span, transpose_chunk
-from fastgmm.kernels.density import tile_log_density
+from fastgmm.kernels.density import log_density_of_chunks, tile_log_density
+from fastgmm.kernels.likely import likely_log_density
 from fastgmm.kernels.moments import add_symmetric_product
 from fastgmm.kernels.normalization import log_of_product
 
-from .common import TINY, Case, aligned, assert_agree, ratio
+from .common import TINY, Case, _Gain, aligned, assert_agree
 
 LENGTH = 64 if TINY else 512  # points of a tile
 K = 2 if TINY else 8
@@ -72,22 +69,6 @@ def pair(
     return calls
 
 
-class _Trick:
-    """Plain loops and the trick instead of them, compiled: the two `calls` of a setup."""
-
-    unit = "times faster"
-    n_threads = 1
-
-    def track_gain(self, *parameters):
-        before = numba.get_num_threads()
-        numba.set_num_threads(self.n_threads or before)
-        try:  # threads of BLAS would wait for a processor that is busy
-            with threadpool_limits(1, "blas"):
-                return ratio(*self.calls)
-        finally:
-            numba.set_num_threads(before)
-
-
 def plain_exponentials(a, shares, peak, total):
     """shares[k, p] = exp(aₖ - maxₖ aₖ), and their sum."""
     shares[:] = a
@@ -108,7 +89,7 @@ def block_of_exponentials(a, shares, peak, total):
     exponentials(shares, shares.shape[1], peak, total, VECTOR_BYTES)
 
 
-class Exponentials(_Trick):
+class Exponentials(_Gain):
     """exp by a polynomial, against the C library's; both copy their input first."""
 
     params = (["float64", "float32"],)
@@ -161,7 +142,7 @@ def small_densities(d: int) -> tuple[Callable, Callable]:
     return by_points if d <= 8 else by_columns, block
 
 
-class UnrolledDensities(_Trick):
+class UnrolledDensities(_Gain):
     """A triangle unrolled into registers, against loops with as many features at compile time."""
 
     params = ([4, 8, 16],)
@@ -202,7 +183,7 @@ def panels_of_triangular_densities(U, model, tiles, out):
     tile_log_density(model, tile_in_span(tiles, 0, tiles.rows[0], out), out.shape[1])
 
 
-class TriangularDensities(_Trick):
+class TriangularDensities(_Gain):
     """Panels of a factor in registers, against a column at a time."""
 
     params = ([32, 64],)
@@ -222,38 +203,91 @@ class TriangularDensities(_Trick):
         )
 
 
-def plain_axis_densities(points, means, factors, constants, out):
-    """constantₖ - ½ Σᵢ ((xᵢ - μₖᵢ) fₖᵢ)²."""
-    for k in range(out.shape[0]):
-        out[k] = 0
-        for i in range(points.shape[0]):
-            for p in range(out.shape[1]):
-                y = (points[i, p] - means[k, i]) * factors[k, i]
-                out[k, p] += y * y
-        for p in range(out.shape[1]):
-            out[k, p] = constants[k] - 0.5 * min(out[k, p], FARTHEST)
+def all_densities(model, tiles, out):
+    """Log-densities of a tile under every component."""
+    chunks = out.shape[1] // tiles.squares.shape[1]
+    log_density_of_chunks(model, tile_in_span(tiles, 0, tiles.rows[0], out), 0, chunks)
 
 
-def block_of_axis_densities(points, means, factors, constants, out):
-    """The same with the sums of a few vectors of points in registers."""
-    for k in range(out.shape[0]):
-        axis_log_density(
-            points, means, factors, constants, k, out.shape[1], out, 1, VECTORS, VECTOR_BYTES
+def likely_densities(model, tiles, out):
+    """The same where a bound leaves them possible."""
+    likely_log_density(model, tile_in_span(tiles, 0, tiles.rows[0], out), out.shape[1])
+
+
+def exponentials_of(log_density):
+    """Shares, but for their sum."""
+    return np.exp(log_density - log_density.max(axis=0))
+
+
+class LikelyDensities(_Gain):
+    """Components that a bound leaves possible, against all; near 1 where clusters overlap."""
+
+    params = (["apart", "overlapping"],)
+    param_names = ("clusters",)
+
+    def setup(self, clusters):
+        dtype, d, n_components = np.dtype("float64"), 64, 8 if TINY else 32
+        problem = Case("full", "float64", LENGTH, d, n_components).make()
+        means, X = problem.means, problem.X
+        if clusters == "apart":
+            labels = kernels.assign(X, *problem.mixture, "full")
+            means, X = 40 * means, X + 39 * means[labels]
+        model = _models.prepare_model(
+            problem.weights, means, problem.precisions_cholesky, "full", dtype
+        )
+        tiles = _models.allocate_tiles(model, LENGTH, dtype, n_threads=1, n_together=1)
+        pitch = tiles.squares.shape[1]
+        tiles.points[0] = X.reshape(-1, pitch, d).swapaxes(1, 2)
+        rows = np.zeros((1, LENGTH, _models.row_pitch(d)))
+        rows[0, :, :d] = X
+        self.calls = pair(
+            all_densities,
+            likely_densities,
+            (model, tiles._replace(rows=aligned(rows))),
+            (np.zeros((n_components, LENGTH)),),
+            compared=exponentials_of,
         )
 
 
-class AxisDensities(_Trick):
-    """Squares of a diagonal model summed up in registers, against in a row."""
+def axis_densities(scaled: int) -> tuple[Callable, Callable]:
+    """constantₖ - ½ Σᵢ ((xᵢ - μₖᵢ) fₖᵢ)², or without f: the plain loops, and the block."""
 
-    params = ([16, 64],)
-    param_names = ("d",)
+    def by_features(points, means, factors, constants, out):
+        for k in range(out.shape[0]):
+            out[k] = 0
+            for i in range(points.shape[0]):
+                for p in range(out.shape[1]):
+                    y = points[i, p] - means[k, i]
+                    if scaled:
+                        y *= factors[k, i]
+                    out[k, p] += y * y
+            for p in range(out.shape[1]):
+                out[k, p] = constants[k] - 0.5 * min(out[k, p], FARTHEST)
 
-    def setup(self, d):
+    def block(points, means, factors, constants, out):
+        for k in range(out.shape[0]):
+            axis_log_density(
+                points, means, factors, constants, k, out.shape[1], out,
+                scaled, VECTORS, VECTOR_BYTES,
+            )  # fmt: skip
+
+    return by_features, block
+
+
+class AxisDensities(_Gain):
+    """Squares summed up in registers, against in a row: of a diagonal model, and a tied one.
+
+    Of many features the row alone is as fast; in a whole pass it is slower by a sixth even then.
+    """
+
+    params = (["diag", "tied"], [2, 8, 32])
+    param_names = ("covariance_type", "d")
+
+    def setup(self, covariance_type, d):
         problem = Case("diag", "float64", LENGTH, d, K).make()
         model = _models.prepare_model(*problem.mixture, "diag", np.dtype("float64"))
         self.calls = pair(
-            plain_axis_densities,
-            block_of_axis_densities,
+            *axis_densities(int(covariance_type == "diag")),
             (aligned(problem.X.T), *model),
             (np.zeros((K, LENGTH)),),
         )
@@ -272,7 +306,7 @@ def logarithm_of_product(values, out):
     out[0] += log_of_product(values, K, values.shape[0])
 
 
-class LogOfProduct(_Trick):
+class LogOfProduct(_Gain):
     """One logarithm for a run of sums of exponentials, against one for each."""
 
     def setup(self):
@@ -314,7 +348,7 @@ def small_moments(d: int) -> tuple[Callable, Callable]:
     return by_sums, block
 
 
-class UnrolledMoments(_Trick):
+class UnrolledMoments(_Gain):
     """A triangle of sums unrolled into registers, against one sum at a time."""
 
     params = ([4, 8, 16],)
@@ -346,7 +380,7 @@ def blocks_of_symmetric_product(rows, out):
         add_symmetric_product(rows, rows.shape[0], out[k], 0, out.shape[1])
 
 
-class SymmetricProduct(_Trick):
+class SymmetricProduct(_Gain):
     """Blocks of a symmetric sum in registers, against a rank-one update at a time."""
 
     params = ([32, 64],)
@@ -386,7 +420,7 @@ def blocks_of_axis_moments(points, means, shares, first, second):
             )
 
 
-class AxisMoments(_Trick):
+class AxisMoments(_Gain):
     """Four features of a diagonal model at a time, against one."""
 
     params = ([16, 64],)
@@ -422,7 +456,7 @@ def transposition_by_squares(source, points):
         transpose_chunk(source, base, pitch, chunk, points)
 
 
-class Transposition(_Trick):
+class Transposition(_Gain):
     """Squares transposed in registers, against a strided copy of C-ordered points."""
 
     params = ([16, 64],)
@@ -437,61 +471,3 @@ class Transposition(_Trick):
             (_models.as_rows(X),),
             (np.zeros((LENGTH // pitch, d, pitch)),),
         )
-
-
-class VanishingShares(_Trick):
-    """Points left out where their share vanishes: clusters far apart, against overlapping ones."""
-
-    params = (["moments", "expectation"],)
-    param_names = ("step",)
-
-    def setup(self, step):
-        near = Case("full", "float64", 64 if TINY else 2000, 64, 3 if TINY else 32).make()
-        labels = kernels.assign(near.X, *near.mixture, "full")
-        far = near._replace(X=near.X + 9 * near.means[labels], means=10 * near.means)
-        self.calls = [self.call(step, *problem[:4]) for problem in (near, far)]
-
-    def call(self, step, X, weights, means, factors):
-        shares = kernels.responsibilities(X, weights, means, factors, "full")
-        if step == "moments":
-            call = partial(kernels.weighted_covariances, X, shares, "full")
-            counts = call()[0]
-        else:
-            call = partial(kernels.expectation, X, weights, means, factors, "full")
-            counts = call().counts
-        assert_agree(counts, shares.sum(axis=0), "float64")
-        return call
-
-
-class MomentsByComponents(_Trick):
-    """Moments of a large model by components, against by blocks of points; on all threads."""
-
-    params = ([16, 64],)
-    param_names = ("K",)
-    n_threads = None
-
-    def setup(self, K):
-        rng = np.random.default_rng(0)
-        X = rng.standard_normal((64 if TINY else 2000, 128))
-        shares = rng.dirichlet(np.ones(K), len(X))
-        model = _models.moments_model(rng.standard_normal((K, 128)), "full", X.dtype)
-        by_components = partial(accumulation.accumulate, X, shares, np.empty(0), model, "full")
-        by_blocks = mock.patch.object(accumulation, "SHARED_BYTES", math.inf)(by_components)
-        for field in ("counts", "first", "second"):
-            expected, actual = getattr(by_blocks(), field), getattr(by_components(), field)
-            assert_agree(actual, expected, "float64")
-        self.calls = by_blocks, by_components
-
-
-class Tied(_Trick):
-    """The tied pass, which whitens points once, against the full one with as many covariances."""
-
-    def setup(self):
-        case = Case("tied", "float64", 64 if TINY else 4000, 32, 3 if TINY else 32)
-        X, weights, means, factor, _ = case.make()
-        factors = np.tile(factor, (case.K, 1, 1))
-        full = partial(kernels.expectation, X, weights, means, factors, "full")
-        tied = partial(kernels.expectation, X, weights, means, factor, "tied")
-        assert_agree(tied().counts, full().counts, "float64")
-        assert_agree(tied().second, full().second.sum(axis=0), "float64")
-        self.calls = full, tied

@@ -1,0 +1,130 @@
+"""Whole passes with one of their strategies and without it."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from unittest import mock
+
+import numpy as np
+from numba import prange
+
+from fastgmm import kernels
+from fastgmm.kernels import _models, accumulation, components
+from fastgmm.kernels._jit import driver
+
+from .common import TINY, Case, _Gain, assert_agree
+
+
+class VanishingShares(_Gain):
+    """Points left out where their share vanishes: clusters far apart, against overlapping ones."""
+
+    params = (["moments", "expectation"],)
+    param_names = ("step",)
+
+    def setup(self, step):
+        near = Case("full", "float64", 64 if TINY else 2000, 64, 3 if TINY else 32).make()
+        labels = kernels.assign(near.X, *near.mixture, "full")
+        far = near._replace(X=near.X + 9 * near.means[labels], means=10 * near.means)
+        self.calls = [self.call(step, *problem[:4]) for problem in (near, far)]
+
+    def call(self, step, X, weights, means, factors):
+        shares = kernels.responsibilities(X, weights, means, factors, "full")
+        if step == "moments":
+            call = partial(kernels.weighted_covariances, X, shares, "full")
+            counts = call()[0]
+        else:
+            call = partial(kernels.expectation, X, weights, means, factors, "full")
+            counts = call().counts
+        assert_agree(counts, shares.sum(axis=0), "float64")
+        return call
+
+
+class MomentsByComponents(_Gain):
+    """Moments of a large model by components, against by blocks of points; on all threads."""
+
+    params = ([16, 64],)
+    param_names = ("K",)
+    n_threads = None
+
+    def setup(self, K):
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((64 if TINY else 2000, 128))
+        shares = rng.dirichlet(np.ones(K), len(X))
+        model = _models.moments_model(rng.standard_normal((K, 128)), "full", X.dtype)
+        by_components = partial(accumulation.accumulate, X, shares, np.empty(0), model, "full")
+        by_blocks = mock.patch.object(accumulation, "SHARED_BYTES", math.inf)(by_components)
+        for field in ("counts", "first", "second"):
+            expected, actual = getattr(by_blocks(), field), getattr(by_components(), field)
+            assert_agree(actual, expected, "float64")
+        self.calls = by_blocks, by_components
+
+
+class Tied(_Gain):
+    """The tied pass, which whitens points once, against the full one with as many covariances."""
+
+    def setup(self):
+        case = Case("tied", "float64", 64 if TINY else 4000, 32, 3 if TINY else 32)
+        X, weights, means, factor, _ = case.make()
+        factors = np.tile(factor, (case.K, 1, 1))
+        full = partial(kernels.expectation, X, weights, means, factors, "full")
+        tied = partial(kernels.expectation, X, weights, means, factor, "tied")
+        assert_agree(tied().counts, full().counts, "float64")
+        assert_agree(tied().second, full().second.sum(axis=0), "float64")
+        self.calls = full, tied
+
+
+def next_to_a_cache_line(shape, dtype):
+    """Zeros where numpy may put them: a quarter of a cache line beyond its start."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + 2 * _models.CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _models.CACHE_LINE + _models.CACHE_LINE // 4
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+class AlignedWorkspaces(_Gain):
+    """Workspaces from the start of a cache line, against where numpy may put them."""
+
+    params = (["full", "diag"], [16, 32])
+    param_names = ("covariance_type", "d")
+
+    def setup(self, covariance_type, d):
+        case = Case(covariance_type, "float64", 64 if TINY else 4000, d, 3 if TINY else 16)
+        X, *mixture, _ = case.make()
+        aligned = partial(kernels.expectation, X, *mixture, covariance_type)
+        shifted = mock.patch.object(_models, "_aligned_zeros", next_to_a_cache_line)(aligned)
+        assert_agree(aligned().counts, shifted().counts, "float64")
+        self.calls = shifted, aligned
+
+
+@driver(of=components.moments_of_slab)
+def moments_of_shared_slabs(
+    n_threads, next_part, n_parts, n, first_tile, n_tiles, n_slabs, model, tiles, span, partial
+):
+    """`components.moments_of_slabs` where each thread has its part from the start."""
+    for thread in prange(n_threads):
+        for index in range(thread * n_parts // n_threads, (thread + 1) * n_parts // n_threads):
+            components.moments_of_slab(
+                index, np.int64(thread), n_parts,
+                n, first_tile, n_tiles, n_slabs, model, tiles, span, partial,
+            )  # fmt: skip
+
+
+class BlocksInTurn(_Gain):
+    """Threads that take the next block, against a half of them each: components differ in size."""
+
+    n_threads = None
+
+    def setup(self):
+        rng = np.random.default_rng(0)
+        n, K, d = 64 if TINY else 4000, 16, 64
+        X = rng.standard_normal((n, d))
+        shares = np.eye(K)[rng.choice(K, n, p=rng.dirichlet(np.ones(K)))]
+        model = _models.moments_model(rng.standard_normal((K, d)), "full", X.dtype)
+        in_turn = partial(accumulation.accumulate, X, shares, np.empty(0), model, "full")
+        shared = mock.patch.object(components, "moments_of_slabs", moments_of_shared_slabs)(in_turn)
+        assert accumulation.goes_by_components(model), "it does not run the driver in question"
+        for field in ("counts", "first", "second"):
+            assert_agree(getattr(in_turn(), field), getattr(shared(), field), "float64")
+        self.calls = shared, in_turn
