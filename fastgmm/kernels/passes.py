@@ -221,7 +221,7 @@ def total_log_likelihood(
     covariance_type: CovarianceType,
     sample_weight: FloatArray | None = None,
 ) -> float:
-    """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, in half its time.
+    """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner.
 
     Examples
     --------
