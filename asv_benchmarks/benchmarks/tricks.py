@@ -71,12 +71,13 @@ def pair(
 
 def plain_exponentials(a, shares, peak, total):
     """shares[k, p] = exp(aₖ - maxₖ aₖ), and their sum."""
-    shares[:] = a
-    peak[:] = shares[0]
-    for k in range(shares.shape[0]):
-        for p in range(shares.shape[1]):
-            peak[p] = max(peak[p], shares[k, p])
-    total[:] = 0
+    for p in range(a.shape[1]):
+        peak[p] = a[0, p]
+        total[p] = 0
+    for k in range(a.shape[0]):
+        for p in range(a.shape[1]):
+            shares[k, p] = a[k, p]
+            peak[p] = max(peak[p], a[k, p])
     for k in range(shares.shape[0]):
         for p in range(shares.shape[1]):
             shares[k, p] = np.exp(shares[k, p] - peak[p])
@@ -85,7 +86,9 @@ def plain_exponentials(a, shares, peak, total):
 
 def block_of_exponentials(a, shares, peak, total):
     """The same with a polynomial, in registers."""
-    shares[:] = a
+    for k in range(a.shape[0]):  # numba takes seconds to compile an assignment of whole arrays
+        for p in range(a.shape[1]):
+            shares[k, p] = a[k, p]
     exponentials(shares, shares.shape[1], peak, total, VECTOR_BYTES)
 
 
@@ -280,7 +283,7 @@ class AxisDensities(_Gain):
     Of many features the row alone is as fast; in a whole pass it is slower by a sixth even then.
     """
 
-    params = (["diag", "tied"], [2, 8, 32])
+    params = (["diag", "tied"], [2, 32])
     param_names = ("covariance_type", "d")
 
     def setup(self, covariance_type, d):
