@@ -268,11 +268,9 @@ def axis_densities(scaled: int) -> tuple[Callable, Callable]:
                 out[k, p] = constants[k] - 0.5 * min(out[k, p], FARTHEST)
 
     def block(points, means, factors, constants, out):
-        for k in range(out.shape[0]):
-            axis_log_density(
-                points, means, factors, constants, k, out.shape[1], out,
-                scaled, VECTORS, VECTOR_BYTES,
-            )  # fmt: skip
+        axis_log_density(
+            points, means, factors, constants, out.shape[1], out, scaled, VECTORS, VECTOR_BYTES
+        )
 
     return by_features, block
 

@@ -9,52 +9,70 @@ from fastgmm.kernels._jit import register_block
 from fastgmm.kernels._vectors import Vectors, i64, log_density_of_squares
 
 
-def _axis_log_density_twin(points, means, factors, constants, k, length, out, scaled, *_):
-    y = points[: means.shape[1], :length] - means[k, :, None]
-    if scaled:
-        y = y * factors[k, :, None]
-    out[k, :length] = log_density_of_squares(constants[k], (y * y).sum(axis=0))
+def _axis_log_density_twin(points, means, factors, constants, length, out, scaled, *_):
+    for k, constant in enumerate(constants):
+        y = points[: means.shape[1], :length] - means[k, :, None]
+        if scaled:
+            y = y * factors[k, :, None]
+        out[k, :length] = log_density_of_squares(constant, (y * y).sum(axis=0))
 
 
 @register_block(_axis_log_density_twin)
 def axis_log_density(
-    typingctx, points, means, factors, constants, k, length, out, scaled, vectors, n_bytes
+    typingctx, points, means, factors, constants, length, out, scaled, vectors, n_bytes
 ):
-    """out[k, p] = constantₖ - ½ Σᵢ ((x_pi - μₖᵢ) fₖᵢ)², for `vectors` vectors of points at a time.
+    """out[k, p] = constantₖ - ½ Σᵢ ((x_pi - μₖᵢ) fₖᵢ)² for all components k.
 
-    `points` (d, pitch) has a row per feature; `length` is rounded up to whole blocks. Without
-    `scaled` (literal, 0 or 1) the factors are taken to be 1. The sum is limited to the
+    `points` (d, pitch) has a row per feature; `length` is rounded up to whole blocks of `vectors`
+    vectors of points. A block stays in a cache for all components, of which two share its loads.
+    Without `scaled` (literal, 0 or 1) the factors are taken to be 1. The sum is limited to the
     farthest.
     """
     n_vectors, width = vectors.literal_value, n_bytes.literal_value
 
     def codegen(context, builder, signature, arguments):
-        points_, means_, factors_, constants_, k_, length_, out_ = arguments[:7]
+        points_, means_, factors_, constants_, length_, out_ = arguments[:6]
         zero = i64(0)
         v = Vectors(context, builder, context.get_value_type(points.dtype), width)
         x, pitch = v.pointer(points, points_, zero, zero)
-        mean, n_features = v.pointer(means, means_, k_, zero)
-        factor, _ = v.pointer(factors, factors_, k_, zero)
-        target, _ = v.pointer(out, out_, k_, zero)
-        constant = v.splat(builder.load(v.pointer(constants, constants_, k_)[0]))
-        with v.loop(length_, n_vectors * v.lanes) as p:
-            sums = v.accumulators(n_vectors)
+        mean, n_features = v.pointer(means, means_, zero, zero)
+        factor, _ = v.pointer(factors, factors_, zero, zero)
+        constant, n_components = v.pointer(constants, constants_, zero)
+        target, out_pitch = v.pointer(out, out_, zero, zero)
+
+        def densities(p, k, together):
+            """Those of a block of points under a few components, which share its loads."""
+            sums = [v.accumulators(n_vectors) for _ in range(together)]
+            rows = [builder.mul(builder.add(k, i64(c)), n_features) for c in range(together)]
             with v.loop(n_features) as i:
-                shift = v.splat(builder.load(v.at(mean, i)))
-                scale = v.splat(builder.load(v.at(factor, i))) if scaled.literal_value else None
                 row = v.at(x, builder.add(builder.mul(i, pitch), p))
-                for c, variable in enumerate(sums):
-                    y = builder.fsub(v.load(v.at(row, c * v.lanes)), shift)
-                    y = builder.fmul(y, scale) if scale else y
-                    builder.store(v.fma(y, y, builder.load(variable)), variable)
-            for c, variable in enumerate(sums):
-                density = v.log_density(constant, builder.load(variable))
-                v.store(density, v.at(v.at(target, p), c * v.lanes))
+                loaded = [v.load(v.at(row, c * v.lanes)) for c in range(n_vectors)]
+                for first, variables in zip(rows, sums, strict=True):
+                    place = builder.add(first, i)
+                    shift = v.splat(builder.load(v.at(mean, place)))
+                    for vector, variable in zip(loaded, variables, strict=True):
+                        y = builder.fsub(vector, shift)
+                        if scaled.literal_value:
+                            y = builder.fmul(y, v.splat(builder.load(v.at(factor, place))))
+                        builder.store(v.fma(y, y, builder.load(variable)), variable)
+            for c, variables in enumerate(sums):
+                component = builder.add(k, i64(c))
+                log_constant = v.splat(builder.load(v.at(constant, component)))
+                row = v.at(target, builder.add(builder.mul(component, out_pitch), p))
+                for q, variable in enumerate(variables):
+                    density = v.log_density(log_constant, builder.load(variable))
+                    v.store(density, v.at(row, q * v.lanes))
+
+        with v.loop(length_, n_vectors * v.lanes) as p:
+            pairs = builder.and_(n_components, i64(-2))
+            with v.loop(pairs, 2) as k:
+                densities(p, k, 2)
+            with v.loop(builder.sub(n_components, pairs)) as k:
+                densities(p, builder.add(pairs, k), 1)
         return context.get_dummy_value()
 
-    intp = types.intp
     signature = types.void(
-        points, means, factors, constants, intp, intp, out, scaled, vectors, n_bytes
+        points, means, factors, constants, types.intp, out, scaled, vectors, n_bytes
     )
     return signature, codegen
 
@@ -72,7 +90,7 @@ def add_axis_moments(
 ):
     """Add Σ_p r_p c_p to first[k] and Σ_p r_p c_p² to second[k], for `features` features from i.
 
-    Arguments as in `axis_log_density`; r_p = shares[k, p], c_p = x_p - μₖ.
+    Points as in `axis_log_density`; r_p = shares[k, p], c_p = x_p - μₖ.
     """
     n, width = features.literal_value, n_bytes.literal_value
 

@@ -123,11 +123,10 @@ def tied_log_density(model, tile, m):
             )  # fmt: skip
             j += width
             offset += j
-    for k in range(model.means.shape[0]):
-        axis_log_density(
-            tile.whitened, model.whitened_means, model.whitened_means, model.log_constants,
-            k, m, tile.shares, 0, VECTORS, VECTOR_BYTES,
-        )  # fmt: skip
+    axis_log_density(
+        tile.whitened, model.whitened_means, model.whitened_means, model.log_constants,
+        m, tile.shares, 0, VECTORS, VECTOR_BYTES,
+    )  # fmt: skip
 
 
 def _small_log_density(d: int) -> Callable:
@@ -145,11 +144,10 @@ def _small_log_density(d: int) -> Callable:
 @worker
 def diagonal_log_density(model, tile, m):
     """Σᵢ ((xᵢ - μᵢ) / σᵢ)²."""
-    for k in range(model.means.shape[0]):
-        axis_log_density(
-            tile.points[0], model.means, model.factors, model.log_constants,
-            k, m, tile.shares, 1, VECTORS, VECTOR_BYTES,
-        )  # fmt: skip
+    axis_log_density(
+        tile.points[0], model.means, model.factors, model.log_constants,
+        m, tile.shares, 1, VECTORS, VECTOR_BYTES,
+    )  # fmt: skip
 
 
 @worker
