@@ -450,3 +450,16 @@ def test_without_compilation():
 
 def test_kernels_export_the_contract():
     assert sorted(kernels.__all__) == sorted(reference.__all__)
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+def test_points_of_no_weight_may_be_anywhere(covariance_type):
+    """Their squared distances overflow, and 0 · ∞ must not spoil the sums."""
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    means, factors = X[:2], np.ones((2, 3) if covariance_type == "diag" else 2)
+    weights, sample_weight = np.full(2, 0.5), np.append(np.ones(40), 0)
+    far = np.vstack([X, np.full(3, 1e200)])
+    expected = kernels.expectation(X, weights, means, factors, covariance_type)
+    actual = kernels.expectation(far, weights, means, factors, covariance_type, sample_weight)
+    for field in ("log_likelihood", "counts", "first", "second"):
+        assert_agree(getattr(actual, field), getattr(expected, field), "float64")

@@ -128,3 +128,20 @@ class BlocksInTurn(_Gain):
         for field in ("counts", "first", "second"):
             assert_agree(getattr(in_turn(), field), getattr(shared(), field), "float64")
         self.calls = shared, in_turn
+
+
+class Spherical(_Gain):
+    """The spherical pass, which keeps distances for the moments, against the diagonal one."""
+
+    params = ([8, 64],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        case = Case("spherical", "float64", 64 if TINY else 4000, d, 3 if TINY else 32)
+        X, weights, means, factors, _ = case.make()
+        diagonals = np.tile(factors[:, None], d)
+        diag = partial(kernels.expectation, X, weights, means, diagonals, "diag")
+        spherical = partial(kernels.expectation, X, weights, means, factors, "spherical")
+        assert_agree(spherical().counts, diag().counts, "float64")
+        assert_agree(spherical().second, diag().second.sum(axis=1), "float64")
+        self.calls = diag, spherical

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastgmm import kernels
 from fastgmm.kernels import _models
-from fastgmm.kernels._axis_blocks import add_axis_moments, axis_log_density
+from fastgmm.kernels._axis_blocks import FEATURES, NOTHING, add_axis_moments, axis_log_density
 from fastgmm.kernels._jit import FLAGS, REDUCTION_FLAGS
 from fastgmm.kernels._tile_blocks import exponentials
 from fastgmm.kernels._triangle_blocks import add_small_moments, small_log_density, triangle_order
@@ -252,7 +252,7 @@ class LikelyDensities(_Gain):
         )
 
 
-def axis_densities(scaled: int) -> tuple[Callable, Callable]:
+def axis_densities(scaled: bool) -> tuple[Callable, Callable]:
     """constantₖ - ½ Σᵢ ((xᵢ - μₖᵢ) fₖᵢ)², or without f: the plain loops, and the block."""
 
     def by_features(points, means, factors, constants, out):
@@ -269,8 +269,9 @@ def axis_densities(scaled: int) -> tuple[Callable, Callable]:
 
     def block(points, means, factors, constants, out):
         axis_log_density(
-            points, means, factors, constants, out.shape[1], out, scaled, VECTORS, VECTOR_BYTES
-        )
+            points, means, factors, constants, out.shape[1], out, out,
+            FEATURES if scaled else NOTHING, VECTORS, VECTOR_BYTES,
+        )  # fmt: skip
 
     return by_features, block
 
@@ -288,7 +289,7 @@ class AxisDensities(_Gain):
         problem = Case("diag", "float64", LENGTH, d, K).make()
         model = _models.prepare_model(*problem.mixture, "diag", np.dtype("float64"))
         self.calls = pair(
-            *axis_densities(int(covariance_type == "diag")),
+            *axis_densities(covariance_type == "diag"),
             (aligned(problem.X.T), *model),
             (np.zeros((K, LENGTH)),),
         )
@@ -417,7 +418,7 @@ def blocks_of_axis_moments(points, means, shares, first, second):
     for k in range(shares.shape[0]):
         for i in range(0, points.shape[0], 4):
             add_axis_moments(
-                points, i, means, shares, k, shares.shape[1], first, second, 4, VECTOR_BYTES
+                points, i, means, shares, k, shares.shape[1], first, second, 4, 1, VECTOR_BYTES
             )
 
 

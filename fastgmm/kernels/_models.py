@@ -88,10 +88,18 @@ class TiedModel(NamedTuple):
 
 
 class DiagonalModel(NamedTuple):
-    """Components with a variance per feature, or one that all features share."""
+    """Components with a variance per feature."""
 
     means: FloatArray  # (K, d)
     factors: FloatArray  # (K, d): inverse standard deviations
+    log_constants: FloatArray  # (K,)
+
+
+class SphericalModel(NamedTuple):
+    """Components with one variance that all features share."""
+
+    means: FloatArray  # (K, d)
+    factors: FloatArray  # (K,): inverse standard deviations
     log_constants: FloatArray  # (K,)
 
 
@@ -102,7 +110,7 @@ class LogDensityModel(NamedTuple):
     log_constants: FloatArray  # (K,)
 
 
-Model = FullModel | SmallFullModel | TiedModel | DiagonalModel | LogDensityModel
+Model = FullModel | SmallFullModel | TiedModel | DiagonalModel | SphericalModel | LogDensityModel
 
 
 class Rows(NamedTuple):
@@ -127,6 +135,7 @@ class Tile(NamedTuple):
     scale: FloatArray  # (P,): sample weight over the sum of the exponentials
     centred: FloatArray  # (d, chunk): points of a chunk minus a mean
     squares: FloatArray  # (chunk,): squared distances of a chunk
+    distances: FloatArray  # (K, P): ‖x - μ‖² of a spherical model
     gathered: FloatArray  # (1, d padded, chunk): points that a component may count for
     candidates: np.ndarray  # (P + vector,): their places
     whitened: FloatArray  # (d, P): points of a tied model, whitened
@@ -158,7 +167,7 @@ class Moments(NamedTuple):
     log_likelihood: FloatArray  # (1,)
     counts: FloatArray  # (K,)
     first: FloatArray  # (K, d or padded)
-    second: FloatArray  # (K, d); (K, d(d+1)/2); or (K or 2, ...) triangles in whole panels
+    second: FloatArray  # (K, d or 1 or d(d+1)/2); or (K or 2, ...) triangles in whole panels
     pairs: FloatArray  # (K, K): Σ r of each component over the points nearest to each other one
 
 
@@ -187,7 +196,7 @@ def prepare_model(
 
     means, log_constants = cast(means), cast(log_constants)
     if covariance_type == "spherical":
-        return DiagonalModel(means, cast(np.tile(U[:, None], d)), log_constants)
+        return SphericalModel(means, cast(U), log_constants)
     if covariance_type == "diag":
         return DiagonalModel(means, cast(U), log_constants)
     if covariance_type == "tied":
@@ -203,8 +212,10 @@ def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.
     """Lay out means alone, for moments about them under given responsibilities."""
     means = np.array(means, dtype, order="C")
     nothing = np.empty((0, 0), dtype)
-    if covariance_type in ("diag", "spherical"):
+    if covariance_type == "diag":
         return DiagonalModel(means, nothing, nothing.reshape(0))
+    if covariance_type == "spherical":
+        return SphericalModel(means, np.ones(len(means), dtype), np.zeros(len(means), dtype))
     d = means.shape[1]
     if covariance_type == "tied" and d > SMALL_TIED:
         return _tied_model(means, np.eye(d), nothing.reshape(0))
@@ -333,6 +344,7 @@ def allocate_tiles(
         "scale": (length + lanes,),
         "centred": (d, chunk) if blocked else (0, 0),
         "squares": (chunk,),
+        "distances": (K, length + lanes) if isinstance(model, SphericalModel) else (0, 0),
         "gathered": (1, -(-d // LANES) * LANES, chunk) if in_span else (0, 0, 0),
         "candidates": (length + lanes,) if in_span else (0,),
         "whitened": (d + PANEL, length + lanes) if tied else (0, 0),
@@ -383,6 +395,8 @@ def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
             return (1,), (K,), (K, padded), (K, *triangle), (0, 0)
         case DiagonalModel():
             return (1,), (K,), (K, d), (K, d), (0, 0)
+        case SphericalModel():
+            return (1,), (K,), (K, d), (K, 1), (0, 0)
     return (1,), (K,), (K, d), (K, d * (d + 1) // 2), (0, 0)
 
 

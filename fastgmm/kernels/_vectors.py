@@ -96,6 +96,11 @@ class Vectors:
         limited = self.builder.select(near, distance, limit)
         return self.fma(self.constant(-0.5), limited, log_constant)
 
+    def finite(self, value):
+        """The value, or the largest one that is finite."""
+        largest = self.constant(np.finfo(np.float64 if self.size == 8 else np.float32).max)
+        return self.builder.select(self.builder.fcmp_ordered("<", value, largest), value, largest)
+
     def add_totals(self, variables, address):
         """Add the sum of the lanes of each variable to doubles that follow one another.
 

@@ -156,7 +156,7 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
     elif covariance_type == "tied":
         second = second.sum(axis=0)
     elif covariance_type == "spherical":
-        second = second.sum(axis=1)
+        second = second[:, 0]
     reference = model.means.astype(np.float64)
     return Statistics(float(log_likelihood[0]), counts, first, second, reference)
 

@@ -13,7 +13,7 @@ from numba import prange
 from fastgmm.kernels._jit import block, driver, take_number, worker
 from fastgmm.kernels._models import APART, Moments, Tile
 from fastgmm.kernels._tile_blocks import SQUARE, transpose_square
-from fastgmm.kernels.density import tile_log_density
+from fastgmm.kernels.density import tile_distances, tile_log_density
 from fastgmm.kernels.moments import tile_moments
 from fastgmm.kernels.normalization import complete_log_density, normalize_tile, scale_tile
 
@@ -84,6 +84,7 @@ def tile_in_span(tiles, thread, rows, shares):
         tiles.scale[slot],
         tiles.centred[slot],
         tiles.squares[slot],
+        tiles.distances[slot],
         tiles.gathered[slot],
         tiles.candidates[slot],
         tiles.whitened[slot],
@@ -132,6 +133,7 @@ def expectation_of_block(
         m = min(length, n - start)
         padded = load_tile(source, start, m, tile)
         if given.flat.size > 0:
+            tile_distances(model, tile, m)
             load_shares(given, start, m, padded, tile)
         else:
             tile_log_density(model, tile, m)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastgmm.kernels._axis_blocks import axis_log_density
+from fastgmm.kernels._axis_blocks import DISTANCES, FEATURES, NOTHING, axis_log_density
 from fastgmm.kernels._jit import dispatch_on_record, worker
 from fastgmm.kernels._models import (
     PANEL,
@@ -15,6 +15,7 @@ from fastgmm.kernels._models import (
     DiagonalModel,
     FullModel,
     LogDensityModel,
+    SphericalModel,
     TiedModel,
 )
 from fastgmm.kernels._product_blocks import add_product, add_squares
@@ -125,7 +126,7 @@ def tied_log_density(model, tile, m):
             offset += j
     axis_log_density(
         tile.whitened, model.whitened_means, model.whitened_means, model.log_constants,
-        m, tile.shares, 0, VECTORS, VECTOR_BYTES,
+        m, tile.shares, tile.shares, NOTHING, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
 
 
@@ -146,8 +147,22 @@ def diagonal_log_density(model, tile, m):
     """Σᵢ ((xᵢ - μᵢ) / σᵢ)²."""
     axis_log_density(
         tile.points[0], model.means, model.factors, model.log_constants,
-        m, tile.shares, 1, VECTORS, VECTOR_BYTES,
+        m, tile.shares, tile.shares, FEATURES, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
+
+
+@worker
+def spherical_log_density(model, tile, m):
+    """‖x - μ‖² / σ²; the distances are kept for the moments."""
+    axis_log_density(
+        tile.points[0], model.means, model.factors, model.log_constants,
+        m, tile.shares, tile.distances, DISTANCES, VECTORS, VECTOR_BYTES,
+    )  # fmt: skip
+
+
+@worker
+def no_distances(model, tile, m):
+    """Moments need nothing of a tile but its points and shares."""
 
 
 @worker
@@ -164,7 +179,18 @@ tile_log_density = dispatch_on_record(
         FullModel: full_log_density,
         TiedModel: tied_log_density,
         DiagonalModel: diagonal_log_density,
+        SphericalModel: spherical_log_density,
         LogDensityModel: given_log_density,
         **{model: _small_log_density(d) for d, model in SMALL_MODELS.items()},
+    },
+)
+
+tile_distances = dispatch_on_record(
+    "tile_distances",
+    {
+        SphericalModel: spherical_log_density,
+        **dict.fromkeys(
+            (FullModel, TiedModel, DiagonalModel, *SMALL_MODELS.values()), no_distances
+        ),
     },
 )

@@ -17,6 +17,7 @@ from fastgmm.kernels._models import (
     SMALL_MODELS,
     DiagonalModel,
     FullModel,
+    SphericalModel,
     TiedModel,
 )
 from fastgmm.kernels._product_blocks import add_product, pack_columns
@@ -33,6 +34,18 @@ def scale_share(shares, k, scale, length):
         shares[k, p] = share
         total += share
     return np.float64(total)
+
+
+@reduction
+def scale_and_weigh(shares, k, scale, values, length):
+    """The same, and the sum of the values that the responsibilities weigh."""
+    total, weighted = shares.dtype.type(0), shares.dtype.type(0)
+    for p in range(length):
+        share = shares[k, p] * scale[p]
+        shares[k, p] = share
+        total += share
+        weighted += share * values[k, p]
+    return np.float64(total), np.float64(weighted)
 
 
 def _row_piece(vectors: int, halves: int) -> Callable:
@@ -293,14 +306,40 @@ def diagonal_moments(model, tile, m, moments):
         for k in range(K):
             add_axis_moments(
                 tile.points[0], i, model.means, tile.shares, k, m,
-                moments.first, moments.second, 4, VECTOR_BYTES,
+                moments.first, moments.second, 4, 1, VECTOR_BYTES,
             )  # fmt: skip
         i += 4
     while i < d:
         for k in range(K):
             add_axis_moments(
                 tile.points[0], i, model.means, tile.shares, k, m,
-                moments.first, moments.second, 1, VECTOR_BYTES,
+                moments.first, moments.second, 1, 1, VECTOR_BYTES,
+            )  # fmt: skip
+        i += 1
+
+
+@worker
+def spherical_moments(model, tile, m, moments):
+    """Σ r c per feature, and Σ r ‖c‖² from the distances that are there already."""
+    K, d = model.means.shape
+    padded = (m + 15) // 16 * 16
+    for k in range(K):
+        count, second = scale_and_weigh(tile.shares, k, tile.scale, tile.distances, padded)
+        moments.counts[k] += count
+        moments.second[k, 0] += second
+    i = 0
+    while i + 4 <= d:
+        for k in range(K):
+            add_axis_moments(
+                tile.points[0], i, model.means, tile.shares, k, m,
+                moments.first, moments.first, 4, 0, VECTOR_BYTES,
+            )  # fmt: skip
+        i += 4
+    while i < d:
+        for k in range(K):
+            add_axis_moments(
+                tile.points[0], i, model.means, tile.shares, k, m,
+                moments.first, moments.first, 1, 0, VECTOR_BYTES,
             )  # fmt: skip
         i += 1
 
@@ -311,6 +350,7 @@ tile_moments = dispatch_on_record(
         FullModel: full_moments,
         TiedModel: tied_moments,
         DiagonalModel: diagonal_moments,
+        SphericalModel: spherical_moments,
         **{model: _small_moments(d) for d, model in SMALL_MODELS.items()},
     },
 )
