@@ -95,9 +95,10 @@ def _add_axis_moments_twin(
 ):
     rows = slice(i, i + features)
     centred = (points[rows, :length] - means[k, rows, None]).astype(np.float64)
-    first[k, rows] += centred @ shares[k, :length]
+    weighted = centred * shares[k, :length]
+    first[k, rows] += weighted.sum(axis=1)
     if squared:
-        second[k, rows] += centred**2 @ shares[k, :length]
+        second[k, rows] += (weighted * centred).sum(axis=1)
 
 
 @register_block(_add_axis_moments_twin)

@@ -38,7 +38,7 @@ def scale_share(shares, k, scale, length):
 
 @reduction
 def scale_and_weigh(shares, k, scale, values, length):
-    """The same, and the sum of the values that the responsibilities weigh."""
+    """Do the same, and return the sum of `values` weighed by the responsibilities, too."""
     total, weighted = shares.dtype.type(0), shares.dtype.type(0)
     for p in range(length):
         share = shares[k, p] * scale[p]
@@ -294,54 +294,54 @@ def _small_moments(d: int) -> Callable:
     return small_moments
 
 
+def _axis_moments(*, squared: bool) -> Callable:
+    with_squares = int(squared)
+
+    @worker
+    def add_moments(model, tile, m, first, second):
+        """Σ r c and, if wanted, Σ r c²: of four features, which stay in a cache for all k."""
+        K, d = model.means.shape
+        i = 0
+        while i + 4 <= d:
+            for k in range(K):
+                add_axis_moments(
+                    tile.points[0], i, model.means, tile.shares, k, m, first, second,
+                    4, with_squares, VECTOR_BYTES,
+                )  # fmt: skip
+            i += 4
+        while i < d:
+            for k in range(K):
+                add_axis_moments(
+                    tile.points[0], i, model.means, tile.shares, k, m, first, second,
+                    1, with_squares, VECTOR_BYTES,
+                )  # fmt: skip
+            i += 1
+
+    return add_moments
+
+
+add_first_and_second = _axis_moments(squared=True)
+add_first = _axis_moments(squared=False)
+
+
 @worker
 def diagonal_moments(model, tile, m, moments):
-    """Σ r c² per feature, four at a time, which stay in a cache for all components."""
-    K, d = model.means.shape
+    """Σ r c² per feature."""
     padded = (m + 15) // 16 * 16
-    for k in range(K):
+    for k in range(model.means.shape[0]):
         moments.counts[k] += scale_share(tile.shares, k, tile.scale, padded)
-    i = 0
-    while i + 4 <= d:
-        for k in range(K):
-            add_axis_moments(
-                tile.points[0], i, model.means, tile.shares, k, m,
-                moments.first, moments.second, 4, 1, VECTOR_BYTES,
-            )  # fmt: skip
-        i += 4
-    while i < d:
-        for k in range(K):
-            add_axis_moments(
-                tile.points[0], i, model.means, tile.shares, k, m,
-                moments.first, moments.second, 1, 1, VECTOR_BYTES,
-            )  # fmt: skip
-        i += 1
+    add_first_and_second(model, tile, m, moments.first, moments.second)
 
 
 @worker
 def spherical_moments(model, tile, m, moments):
-    """Σ r c per feature, and Σ r ‖c‖² from the distances that are there already."""
-    K, d = model.means.shape
+    """Σ r ‖c‖² from the distances, which are there already."""
     padded = (m + 15) // 16 * 16
-    for k in range(K):
+    for k in range(model.means.shape[0]):
         count, second = scale_and_weigh(tile.shares, k, tile.scale, tile.distances, padded)
         moments.counts[k] += count
         moments.second[k, 0] += second
-    i = 0
-    while i + 4 <= d:
-        for k in range(K):
-            add_axis_moments(
-                tile.points[0], i, model.means, tile.shares, k, m,
-                moments.first, moments.first, 4, 0, VECTOR_BYTES,
-            )  # fmt: skip
-        i += 4
-    while i < d:
-        for k in range(K):
-            add_axis_moments(
-                tile.points[0], i, model.means, tile.shares, k, m,
-                moments.first, moments.first, 1, 0, VECTOR_BYTES,
-            )  # fmt: skip
-        i += 1
+    add_first(model, tile, m, moments.first, moments.first)
 
 
 tile_moments = dispatch_on_record(
