@@ -13,8 +13,9 @@ __all__ = ["describe_environment"]
 def describe_environment() -> dict[str, str]:
     """Return names and values in words, for people and their bug reports."""
     import llvmlite.binding
+    from numba import config
 
-    from fastgmm.kernels._jit import threading_report
+    from fastgmm.kernels._threading_layer import threading_report
     from fastgmm.kernels.blocks import expectation_blocks
 
     threads, threading_layer = threading_report()
@@ -24,7 +25,7 @@ def describe_environment() -> dict[str, str]:
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": platform.platform(),
         "processor": processor_name(),
-        "compiled for": llvmlite.binding.get_host_cpu_name(),
+        "compiled for": config.CPU_NAME or llvmlite.binding.get_host_cpu_name(),
         "cores": f"{usable_cores()} usable of {os.cpu_count()}",
         "threads": str(threads),
         "threading layer": threading_layer,

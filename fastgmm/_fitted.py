@@ -60,7 +60,6 @@ class FittedMixture(DensityMixin, BaseEstimator):
     means_: FloatArray
     precisions_cholesky_: FloatArray
 
-    @on_its_threads
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Most probable component of each sample.
 
@@ -72,8 +71,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         labels : ndarray of shape (n,)
         """
-        X = self._check_predict_data(X)
-        return kernels.assign(X, *self._arguments(X))
+        return self._assign(self._check_predict_data(X))
 
     @on_its_threads
     def predict_proba(self, X: ArrayLike) -> FloatArray:
@@ -207,6 +205,11 @@ class FittedMixture(DensityMixin, BaseEstimator):
         X, weight = self._check_scored(X, sample_weight)
         entropy = classification_entropy(X, self._parameters().astype(X.dtype), weight)
         return self._bic(X, weight) + 2 * entropy
+
+    @on_its_threads
+    def _assign(self, X: FloatArray) -> np.ndarray:
+        """Most probable component of each row of X, which is checked already."""
+        return kernels.assign(X, *self._arguments(X))
 
     def _parameters(self, **expected: int | None) -> Parameters:
         """The fitted attributes as a record; they may have been set by hand."""

@@ -13,7 +13,6 @@ from threadpoolctl import ThreadpoolController
 
 __all__ = [
     "blas_on_one_thread",
-    "kernel_threads",
     "n_threads",
     "on_its_threads",
     "openmp_survives_fork",
@@ -57,38 +56,34 @@ def n_threads() -> int:
     return int(numba.get_num_threads())
 
 
-@contextmanager
-def kernel_threads(n_jobs: int | None) -> Iterator[None]:
-    """Run kernels that are called by this thread on so many threads, and then on as many as before.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        None leaves the number as it is, -1 takes all that numba was started with, -2 all but one.
-    """
-    if n_jobs is None:
-        yield
-        return
-    import numba
-
-    most = int(numba.config.NUMBA_NUM_THREADS)
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(most, n_jobs) if n_jobs > 0 else max(1, most + 1 + n_jobs))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
-
-
 def on_its_threads(method: Method) -> Method:
-    """Run the kernels that a method calls on as many threads as its object's `n_jobs` says."""
+    """Run the kernels that a method calls on as many threads as its object's `n_jobs` says.
+
+    None leaves the number as it is, -1 takes all that numba was started with, -2 all but one.
+    Afterwards there are as many as before, even if the method is interrupted.
+    """
 
     @wraps(method)
     def limited(self: Any, *arguments: Any, **options: Any) -> Any:
-        with kernel_threads(self.n_jobs):
+        if self.n_jobs is None:
             return method(self, *arguments, **options)
+        import numba
+
+        from fastgmm.kernels._threading_layer import mask_setter
+
+        set_mask, before = mask_setter(), numba.get_num_threads()
+        try:
+            set_mask(threads_of(self.n_jobs, int(numba.config.NUMBA_NUM_THREADS)))
+            return method(self, *arguments, **options)
+        finally:
+            set_mask(before)
 
     return cast(Method, limited)
+
+
+def threads_of(n_jobs: int, most: int) -> int:
+    """Return the number of threads that `n_jobs` asks for, of at most so many."""
+    return min(most, n_jobs) if n_jobs > 0 else max(1, most + 1 + n_jobs)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ from fastgmm._records import (
 )
 from fastgmm._restarts import best_of_starts
 from fastgmm._spread import spread_of
-from fastgmm._threads import blas_on_one_thread, kernel_threads, on_its_threads
+from fastgmm._threads import blas_on_one_thread, on_its_threads
 from fastgmm._validation import (
     check_fit_data,
     check_given_parameters,
@@ -308,9 +308,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         -------
         labels : ndarray of shape (n,)
         """
-        X = self._fit(X, y, sample_weight)
-        with kernel_threads(self.n_jobs):
-            return kernels.assign(X, *self._arguments(X))
+        return self._assign(self._fit(X, y, sample_weight))
 
     @classmethod
     def from_parameters(

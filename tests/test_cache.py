@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import pytest
 from processes import run_python
 
 import fastgmm
+from fastgmm.kernels import _cache
 
 PACKAGE = Path(fastgmm.__file__).parent
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
@@ -61,7 +63,18 @@ class CopiedPackage:
         )
 
     def entries(self) -> dict[Path, bytes]:
-        return {path: path.read_bytes() for path in self.cache.rglob("*") if path.is_file()}
+        """All the files of the cache, but those that say whose it is."""
+        files = (path for path in self.cache.rglob("*") if path.is_file())
+        return {path: path.read_bytes() for path in files if path.name != _cache.PACKAGE_FILE}
+
+    def edit(self) -> float:
+        """Change what a kernel computes; return the log-density that it gives now."""
+        vectors = self.package / "kernels" / "_vectors.py"
+        half, quarter = "self.constant(-0.5)", "self.constant(-0.25)"
+        text = vectors.read_text(encoding="utf-8")
+        assert half in text, "the edit below must change the log-density"
+        vectors.write_text(text.replace(half, quarter), encoding="utf-8")
+        return LOG_P + 1
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +91,8 @@ def test_the_disk_cache_notices_an_edit_of_any_kernel_file(tmp_path: Path):
     copy = CopiedPackage(tmp_path)
     assert copy.run() == (pytest.approx(LOG_P), 0, 2, [])
     before = copy.entries()
-    vectors = copy.package / "kernels" / "_vectors.py"
-    half, quarter = "self.constant(-0.5)", "self.constant(-0.25)"
-    text = vectors.read_text(encoding="utf-8")
-    assert half in text, "the edit below must change the log-density"
-    vectors.write_text(text.replace(half, quarter), encoding="utf-8")
-    assert copy.run() == (pytest.approx(LOG_P + 1), 0, 2, [])
+    edited = copy.edit()
+    assert copy.run() == (pytest.approx(edited), 0, 2, [])
     after = copy.entries()
     assert len(after) == len(before)  # the stale ones are gone
     assert not set(after) & set(before)
@@ -148,11 +157,177 @@ def test_processes_that_compile_at_once(tmp_path: Path):
         assert copy.run(dtype) == (pytest.approx(LOG_P), 2, 0, [])
 
 
+# --- where ------------------------------------------------------------------------------------
+def test_nothing_is_written_into_the_package(tmp_path: Path):
+    """What pip did not install stays behind when it uninstalls, and shadows what comes next."""
+    copy = CopiedPackage(tmp_path)
+    caches = ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME")
+    homes = {name: str(tmp_path / name) for name in caches}
+    quiet = {"NUMBA_CACHE_DIR": "", "PYTHONDONTWRITEBYTECODE": "1", **homes}
+    before = sorted(copy.package.rglob("*"))
+    assert copy.run(**quiet) == (pytest.approx(LOG_P), 0, 2, [])
+    assert copy.run(**quiet) == (pytest.approx(LOG_P), 2, 0, [])
+    assert sorted(copy.package.rglob("*")) == before
+    assert not copy.cache.exists()
+    written = [path for path in tmp_path.rglob("*.nbc") if path.parent.name.startswith("kernels-")]
+    assert len(written) == 2
+
+
+def test_versions_side_by_side_leave_each_other_alone(tmp_path: Path):
+    """As in two environments; what an uninstalled one has left goes when a new one comes."""
+    one, two = (CopiedPackage(tmp_path / name) for name in ("one", "two"))
+    shared = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    edited = two.edit()
+    assert one.run(**shared).saved == two.run(**shared).saved == 2
+    assert one.run(**shared) == (pytest.approx(LOG_P), 2, 0, [])
+    assert two.run(**shared) == (pytest.approx(edited), 2, 0, [])
+    shutil.rmtree(one.package)
+    text = (two.package / "kernels" / "_jit.py").read_text(encoding="utf-8")
+    (two.package / "kernels" / "_jit.py").write_text(text + "# another version\n", encoding="utf-8")
+    assert two.run(**shared).saved == 2
+    assert len(list((tmp_path / "cache").rglob("*.nbc"))) == 2
+
+
+def test_a_package_in_an_archive(tmp_path: Path):
+    """Its source files are digested there, and an archive that is replaced is noticed."""
+    copy = CopiedPackage(tmp_path / "copy")
+    archive = tmp_path / "fastgmm.zip"
+
+    def run_archived() -> tuple[float, int]:
+        with zipfile.ZipFile(archive, "w") as target:
+            for path in copy.package.rglob("*.py"):
+                target.write(path, path.relative_to(copy.folder))
+        output = run_python(
+            f"dtype = 'float64'\n{CODE}",
+            path=tmp_path,
+            PYTHONPATH=str(archive),
+            NUMBA_CACHE_DIR=str(copy.cache),
+            NUMBA_DEBUG_CACHE="1",
+        )
+        assert f"fastgmm in {archive}" in output
+        assert "warned" not in output
+        return float(output.split("log p =")[1].split()[0]), output.count("data loaded from")
+
+    assert run_archived() == (pytest.approx(LOG_P), 0)
+    assert run_archived() == (pytest.approx(LOG_P), 2)
+    edited = copy.edit()
+    assert run_archived() == (pytest.approx(edited), 0)
+
+
+def test_every_source_file_counts(tmp_path: Path):
+    (tmp_path / "below").mkdir()
+    for name in ("one.py", "below/two.py", "below/data.txt"):
+        (tmp_path / name).write_text(name)
+    found = dict(_cache.source_files(tmp_path))
+    assert found == {"one.py": b"one.py", "below/two.py": b"below/two.py"}
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that holds the cache's, as if nobody had asked for it yet."""
+    monkeypatch.setattr(_cache.config, "CACHE_DIR", str(tmp_path))
+    _cache.cache_folder.cache_clear()
+    yield tmp_path / "fastgmm"
+    _cache.cache_folder.cache_clear()
+
+
+def test_the_folder_is_for_its_user_alone(base: Path):
+    folder = _cache.cache_folder()
+    assert folder.parent == base
+    assert _cache.is_trusted(folder)
+    if os.name == "posix":
+        assert folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such permissions")
+def test_where_others_may_write_another_folder_is_taken(base: Path):
+    first = _cache.cache_folder()
+    first.chmod(0o777)
+    _cache.cache_folder.cache_clear()
+    second = _cache.cache_folder()
+    assert second == first.with_name(f"{first.name}-{os.getuid()}")
+    second.chmod(0o777)
+    _cache.cache_folder.cache_clear()
+    with pytest.raises(PermissionError, match="written by others"):
+        _cache.cache_folder()
+
+
+def test_a_filled_folder_that_cannot_be_written_serves(base: Path, monkeypatch):
+    """As in an image that was warmed up, and now runs with a file system for reading."""
+    folder = _cache.cache_folder()
+    (folder / "one.nbc").write_bytes(b"")
+
+    def read_only(*unused, **options):
+        raise OSError(30, "Read-only file system")
+
+    for module, name in [(_cache.tempfile, "TemporaryFile"), (_cache.os, "utime")]:
+        monkeypatch.setattr(module, name, read_only)
+    _cache.cache_folder.cache_clear()
+    assert _cache.cache_folder() == folder
+    (folder / "one.nbc").unlink()
+    _cache.cache_folder.cache_clear()
+    with pytest.raises(OSError, match="Read-only"):
+        _cache.cache_folder()
+
+
+def test_old_leftovers_are_removed(base: Path):
+    for name, days in [("kernels-old", 61), ("kernels-young", 59), ("other", 61)]:
+        (base / name).mkdir(parents=True)
+        (base / name / _cache.PACKAGE_FILE).write_text(str(base))  # which exists
+        moment = os.stat(base).st_mtime - days * 24 * 3600
+        os.utime(base / name, (moment, moment))
+    folder = _cache.cache_folder()
+    assert {path.name for path in base.iterdir()} == {folder.name, "kernels-young", "other"}
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch):
+    """For whom `~` stays what it is."""
+    monkeypatch.setattr(_cache.config, "CACHE_DIR", "")
+    monkeypatch.setattr(_cache.platformdirs, "user_cache_path", lambda *_, **__: Path("~/.cache"))
+    with pytest.raises(FileNotFoundError, match="no home folder"):
+        _cache.cache_base()
+
+
+def test_what_layouts_depend_on_is_part_of_the_name(base: Path, monkeypatch: pytest.MonkeyPatch):
+    entries = _cache.Entries(base, "function")
+    names = {entries._name("key")}
+    for name, value in [("VECTOR_BYTES", 128), ("VECTORS", 9)]:
+        monkeypatch.setattr(_cache, name, value)
+        names.add(entries._name("key"))
+    assert len(names) == 3
+
+
+TARGET = """
+import numpy as np
+from fastgmm import kernels, reference
+from fastgmm.kernels import _vectors
+from registry import Case, relative_error
+print(_vectors.VECTOR_BYTES, _vectors.VECTORS)
+for case in (Case("full", "float64", 300, 3, 2), Case("tied", "float64", 300, 17, 2),
+             Case("full", "float64", 300, 17, 2), Case("diag", "float32", 300, 5, 3)):
+    X, *mixture, weight = case.make()
+    actual, expected = (
+        module.expectation(X, *mixture, case.covariance_type, weight)
+        for module in (kernels, reference)
+    )
+    assert relative_error(actual.second, expected.second) < 1e-5, case
+"""
+
+
+@pytest.mark.parametrize(
+    "target",
+    [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_ENABLE_AVX": "0"}],
+    ids=lambda target: next(iter(target)),
+)
+def test_vectors_are_those_of_the_target(target: dict[str, str], tmp_path: Path):
+    """Not of the processor at hand: a cluster's home is shared by several kinds of them."""
+    assert run_python(TARGET, NUMBA_CACHE_DIR=str(tmp_path), **target) == "32 2\n"
+
+
 # --- nowhere to write -------------------------------------------------------------------------
 def test_a_package_that_cannot_write_anywhere(tmp_path: Path):
     """Files stand where folders should be made, which stops the superuser too."""
     copy = CopiedPackage(tmp_path)
-    (copy.package / "kernels" / "__pycache__").write_text("")
     (tmp_path / "nothing").write_text("")
     nowhere = str(tmp_path / "nothing" / "here")
     homes = dict.fromkeys(["HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "USERPROFILE"], nowhere)

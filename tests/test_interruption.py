@@ -223,7 +223,7 @@ def test_ctrl_c_ends_a_long_fit_within_an_iteration(keep: bool):
 STORM = """
 import random, signal, threading, time, warnings
 import numba
-from fastgmm.kernels import _jit
+from fastgmm.kernels import _threading_layer as threading_layer
 from test_threads import blas_threads, digest, fit, points
 def interrupted(number, frame):
     raise KeyboardInterrupt
@@ -244,7 +244,7 @@ assert interruptions > 15, interruptions
 assert digest(fit(X)) == expected
 assert blas_threads() == blas
 free = []
-other = threading.Thread(target=lambda: free.append(_jit._threads.enter()))
+other = threading.Thread(target=lambda: free.append(threading_layer.layer.enter()))
 other.start()
 other.join()
 assert free == [True]

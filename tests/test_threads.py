@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from fastgmm import GaussianMixture
 from fastgmm._records import COVARIANCE_TYPES
 from fastgmm._threads import blas_on_one_thread
-from fastgmm.kernels import _jit
+from fastgmm.kernels import _threading_layer as threading_layer
 from fastgmm.kernels._processors import cpu_quota
 
 
@@ -317,11 +317,11 @@ def test_no_control_groups(tmp_path: Path):
 
 
 def test_threads_within_the_quota_unless_the_user_says_how_many(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_jit, "max_threads", lambda: 8)
+    monkeypatch.setattr(threading_layer, "max_threads", lambda: 8)
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     for quota, expected in [(3, 3), (20, 8), (None, 8)]:
-        monkeypatch.setattr(_jit, "cpu_quota", lambda quota=quota: quota)
-        assert _jit.most_threads() == expected
+        monkeypatch.setattr(threading_layer, "cpu_quota", lambda quota=quota: quota)
+        assert threading_layer.most_threads() == expected
     monkeypatch.setenv("NUMBA_NUM_THREADS", "8")
-    monkeypatch.setattr(_jit, "cpu_quota", lambda: 3)
-    assert _jit.most_threads() == 8
+    monkeypatch.setattr(threading_layer, "cpu_quota", lambda: 3)
+    assert threading_layer.most_threads() == 8

@@ -14,7 +14,7 @@ from processes import TESTS, run_python
 from fastgmm import GaussianMixture, _warmup, cli, kernels
 from fastgmm._records import COVARIANCE_TYPES
 from fastgmm._warmup import DTYPES, FEATURES, specializations, warm_up
-from fastgmm.kernels import _jit
+from fastgmm.kernels import _cache, _jit
 from fastgmm.kernels._jit import Driver
 
 SMALL_PROBLEM = ["--features", "3", "--covariance-types", "full", "--dtypes", "float64"]
@@ -204,7 +204,7 @@ def test_no_folder_for_the_cache(capsys, monkeypatch):
 
 def test_a_cache_that_cannot_be_written_after_all(capsys, monkeypatch):
     def full_disk(*arguments):
-        _jit._warn_uncached(OSError("no space left"))
+        _cache.warn_uncached(OSError("no space left"))
 
     monkeypatch.setattr(kernels, "expectation", full_disk)
     message = fail(capsys, *SMALL_PROBLEM)

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
+from numba import config
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 
-_features = llvmlite.binding.get_host_cpu_features()
+
+def target_features() -> str:
+    """Features of the processor that numba compiles for, as LLVM spells them."""
+    features = config.CPU_FEATURES
+    return get_host_cpu_features() if features is None else features
+
+
 # Bytes of a vector register, and the vectors in a row of a block of four rows: 16 of the 32
-# registers that AVX-512 has, 8 of the 16 elsewhere.
-VECTOR_BYTES, VECTORS = (64, 4) if _features.get("avx512f") else (32, 2)
+# registers that AVX-512 has, 8 of the 16 elsewhere. What counts is the processor that numba
+# compiles for (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES, NUMBA_ENABLE_AVX), not the one at hand.
+VECTOR_BYTES, VECTORS = (64, 4) if "+avx512f" in target_features().split(",") else (32, 2)
 CHUNK_BYTES = VECTOR_BYTES * VECTORS
 
 i64 = ir.IntType(64)

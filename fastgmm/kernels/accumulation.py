@@ -10,7 +10,6 @@ import numpy as np
 
 from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.kernels import blocks, components
-from fastgmm.kernels._jit import max_threads
 from fastgmm.kernels._models import (
     FullModel,
     Model,
@@ -24,6 +23,7 @@ from fastgmm.kernels._models import (
     moments_shapes,
     tile_length,
 )
+from fastgmm.kernels._threading_layer import max_threads
 from fastgmm.kernels._triangle_blocks import triangle_order
 
 # Partial statistics of all blocks together stay below this, unless a single one is larger.

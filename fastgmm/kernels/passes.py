@@ -9,7 +9,6 @@ import numpy as np
 
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
 from fastgmm.kernels import blocks
-from fastgmm.kernels._jit import max_threads
 from fastgmm.kernels._models import (
     LogDensityModel,
     Model,
@@ -19,6 +18,7 @@ from fastgmm.kernels._models import (
     prepare_model,
     tile_length,
 )
+from fastgmm.kernels._threading_layer import max_threads
 from fastgmm.kernels.accumulation import MOST_BLOCKS, accumulate, log_likelihood
 
 
