@@ -252,6 +252,90 @@ def test_a_fork_within_a_fit():
     assert run_python(FORK_INSIDE) == "same\nsame\n"
 
 
+LAUNCHERS = {
+    "prange": """
+@numba.njit(parallel=True)
+def total(values):
+    result = 0.0
+    for i in numba.prange(len(values)):
+        result += values[i]
+    return result
+total(np.ones(1000))
+""",
+    "set_num_threads": "numba.set_num_threads(1); numba.set_num_threads(2)",
+    "a fit that is refused": """
+from fastgmm import GaussianMixture
+try:
+    GaussianMixture(2, n_jobs=1).fit(np.full((9, 2), np.nan))
+except ValueError:
+    pass
+""",
+}
+
+LAUNCHED = """
+import os, signal, warnings
+import numba, numpy as np
+warnings.simplefilter("ignore", DeprecationWarning)
+if not launch_first:
+    import test_threads
+exec(launch)
+def generation(left):
+    pid = os.fork()
+    if pid:
+        print(os.waitpid(pid, 0)[1])
+        return
+    signal.alarm(120)
+    if left:
+        generation(left - 1)
+    from test_threads import fit, points
+    fit(points())
+    os._exit(0)
+generation(1)
+"""
+
+
+@forks
+@pytest.mark.parametrize("launch_first", [True, False], ids=["before import", "after import"])
+@pytest.mark.parametrize("launch", LAUNCHERS.values(), ids=LAUNCHERS)
+def test_forked_after_others_have_launched_the_threads(launch: str, launch_first: bool):
+    """In a child, and in a child of a child."""
+    output = run_python(f"{launch = }\n{launch_first = }\n{LAUNCHED}", NUMBA_NUM_THREADS="2")
+    assert output.split() == ["0", "0"]
+
+
+COMPILING = """
+import os, signal, threading, time, warnings
+import numba, numpy as np
+from fastgmm import kernels
+warnings.simplefilter("ignore", DeprecationWarning)
+done = threading.Event()
+def compile_all_the_time():
+    while not done.is_set():
+        numba.njit(lambda x: x + 1)(1.0)
+busy = threading.Thread(target=compile_all_the_time)
+busy.start()
+ends = []
+try:
+    for again in range(20):
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)  # a deadlock ends here
+            numba.njit(lambda x: x + 2)(1.0)
+            os._exit(0)
+        ends.append(os.waitpid(pid, 0)[1])
+finally:
+    done.set()
+    busy.join()
+print(ends == [0] * 20)
+"""
+
+
+@forks
+def test_a_fork_while_another_thread_compiles():
+    """Whose locks would stay locked in the child."""
+    assert run_python(COMPILING) == "True\n"
+
+
 POOLS = """
 import multiprocessing, sys, warnings, joblib
 from test_threads import fit_and_digest
@@ -268,6 +352,37 @@ print("same")
 
 def test_pools_of_processes():
     assert run_python(POOLS) == "same\n"
+
+
+# --- how threads wait -------------------------------------------------------------------------
+WAITING = """
+import os
+os.dup2(1, 2)
+before = dict(os.environ)
+from fastgmm import kernels
+assert dict(os.environ) == before
+import numba
+numba.get_num_threads()
+print(numba.threading_layer())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only GNU's OpenMP is told how to wait")
+@pytest.mark.parametrize(
+    ("setting", "turns"),
+    [
+        ({}, threading_layer.SPIN_COUNT),
+        ({"OMP_WAIT_POLICY": "passive"}, 0),
+        ({"OMP_WAIT_POLICY": "active"}, 30_000_000_000),
+        ({"GOMP_SPINCOUNT": "7"}, 7),
+    ],
+    ids=["default", "passive", "active", "given"],
+)
+def test_waiting_threads_give_up_their_processor(setting: dict[str, str], turns: int):
+    """Soon, unless the user has said how they shall wait; what OpenMP says it was told."""
+    output = run_python(WAITING, OMP_DISPLAY_ENV="verbose", NUMBA_THREADING_LAYER="omp", **setting)
+    assert f"GOMP_SPINCOUNT = '{turns}'" in output
+    assert output.endswith("omp\n")
 
 
 # --- a container's processors -----------------------------------------------------------------

@@ -103,8 +103,8 @@ def remove_leftovers(folder: Path) -> None:
     """Sign a new folder, and remove those of this package's earlier versions and of gone ones."""
     package = str(Path(__file__).parent)
     for other in folder.parent.glob("kernels-*"):
-        if other == folder:
-            continue
+        if other.name.startswith(f"kernels-{stamp()[:16]}"):
+            continue  # this version's, and perhaps another user's
         try:
             user = (other / PACKAGE_FILE).read_text(encoding="utf-8")
             old = time() - other.stat().st_mtime > MOST_DAYS * 24 * 3600
