@@ -257,6 +257,48 @@ def test_hundreds_of_interruptions_leave_threads_as_they_were():
     assert run_python(STORM) == "as before\n"
 
 
+# A signal's handler runs where Python enters a function, and after each call of one in C: an
+# interruption at every such moment in turn, until the work ends before it comes.
+EVERYWHERE = """
+import sys, warnings
+import numba
+from fastgmm import GaussianMixture, kernels
+from test_threads import points
+X = points(2000)
+model = GaussianMixture(3, covariance_type="diag", random_state=0, n_jobs=1).fit(X)
+mask, works = numba.get_num_threads(), {
+    "a kernel": lambda: kernels.log_density(X[:9], *model._arguments(X)),
+    "on its threads": lambda: model.predict(X[:9]),
+}
+for name, work in works.items():
+    work()
+    moment, interrupted = 0, True
+    while interrupted:
+        moment, interrupted, count = moment + 1, False, 0
+        def interrupt(frame, event, argument):
+            global count, interrupted
+            if event in ("call", "c_return") and not interrupted:
+                count += 1
+                if count == moment:
+                    interrupted = True
+                    raise KeyboardInterrupt
+        sys.setprofile(interrupt)
+        try:
+            work()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        assert numba.get_num_threads() == mask, (name, moment)
+    print(moment > 40)
+"""
+
+
+@posix
+def test_an_interruption_anywhere_restores_the_number_of_threads():
+    assert run_python(EVERYWHERE, NUMBA_NUM_THREADS="2") == "True\nTrue\n"
+
+
 COMMAND = """
 import signal, sys
 from fastgmm import cli, kernels
