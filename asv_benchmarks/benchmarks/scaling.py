@@ -1,6 +1,10 @@
-"""What a second thread gains, in a ratio of times that are taken in turn in one process."""
+"""What a second thread gains, and what fits side by side lose, in ratios of times."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
 
 import numba
 import numpy as np
@@ -37,3 +41,57 @@ class TwoThreads:
 
     def track_share(self, name):
         return 1 / ratio(*self.calls, SECONDS)
+
+
+# A process that says when it is ready, waits for a line, and tells how long its passes took.
+PASSES = """
+import sys
+from time import perf_counter
+import numpy as np
+from fastgmm import kernels
+n, d, K, passes = map(int, sys.argv[1:])
+X = np.random.default_rng(0).normal(size=(n, d))
+mixture = np.full(K, 1 / K), X[:K].copy(), np.stack([np.eye(d)] * K)
+kernels.expectation(X, *mixture, "full")
+print("ready", flush=True)
+sys.stdin.readline()
+began = perf_counter()
+for _ in range(passes):
+    kernels.expectation(X, *mixture, "full")
+print(perf_counter() - began)
+"""
+PASSES_SIZE = ("200", "2", "2", "1") if TINY else ("100000", "8", "8", "300")
+
+
+class SideBySide:
+    """Time of passes in processes at once, as a share of the same passes in turn.
+
+    More than 1 is what threads take from each other by waiting busily (`SPIN_COUNT`); with a
+    count of 0 or of millions of turns, the same by GNU's OpenMP's other ways to wait.
+    """
+
+    params = ((2, 4), ("default", "0", "300000"))
+    param_names = ("processes", "turns of waiting")
+    timeout = 300
+    unit = "of the time in turn"
+
+    def track_share(self, n_processes, turns):
+        setting = {} if turns == "default" else {"GOMP_SPINCOUNT": turns}
+        alone = min(self.seconds(1, setting) for _ in range(1 if TINY else 3))
+        return self.seconds(n_processes, setting) / (n_processes * alone)
+
+    @staticmethod
+    def seconds(n_processes: int, setting: dict[str, str]) -> float:
+        """How long the last of them takes."""
+        command = [sys.executable, "-c", PASSES, *PASSES_SIZE]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        environment = {**os.environ, **setting}
+        processes = [
+            subprocess.Popen(command, env=environment, **pipes) for _ in range(n_processes)
+        ]
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        return max(float(process.communicate()[0]) for process in processes)

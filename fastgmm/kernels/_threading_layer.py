@@ -32,7 +32,7 @@ JIT_DISABLED = bool(config.DISABLE_JIT)
 
 # Turns of its waiting loop before a thread of GNU's OpenMP goes to sleep: about a tenth of a
 # millisecond. Its own 300,000 are milliseconds, for which the threads of another fit on the same
-# cores do without a processor; `asv_benchmarks/benchmarks/side_by_side.py` measures both.
+# cores do without a processor; asv's `scaling.SideBySide` measures both.
 SPIN_COUNT = 10_000
 SPIN_SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 # Of a process that was forked and has not replaced its program since; from Linux's sched.h.
