@@ -72,8 +72,11 @@ def test_benchmark_sees_nonsense(benchmark, tmp_path: Path, monkeypatch: pytest.
     if ".timeraw_" in benchmark.name:
         assert "assert" in benchmark.func()  # the code that a process runs
         return
-    monkeypatch.chdir(tmp_path)
     suite = sys.modules[f"{SUITES.name}.{benchmark.name.split('.')[0]}"]
+    if ".SideBySide." in benchmark.name:
+        assert "assert" in suite.PASSES  # the same
+        return
+    monkeypatch.chdir(tmp_path)
     _spoil(suite, monkeypatch)
     _forget_everything()
     with pytest.raises(Exception):  # noqa: B017, PT011  # assertions, or what the package raises
