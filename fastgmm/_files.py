@@ -33,16 +33,23 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with target.open("wb") as stream:
             yield stream
         return
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(target)
     try:
         with temporary.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())  # else a power cut may leave the name without the content
         os.replace(temporary, target)
-    except BaseException:  # an interruption, too, leaves nothing behind
+    except BaseException as error:  # an interruption, too, leaves nothing behind
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno:  # a full disk, say: of which file?
+            raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
         raise
+
+
+def _temporary(target: Path) -> Path:
+    """A name in the same folder that nobody has."""
+    return target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.tmp")
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -52,5 +59,16 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder {target.parent} does not exist; create it first")
-    if not os.access(target if target.exists() else target.parent, os.W_OK):
-        raise PermissionError(f"{path} cannot be written; choose another place")
+    try:
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(0, "no permission")
+        if not target.exists() or target.is_file():  # neither a device nor a pipe
+            probe = _temporary(target)  # what the folder allows is known only when it is tried
+            try:
+                probe.open("xb").close()
+            finally:
+                probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise PermissionError(
+            f"{path} cannot be written ({str(error.strerror).lower()}); choose another place"
+        ) from error

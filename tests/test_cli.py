@@ -195,7 +195,7 @@ UNREADABLE = {
     "junk.npz": (b"PK\x03\x04junk", "not a whole .npz"),
     "none.npz": (saved(np.savez, a=np.ones(3)), "0 two-dimensional arrays"),
     "two.npz": (saved(np.savez, a=np.eye(3), b=np.eye(3)), "2 two-dimensional arrays"),
-    "points.txt": (b"1 2\n", ".csv, .npy, .npz"),
+    "points.parquet": (b"PAR1\x15\x04\0\0", "neither text, .npy nor .npz"),
 }
 
 
@@ -292,7 +292,7 @@ def test_warnings_are_one_line(folder, capsys, monkeypatch):
             warnings.simplefilter("always")
             warnings.warn("look\nout", RuntimeWarning, stacklevel=1)
 
-    monkeypatch.setattr(cli, "figures_of", lambda *arguments: warn() or {})
+    monkeypatch.setattr(cli.fit, "figures_of", lambda *arguments: warn() or {})
     assert cli.main(["fit", "points.npy", "-k", "2"]) == 0
     assert capsys.readouterr().err == "fastgmm: warning: look out\n"
 
@@ -355,5 +355,6 @@ def test_demo(folder, capsys, monkeypatch):
         "max_iter": 4,
         "seed": 5,
         "every": 6,
+        "image": None,
         "with_peer": False,
     }
