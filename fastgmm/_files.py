@@ -28,7 +28,17 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> path.read_text()
     'good morning'
     """
-    target = Path(os.path.realpath(path))  # through links: the link itself stays
+    try:
+        with _written(Path(os.path.realpath(path))) as stream:  # through links: the link stays
+            yield stream
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+
+
+@contextlib.contextmanager
+def _written(target: Path) -> Iterator[BinaryIO]:
     if target.exists() and not target.is_file():
         with target.open("wb") as stream:
             yield stream
@@ -40,10 +50,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())  # else a power cut may leave the name without the content
         os.replace(temporary, target)
-    except BaseException as error:  # an interruption, too, leaves nothing behind
+    except BaseException:  # an interruption, too, leaves nothing behind
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno:  # a full disk, say: of which file?
-            raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 

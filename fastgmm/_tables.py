@@ -136,9 +136,10 @@ def check_array(array: np.ndarray) -> None:
 
 def read_npy(stream: BinaryIO, path: Path) -> FloatArray:
     """Map a file into memory, so that its declared size is checked against the file's."""
-    if peek(stream)[: len(NPY)] == NPY and not isinstance(stream, io.BufferedReader):
-        return np.lib.format.read_array(stream, allow_pickle=False)
+    is_file = isinstance(stream, io.BufferedReader)
     try:
+        if not is_file:  # a pipe's bytes, or decompressed ones
+            return np.lib.format.read_array(stream, allow_pickle=False)
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except ValueError as error:
         raise ValueError(f"{error}; the file is cut off or damaged, write it again.") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -45,17 +47,22 @@ class Terminal(Console):
 
     def show(self, *renderables: RenderableType) -> None:
         """Print; anywhere but on a terminal, nothing is wrapped or padded with blanks."""
-        for renderable in renderables:
-            if isinstance(renderable, str):
-                renderable = Text(renderable)
-            if self.is_terminal:
-                self.print(renderable, crop=False)
-                continue
-            with self.capture() as captured:
-                self.print(renderable, width=UNLIMITED, crop=False)
-            lines = captured.get().splitlines()
-            self.file.write("".join(f"{line.rstrip()}\n" for line in lines))
-            self.file.flush()
+        if self.is_terminal:
+            print_each(self, renderables)
+            return
+        wide = Console(file=io.StringIO(), width=UNLIMITED, color_system=None)
+        print_each(wide, renderables)
+        lines = wide.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        self.file.write("".join(f"{line.rstrip()}\n" for line in lines))
+        self.file.flush()
+
+
+def print_each(console: Console, renderables: Iterable[RenderableType]) -> None:
+    """Print, and leave text that must not be wrapped in one piece."""
+    for renderable in renderables:
+        text = Text(renderable) if isinstance(renderable, str) else renderable
+        whole = isinstance(text, Text) and text.no_wrap
+        console.print(text, crop=False, no_wrap=whole, overflow="ignore" if whole else None)
 
 
 def progress_bar() -> progress.Progress:
@@ -227,4 +234,4 @@ def key_values(pairs: dict[str, str], gap: int = 3) -> Text:
     """Names and their values in two columns; long values, paths above all, stay in one piece."""
     width = max(map(len, pairs), default=0)
     lines = [Text.assemble((name.ljust(width), "dim"), " " * gap, pairs[name]) for name in pairs]
-    return Text("\n", no_wrap=True, overflow="ignore", end="\n").join(lines)
+    return Text("\n", no_wrap=True).join(lines)

@@ -26,6 +26,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 YEARS = range(1500, 2200)
 SAMPLE = 2**16  # characters that the layout is found out from
 ROWS_AT_ONCE = 2**16  # looked at for values that are not finite
@@ -151,12 +152,19 @@ def layout_of(text: TextIO, header: bool | None) -> tuple[Layout, tuple[str, ...
             "the first column has no name, as pandas writes an index, and is left out; give it a "
             "name to fit it, too."
         )
-    if named and header is None and any(map(is_number, first)):
-        notes.append(
-            f"the first line ({shortened(', '.join(filter(None, names)))}) is taken as the names "
-            "of the columns; --no-header takes it as a point."
-        )
+    if header is None and first and (named or may_be_header(first, second)):
+        notes += note_on_header(first, named)
     return Layout(delimiter, names, width, has_index, has_tail), tuple(notes)
+
+
+def note_on_header(first: list[str], named: bool) -> list[str]:
+    """Say what a first line with numbers was taken for."""
+    if not any(map(is_number, first)):
+        return []
+    line = shortened(", ".join(filter(None, first)))
+    if named:
+        return [f"the first line, {line}, has names of columns; --no-header makes it a point."]
+    return [f"the first line, {line}, is a point; --header makes it names of columns."]
 
 
 def delimiter_of(sample: str) -> str:
@@ -194,17 +202,26 @@ def is_header(row: list[str], following: list[str]) -> bool:
     """
     numbers = [cell for cell in row if is_number(cell)]
     if not numbers:
-        return any(cell.strip() for cell in row)
-    if not all(cell.strip().isdecimal() for cell in numbers):
+        return any(cell.strip() and not DECIMAL_COMMA.fullmatch(cell.strip()) for cell in row)
+    if not are_integers(numbers):
         return False
     labels = [int(cell) for cell in numbers]
     indexed = not row[0].strip()
     if labels == list(range(len(labels))):
-        fractions = not all(cell.strip().lstrip("+-").isdecimal() for cell in following)
-        return indexed or (len(labels) == len(row) >= 3 and fractions)
-    return are_years(labels, indexed) and not are_years(
-        [int(cell) for cell in following if cell.strip().isdecimal()], indexed
-    )
+        return indexed or (len(row) >= 3 and may_be_header(row, following))
+    years_follow = are_integers(following) and are_years([int(cell) for cell in following], indexed)
+    return are_years(labels, indexed) and not years_follow
+
+
+def may_be_header(row: list[str], following: list[str]) -> bool:
+    """Whether a first row is 0, 1, 2, …, as pandas numbers columns, over other than integers."""
+    numbered = [cell.strip() for cell in row] == list(map(str, range(len(row))))
+    return numbered and len(row) > 1 and bool(following) and not are_integers(following)
+
+
+def are_integers(cells: list[str]) -> bool:
+    """Whether all cells are integers without a sign."""
+    return all(cell.strip().isdecimal() for cell in cells)
 
 
 def are_years(labels: list[int], indexed: bool) -> bool:
@@ -303,7 +320,7 @@ def fault_of(cell: str, delimiter: str) -> str | None:
         return f"{shortened(cell)}: {kind}; {MISSING}."
     if bare.lower() in NO_VALUE:
         return f"{shortened(cell)}, not a number; {MISSING}."
-    if re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", bare):
+    if DECIMAL_COMMA.fullmatch(bare):
         return (
             f"{shortened(cell)}: decimal commas are not read; write decimal points, such as "
             f"{bare.replace(',', '.')} (pandas.read_csv(…, decimal=',') reads such a file)."

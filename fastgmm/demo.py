@@ -6,6 +6,7 @@ left to compare is the time. `compute` does the work and returns a record; the r
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -299,9 +300,7 @@ def results_table(result: DemoResult) -> Table:
     if result.peer is not None:
         table.add_column(result.peer.library, justify="right")
         runs.append(result.peer)
-    table.add_row(
-        "compilation, or loading", duration(result.compile_seconds), *["none"][: len(runs) - 1]
-    )
+    table.add_row("compilation", duration(result.compile_seconds), *["none"][: len(runs) - 1])
     table.add_row("fit", *[duration(run.seconds) for run in runs])
     table.add_row("iterations", *map(iterations, runs))
     table.add_row("fit, per iteration", *[duration(run.seconds_per_iteration) for run in runs])
@@ -311,13 +310,16 @@ def results_table(result: DemoResult) -> Table:
 
 def comparison(result: DemoResult) -> str:
     """How the two libraries compare, on short lines."""
-    same = result.ours.n_iter == result._present_peer().n_iter
+    faster = times_faster(result.speedup)
+    if result.ours.n_iter == result._present_peer().n_iter:
+        first = f"fastgmm is {faster} for the same {result.ours.n_iter} iterations."
+    else:
+        each = times_faster(result.speedup_per_iteration)
+        first = f"fastgmm is {faster}.\nIts iterations are {each}, but not as many."
     return (
-        f"fastgmm is {times_faster(result.speedup)}, "
-        f"per iteration {times_faster(result.speedup_per_iteration)}.\n"
-        f"{'The same number' if same else 'Different numbers'} of iterations; log-likelihoods "
-        f"{result.log_likelihood_difference:.1e} apart,\n"
-        f"parameters {result.parameter_difference:.1e} apart *\n"
+        f"{first}\n"
+        f"Log-likelihoods are {result.log_likelihood_difference:.1e} apart, "
+        f"parameters {result.parameter_difference:.1e} *.\n"
         f"{FOOTNOTE}"
     )
 
@@ -376,7 +378,8 @@ def show(
 
     def tell(ours: Run) -> None:
         """Say at once what is known, while the other library takes its time."""
-        bar.stop()
+        if watched:
+            bar.stop()
         console.show(headline(pixels, n_components, name))
         console.show(f"fastgmm: {ours.n_iter} iterations in {duration(ours.seconds)}")
         if with_peer and not (watched and console.is_terminal):
@@ -384,9 +387,7 @@ def show(
         if watched:
             bar.start()
 
-    if watched:
-        bar.start()
-    try:
+    with bar if watched else contextlib.nullcontext():
         result = compute(
             pixels,
             n_components=n_components,
@@ -396,8 +397,6 @@ def show(
             on_stage=lambda stage: bar.reset(task, description=stage),
             on_ours=tell,
         )
-    finally:
-        bar.stop()
     figure = plot_segmentation(
         pixels, result.labels, result.ours.means, title=picture_title(result)
     )

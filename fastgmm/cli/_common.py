@@ -52,7 +52,7 @@ def read_data(options: argparse.Namespace) -> NumericTable:
 
     table = read_table(options.data, header=options.header)
     for note in table.notes:
-        print(f"fastgmm: note: {note}", file=sys.stderr)
+        print(f"fastgmm: note: {options.data}: {note}", file=sys.stderr)
     return table
 
 
