@@ -140,8 +140,8 @@ def layout_of(text: TextIO, header: bool | None) -> tuple[Layout, tuple[str, ...
     named = is_header(first, second) if header is None else header and bool(first)
     row = second if named and second else first
     has_index = named and not first[0].strip() and len(first) > 1
-    has_tail = len(row) > 1 and not row[-1].strip() and not (named and first[-1].strip()
-                                                          and len(first) == len(row))  # fmt: skip
+    tail_has_name = named and len(first) == len(row) and bool(first[-1].strip())
+    has_tail = len(row) > 1 and not row[-1].strip() and not tail_has_name
     width = len(row) if has_tail else len(first)
     names = [name.strip() for name in first] if named else []
     if named and has_tail and len(names) < width:
