@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastgmm import kernels, reference
+    from fastgmm import kernels, plotting, reference
     from fastgmm._records import Parameters, Statistics
     from fastgmm.mixture import GaussianMixture
     from fastgmm.persistence import load, save
+    from fastgmm.plotting import plot_mixture, plot_segmentation
 
     __version__: str
 
@@ -23,6 +24,9 @@ __all__ = [
     "__version__",
     "kernels",
     "load",
+    "plot_mixture",
+    "plot_segmentation",
+    "plotting",
     "reference",
     "save",
 ]
@@ -32,6 +36,8 @@ _HOMES = {
     "Parameters": "fastgmm._records",
     "Statistics": "fastgmm._records",
     "load": "fastgmm.persistence",
+    "plot_mixture": "fastgmm.plotting",
+    "plot_segmentation": "fastgmm.plotting",
     "save": "fastgmm.persistence",
 }
 

@@ -28,12 +28,22 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> path.read_text()
     'good morning'
     """
-    target = Path(os.path.realpath(path))  # through links: the link itself stays
+    try:
+        with _written(Path(os.path.realpath(path))) as stream:  # through links: the link stays
+            yield stream
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+
+
+@contextlib.contextmanager
+def _written(target: Path) -> Iterator[BinaryIO]:
     if target.exists() and not target.is_file():
         with target.open("wb") as stream:
             yield stream
         return
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(target)
     try:
         with temporary.open("xb") as stream:
             yield stream
@@ -45,6 +55,11 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
+def _temporary(target: Path) -> Path:
+    """A name in the same folder that nobody has."""
+    return target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.tmp")
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise OSError when `path` cannot be written, before the work whose result goes there."""
     target = Path(os.path.realpath(path))
@@ -52,5 +67,16 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder {target.parent} does not exist; create it first")
-    if not os.access(target if target.exists() else target.parent, os.W_OK):
-        raise PermissionError(f"{path} cannot be written; choose another place")
+    try:
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(0, "no permission")
+        if not target.exists() or target.is_file():  # neither a device nor a pipe
+            probe = _temporary(target)  # what the folder allows is known only when it is tried
+            try:
+                probe.open("xb").close()
+            finally:
+                probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise PermissionError(
+            f"{path} cannot be written ({str(error.strerror).lower()}); choose another place"
+        ) from error

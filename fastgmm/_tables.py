@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import csv
+import bz2
+import gzip
+import io
+import lzma
 import os
-import warnings
+import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from fastgmm._files import written_whole
 from fastgmm._records import FloatArray
+from fastgmm._text_tables import MISSING, first_fault_of_values, read_text
 
 __all__ = ["NumericTable", "csv_lines", "read_table", "write_table"]
 
-SUFFIXES = (".csv", ".npy", ".npz")
+NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"  # what files begin with
+COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
 ROWS_AT_ONCE = 10_000  # of a table written as text
 
 
@@ -28,134 +37,133 @@ class NumericTable(NamedTuple):
     ----------
     X : (n, d) array of numbers
     feature_names : list of str or None
-        From the header of a ``.csv`` file that has one.
+        From the header of a text file that has one.
+    notes : tuple of str
+        How the file was understood, where that may surprise.
     """
 
     X: FloatArray
     feature_names: list[str] | None
+    notes: tuple[str, ...] = ()
 
 
-def read_table(path: str | os.PathLike[str]) -> NumericTable:
-    """Read the points of a ``.csv``, ``.npy`` or ``.npz`` file.
+def read_table(path: str | os.PathLike[str], header: bool | None = None) -> NumericTable:
+    """Read the points of a text, ``.npy`` or ``.npz`` file, compressed or not.
 
-    A ``.csv`` file is comma-separated; a first row without any number is its header. A ``.npz``
-    file has one two-dimensional array, or one that is named X. Nothing is unpickled.
+    Text has its cells between commas, semicolons, tabs or blanks. A ``.npz`` file has one
+    two-dimensional array, or one that is named X. Nothing is unpickled.
+
+    Parameters
+    ----------
+    path : path-like
+        ``"-"`` for standard input.
+    header : bool, optional
+        Whether the first line of a text file has names; by default that is found out.
 
     Raises
     ------
     ValueError
-        If the file is no table of numbers; the message names the file, and the line if it can.
+        If the file is no table of finite numbers; the message names the file, and the line if it
+        can.
     OSError
         If the file cannot be read.
     """
-    path = Path(path)
-    path.open("rb").close()  # the operating system's own error, if it cannot be read
+    name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
+    with opened(path) as stream:  # the operating system's own error, if that fails
+        try:
+            return read_stream(stream, Path(path), header)
+        except Exception as error:  # zipfile and numpy raise a dozen types on damaged bytes
+            raise ValueError(f"{name}: {in_words(error)}") from error
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open for reading from the start, more than once; pipes are read into memory."""
+    if os.fspath(path) == "-":
+        return io.BytesIO(sys.stdin.buffer.read())
+    stream = open(path, "rb")  # noqa: SIM115
+    if stream.seekable():
+        return stream
+    with stream:
+        return io.BytesIO(stream.read())
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with a file, and what may help."""
+    if isinstance(error, EOFError | lzma.LZMAError | zipfile.BadZipFile):
+        return f"it is cut off or damaged ({error}); write it again."
+    return str(error) or "it is damaged; write it again."
+
+
+def read_stream(stream: BinaryIO, path: Path, header: bool | None) -> NumericTable:
+    """Read what the first bytes, or else the name, say that this is."""
+    start = peek(stream)
+    for magic, decompressed in COMPRESSED.items():
+        if start.startswith(magic):
+            with decompressed(stream) as inner:
+                return read_stream(inner, path.with_suffix(""), header)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"{path}: the name ends in none of {', '.join(SUFFIXES)}; convert it.")
-    try:
-        if suffix == ".csv":
-            return read_csv(path)
-        array = read_npy(path) if suffix == ".npy" else read_npz(path)
-    except Exception as error:  # zipfile and numpy raise a dozen types on damaged bytes
-        raise ValueError(f"{path}: {str(error) or 'it is damaged; write it again'}") from error
-    if array.ndim != 2:
-        raise ValueError(
-            f"{path}: the array has {array.ndim} dimensions; "
-            "two are needed, one row for each point and one column for each feature."
-        )
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{path}: the array holds {array.dtype}, not real numbers.")
+    if start.startswith(NPY) or suffix == ".npy":
+        array = read_npy(stream, path)
+    elif start.startswith(ZIP) or suffix == ".npz":
+        array = read_npz(stream)
+    else:
+        return NumericTable(*read_text(stream, header))
+    check_array(array)
     return NumericTable(array, None)
 
 
-def read_npy(path: Path) -> FloatArray:
-    """Map the array into memory, so that its declared size is checked against the file's."""
-    return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+def peek(stream: BinaryIO) -> bytes:
+    """The first bytes, which stay to be read."""
+    start = stream.read(8)
+    stream.seek(0)
+    return start
 
 
-def read_npz(path: Path) -> FloatArray:
+def check_array(array: np.ndarray) -> None:
+    """Raise if an array is no table of finite numbers."""
+    if array.ndim != 2:
+        raise ValueError(
+            f"the array has {array.ndim} dimensions; "
+            "two are needed, one row for each point and one column for each feature."
+        )
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"the array holds {array.dtype}, not real numbers.")
+    fault = first_fault_of_values(array)
+    if fault is not None:
+        row, column, value = fault
+        raise ValueError(f"row {row}, column {column} (counted from 0) is {value}; {MISSING}.")
+
+
+def read_npy(stream: BinaryIO, path: Path) -> FloatArray:
+    """Map a file into memory, so that its declared size is checked against the file's."""
+    is_file = isinstance(stream, io.BufferedReader)
+    try:
+        if not is_file:  # a pipe's bytes, or decompressed ones
+            return np.lib.format.read_array(stream, allow_pickle=False)
+        return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+    except ValueError as error:
+        raise ValueError(f"{error}; the file is cut off or damaged, write it again.") from error
+
+
+def read_npz(stream: BinaryIO) -> FloatArray:
     """Return the array named X, or the only one that has two dimensions."""
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(stream):
         raise ValueError("it is not a whole .npz archive; write it again with numpy.savez.")
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+    stream.seek(0)
+    with np.load(stream, allow_pickle=False) as archive:
         if "X" in archive.files:
             return archive["X"]
         if "header.json" in archive.files:
             raise ValueError("it is a saved model, not a table of points.")
-        tables = [array for array in map(archive.get, archive.files) if array.ndim == 2]
+        arrays = [archive[name] for name in archive.files]
+    if not all(isinstance(array, np.ndarray) for array in arrays):
+        raise ValueError("it is an archive or a spreadsheet; save its table as a .csv file.")
+    tables = [array for array in arrays if array.ndim == 2]
     if len(tables) != 1:
         raise ValueError(
             f"it has {len(tables)} two-dimensional arrays; name the one with the points X."
         )
     return tables[0]
-
-
-def read_csv(path: Path) -> NumericTable:
-    """Parse with numpy at its speed; only if that fails, look for the line that is wrong."""
-    with path.open(newline="", encoding="utf-8-sig") as stream, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "loadtxt: input contained no data")
-        names = next((row for row in csv.reader(stream) if row), [])
-        if not is_header(names):
-            names = []
-            stream.seek(0)
-        try:
-            X = np.loadtxt(stream, delimiter=",", comments=None, quotechar='"', ndmin=2)
-        except UnicodeDecodeError:
-            raise
-        except ValueError as error:
-            raise ValueError(first_fault(path) or str(error)) from error
-    if not X.size:
-        raise ValueError("it has no rows of numbers.")
-    if names and len(names) != X.shape[1]:
-        raise ValueError(first_fault(path))
-    return NumericTable(X, names or None)
-
-
-def is_header(row: list[str]) -> bool:
-    """Whether a first row holds names: some text, and no number."""
-    return any(cell.strip() for cell in row) and not any(map(is_number, row))
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell can be read as a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell  # which Python allows between digits
-
-
-def first_fault(path: Path) -> str | None:
-    """Say which line of a ``.csv`` file is no row of the table, and how to mend it."""
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream)
-        width = 0
-        for row in filter(None, reader):
-            if not width:
-                width = len(row)
-                if is_header(row):
-                    continue
-            where = f"line {reader.line_num}"
-            if len(row) != width:
-                return (
-                    f"{where} has {len(row)} cells, but the first line has {width}; "
-                    "give all lines as many."
-                )
-            for column, cell in enumerate(row, start=1):
-                if not cell.strip():
-                    return f"{where}, column {column} is empty; fill it, or leave out the line."
-                if not is_number(cell):
-                    return (
-                        f"{where}, column {column} is {shortened(cell)}, not a number; "
-                        "cells are numbers with commas between them."
-                    )
-    return None
-
-
-def shortened(cell: str) -> str:
-    """The cell in quotes, cut where it is long."""
-    return repr(cell if len(cell) <= 24 else cell[:23] + "…")
 
 
 def csv_lines(array: np.ndarray) -> Iterator[str]:

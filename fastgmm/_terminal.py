@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box, progress
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from fastgmm._progress import Progress
-from fastgmm._records import EMResult, FloatArray, Iteration
+from fastgmm._records import EMResult, FloatArray, Iteration, Status
 
 if TYPE_CHECKING:
     from fastgmm.mixture import GaussianMixture
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LiveProgress",
     "Terminal",
+    "advice_on_degenerate",
     "components_table",
     "key_values",
     "plain_table",
@@ -29,6 +32,9 @@ __all__ = [
 ]
 
 MOST_COMPONENTS = 40  # shown of a mixture
+MOST_DEGENERATE = 3  # of them, degenerate
+MARK = "!"  # of a degenerate component
+UNLIMITED = 100_000  # characters of a line in a pipe or a file
 SHORTEST_HEADER = 12  # characters, before the name of a feature is broken
 
 
@@ -38,6 +44,25 @@ class Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Raise, where rich would exit."""
         raise BrokenPipeError
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print; anywhere but on a terminal, nothing is wrapped or padded with blanks."""
+        if self.is_terminal:
+            print_each(self, renderables)
+            return
+        wide = Console(file=io.StringIO(), width=UNLIMITED, color_system=None)
+        print_each(wide, renderables)
+        lines = wide.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        self.file.write("".join(f"{line.rstrip()}\n" for line in lines))
+        self.file.flush()
+
+
+def print_each(console: Console, renderables: Iterable[RenderableType]) -> None:
+    """Print, and leave text that must not be wrapped in one piece."""
+    for renderable in renderables:
+        text = Text(renderable) if isinstance(renderable, str) else renderable
+        whole = isinstance(text, Text) and text.no_wrap
+        console.print(text, crop=False, no_wrap=whole, overflow="ignore" if whole else None)
 
 
 def progress_bar() -> progress.Progress:
@@ -69,6 +94,7 @@ class LiveProgress(Progress):
         self._n_init = n_init
         self._bar = progress_bar()
         self._task = self._bar.add_task("starting", total=max_iter, state="")
+        self.interrupted = False  # whether Ctrl-C ended the fit, or the run that goes on
 
     def __enter__(self) -> LiveProgress:
         self._bar.start()
@@ -84,6 +110,7 @@ class LiveProgress(Progress):
 
     def run_begins(self, index: int) -> None:
         """Begin a new bar."""
+        self.interrupted = True  # until it ends: a start that is cut short is not told of
         name = f"start {index + 1} of {self._n_init}" if self._n_init > 1 else "fitting"
         state = "finding a start" if index else "compiling or loading the kernels"
         self._bar.reset(self._task, description=name, state=state)
@@ -98,25 +125,37 @@ class LiveProgress(Progress):
 
     def run_ends(self, result: EMResult) -> bool:
         """Fill the bar: a run that has converged is complete."""
+        self.interrupted = result.status is Status.INTERRUPTED
         self._bar.update(self._task, completed=self._bar.tasks[0].total)
         return False
 
+    def run_fails(self, error: Exception) -> None:
+        """A start that fails has not been interrupted."""
+        self.interrupted = False
 
-def components_table(model: GaussianMixture, width: int) -> Table:
+
+def components_table(model: GaussianMixture, width: int) -> RenderableType:
     """Weight, means and standard deviations of each component, as far as `width` allows.
 
     The components keep their numbers, which `predict` gives; of very many, the heaviest are
-    shown.
+    shown, and of degenerate ones, which are marked, a few.
     """
-    K, d = model.means_.shape
-    shown = np.sort(np.argsort(-model.weights_, kind="stable")[:MOST_COMPONENTS])
+    d = model.means_.shape[1]
+    degenerate = set(degenerate_components(model))
+    order = np.argsort(-model.weights_, kind="stable").tolist()
+    healthy = [k for k in order if k not in degenerate]
+    collapsed = [k for k in order if k in degenerate]
+    shown = sorted(healthy[:MOST_COMPONENTS] + collapsed[:MOST_DEGENERATE])
     means, deviations = model.means_[shown], standard_deviations(model)[shown]
     names = getattr(model, "feature_names_in_", [f"feature {j + 1}" for j in range(d)])
 
     table = plain_table()
     table.add_column("component", justify="right", style="dim", no_wrap=True)
     table.add_column("weight", justify="right", style="bold", no_wrap=True)
-    columns = [[str(k) for k in shown], [f"{weight:.4f}" for weight in model.weights_[shown]]]
+    columns = [
+        [f"{MARK if k in degenerate else ''} {k}" for k in shown],
+        [f"{weight:.4f}" for weight in model.weights_[shown]],
+    ]
     room = width - 20  # for the two columns, their gaps and the edges
     for j in range(d):
         cells = [with_deviation(*pair) for pair in zip(means[:, j], deviations[:, j], strict=True)]
@@ -129,12 +168,33 @@ def components_table(model: GaussianMixture, width: int) -> Table:
         columns.append(cells)
     for row in zip(*columns, strict=True):
         table.add_row(*row)
-    hidden = [(d + 2 - len(columns), "more feature"), (K - len(shown), "lighter component")]
-    notes = [f"{count:,} {what}{'s' * (count > 1)}" for count, what in hidden if count]
+    hidden = [
+        (d + 2 - len(columns), "more feature"),
+        (len(healthy) - MOST_COMPONENTS, "lighter component"),
+        (len(collapsed) - MOST_DEGENERATE, "more degenerate component"),
+    ]
+    notes = [f"{count:,} {what}{'s' * (count > 1)}" for count, what in hidden if count > 0]
     if notes:
-        table.caption = "and " + " and ".join(notes)
-        table.caption_justify = "left"
+        return Group(table, Text("and " + " and ".join(notes), style="dim"))
     return table
+
+
+def degenerate_components(model: GaussianMixture) -> list[int]:
+    """Numbers of the components that the fit found to have collapsed or lost their points."""
+    return np.asarray(getattr(model, "degenerate_components_", ()), dtype=int).tolist()
+
+
+def advice_on_degenerate(model: GaussianMixture) -> str:
+    """Say what degenerate components are and what to do about them; nothing if there are none."""
+    n_degenerate = len(degenerate_components(model))
+    if not n_degenerate:
+        return ""
+    return (
+        f"{n_degenerate} of {len(model.means_)} components "
+        f"{'is' if n_degenerate == 1 else 'are'} degenerate, marked {MARK}: collapsed onto too few "
+        "points, with nothing but --reg-covar for variances, or empty. Use fewer components, or "
+        "--on-degenerate reset, drop or floor."
+    )
 
 
 def with_deviation(mean: float, deviation: float) -> str:
@@ -170,11 +230,8 @@ def plain_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
 
 
-def key_values(pairs: dict[str, str]) -> Table:
-    """Names and their values in two columns."""
-    table = Table.grid(padding=(0, 3))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in pairs.items():
-        table.add_row(name, Text(value))
-    return table
+def key_values(pairs: dict[str, str], gap: int = 3) -> Text:
+    """Names and their values in two columns; long values, paths above all, stay in one piece."""
+    width = max(map(len, pairs), default=0)
+    lines = [Text.assemble((name.ljust(width), "dim"), " " * gap, pairs[name]) for name in pairs]
+    return Text("\n", no_wrap=True).join(lines)

@@ -6,7 +6,10 @@ left to compare is the time. `compute` does the work and returns a record; the r
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,20 +19,31 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 from sklearn.datasets import load_sample_image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as PeerMixture
 
 from fastgmm._files import check_writable, written_whole
 from fastgmm._records import FloatArray
-from fastgmm._terminal import Terminal, plain_table
+from fastgmm._terminal import Terminal, key_values, plain_table, progress_bar
 from fastgmm.mixture import GaussianMixture
 from fastgmm.plotting import plot_segmentation, require_matplotlib
 
-__all__ = ["DemoResult", "Run", "compute", "load_photograph", "results_table", "show"]
+__all__ = [
+    "DemoResult",
+    "Run",
+    "comparison",
+    "compute",
+    "load_photograph",
+    "read_photograph",
+    "results_table",
+    "show",
+]
 
-FOOTNOTE = "* largest max|a - b| / max|b| over the weights, the means and the covariances"
+FOOTNOTE = "* largest max|a - b| / max|b| of weights, means, covariances"
+PHOTOGRAPH = "china.jpg"  # scikit-learn's
+MOST_PIXELS = 500_000  # of a large photograph, unless more are asked for
+WHITE = (255, 255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +133,72 @@ class DemoResult:
         return self.peer
 
 
+NO_PILLOW = 'Reading the photograph needs pillow; install it with: pip install "fastgmm[plot]"'
+
+
 # --- computing ------------------------------------------------------------------------------
 def load_photograph(every: int = 1) -> FloatArray:
     """scikit-learn's china.jpg, 427 × 640 × 3 from 0 to 1; or every so many rows and columns."""
     try:
-        image = load_sample_image("china.jpg")
+        image = load_sample_image(PHOTOGRAPH)
     except ImportError as error:
-        raise ImportError(
-            'Reading the photograph needs pillow; install it with: pip install "fastgmm[plot]"'
-        ) from error
+        raise ImportError(NO_PILLOW) from error
     return image[::every, ::every] / 255
+
+
+def read_photograph(path: str | os.PathLike[str]) -> FloatArray:
+    """A photograph of one's own as (height, width, 3) from 0 to 1, upright.
+
+    Grey becomes three equal colours, what is transparent lies on white.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no image.
+    """
+    name = os.fspath(path)
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise ImportError(NO_PILLOW) from error
+    with open(path, "rb") as stream:  # the operating system's own error, if it cannot be read
+        try:
+            with Image.open(stream) as opened:
+                upright = ImageOps.exif_transpose(opened)
+                deep = upright.mode == "F" or upright.mode.startswith("I")
+                if deep:
+                    pixels = np.asarray(upright, np.float64)
+                else:
+                    paper = Image.new("RGBA", upright.size, WHITE)
+                    paper.alpha_composite(upright.convert("RGBA"))
+                    pixels = np.asarray(paper.convert("RGB")) / 255
+        except Image.UnidentifiedImageError as error:
+            raise ValueError(f"{name}: it is no image that pillow can read.") from error
+        except Exception as error:  # pillow raises a dozen types on damaged bytes
+            raise ValueError(f"{name}: the image cannot be read ({error}).") from error
+    if not deep:
+        return pixels
+    limit = next((limit for limit in (1, 2**16 - 1) if pixels.max() <= limit), pixels.max())
+    if not (np.isfinite(limit) and pixels.min() >= 0):
+        raise ValueError(f"{name}: the image has values below 0, or that are no numbers.")
+    return np.repeat(pixels[:, :, None] / limit, 3, axis=2)
+
+
+def thinned(image: FloatArray, every: int | None, n_components: int, name: str) -> FloatArray:
+    """Every so many rows and columns: by default so many that not too many pixels are left."""
+    height, width = image.shape[:2]
+    if every is None:
+        every = math.ceil(math.sqrt(height * width / MOST_PIXELS))
+    image = image[::every, ::every]
+    height, width = image.shape[:2]
+    if height * width < max(n_components, 2):
+        raise ValueError(
+            f"{name}: {width} × {height} pixels are too few for {n_components} components; take a "
+            "larger picture, fewer --components, or a smaller --every."
+        )
+    return image
 
 
 def compute(
@@ -139,6 +209,7 @@ def compute(
     seed: int = 0,
     with_peer: bool = True,
     on_stage: Callable[[str], object] = lambda stage: None,
+    on_ours: Callable[[Run], object] = lambda run: None,
 ) -> DemoResult:
     """Fit the pixels of the image with both libraries from one start, and measure.
 
@@ -155,6 +226,8 @@ def compute(
         Whether to fit with scikit-learn too.
     on_stage : callable
         Told in a few words what comes next.
+    on_ours : callable
+        Told of fastgmm's fit as soon as it is there, before scikit-learn's begins.
 
     Returns
     -------
@@ -176,6 +249,7 @@ def compute(
     model, seconds = timed_fit(GaussianMixture(max_iter=max_iter, **options), X)
     ours = run_of("fastgmm", model, seconds, X)
     labels = model.predict(X).reshape(image.shape[:2])
+    on_ours(ours)
     peer = None
     if with_peer:
         on_stage("fitting with scikit-learn")
@@ -208,46 +282,46 @@ def run_of(library: str, model: Any, seconds: float, X: FloatArray) -> Run:
 
 
 # --- showing --------------------------------------------------------------------------------
-def headline(result: DemoResult) -> str:
-    """What was fitted."""
-    height, width, channels = result.image.shape
+def headline(image: FloatArray, n_components: int, name: str) -> str:
+    """What is fitted, on two short lines."""
+    height, width, channels = image.shape
     return (
-        f"{height * width:,} pixels of china.jpg × {channels} colours, "
-        f"{len(result.ours.weights)} components with full covariances, {result.image.dtype}"
+        f"{height * width:,} pixels of {name} × {channels} colours, {image.dtype}\n"
+        f"{n_components} components with full covariances"
     )
 
 
 def results_table(result: DemoResult) -> Table:
-    """The figures of both libraries side by side, with the comparison in the last column."""
-    ours, peer = result.ours, result.peer
-    rows = [
-        ["first call, with compilation", duration(result.compile_seconds)],
-        ["fit", duration(ours.seconds)],
-        ["iterations", iterations(ours)],
-        ["fit, per iteration", duration(ours.seconds_per_iteration)],
-        ["mean log-likelihood", f"{ours.mean_log_likelihood:.10f}"],
-    ]
+    """The figures of both libraries side by side."""
     table = plain_table()
     table.add_column("")
-    table.add_column(ours.library, justify="right", style="bold")
-    if peer is not None:
-        table.add_column(peer.library, justify="right")
-        table.add_column("", justify="right", style="green")
-        rows[0] += ["none", ""]
-        rows[1] += [duration(peer.seconds), times_faster(result.speedup)]
-        rows[2] += [iterations(peer), "same" if ours.n_iter == peer.n_iter else "different"]
-        rows[3] += [
-            duration(peer.seconds_per_iteration),
-            times_faster(result.speedup_per_iteration),
-        ]
-        rows[4] += [
-            f"{peer.mean_log_likelihood:.10f}",
-            f"{result.log_likelihood_difference:.1e} apart",
-        ]
-        rows += [["parameters *", "", "", f"{result.parameter_difference:.1e} apart"]]
-    for row in rows:
-        table.add_row(*row)
+    table.add_column("fastgmm", justify="right", style="bold")
+    runs = [result.ours]
+    if result.peer is not None:
+        table.add_column(result.peer.library, justify="right")
+        runs.append(result.peer)
+    table.add_row("compilation", duration(result.compile_seconds), *["none"][: len(runs) - 1])
+    table.add_row("fit", *[duration(run.seconds) for run in runs])
+    table.add_row("iterations", *map(iterations, runs))
+    table.add_row("fit, per iteration", *[duration(run.seconds_per_iteration) for run in runs])
+    table.add_row("mean log-likelihood", *[f"{run.mean_log_likelihood:.10f}" for run in runs])
     return table
+
+
+def comparison(result: DemoResult) -> str:
+    """How the two libraries compare, on short lines."""
+    faster = times_faster(result.speedup)
+    if result.ours.n_iter == result._present_peer().n_iter:
+        first = f"fastgmm is {faster} for the same {result.ours.n_iter} iterations."
+    else:
+        each = times_faster(result.speedup_per_iteration)
+        first = f"fastgmm is {faster}.\nIts iterations are {each}, but not as many."
+    return (
+        f"{first}\n"
+        f"Log-likelihoods are {result.log_likelihood_difference:.1e} apart, "
+        f"parameters {result.parameter_difference:.1e} *.\n"
+        f"{FOOTNOTE}"
+    )
 
 
 def times_faster(ratio: float) -> str:
@@ -268,7 +342,8 @@ def iterations(run: Run) -> str:
 def show(
     out: str | os.PathLike[str] = "fastgmm-demo.png",
     *,
-    every: int = 1,
+    image: str | os.PathLike[str] | None = None,
+    every: int | None = None,
     n_components: int = 16,
     max_iter: int = 100,
     seed: int = 0,
@@ -276,31 +351,70 @@ def show(
 ) -> DemoResult:
     """Run the demo, print its table, and write its picture to `out`.
 
-    The other parameters are those of `load_photograph` and `compute`.
+    Parameters
+    ----------
+    out : path-like
+    image : path-like, optional
+        A photograph of one's own.
+    every : int, optional
+        Use every so many rows and columns of it.
+    n_components, max_iter, seed, with_peer
+        Those of `compute`.
+
+    Returns
+    -------
+    DemoResult
     """
     require_matplotlib()  # before the work rather than after it
     check_writable(out)
     picture_format = check_picture_format(out)
-    image = load_photograph(every)
-    with Terminal(stderr=True).status("") as status:
+    name = PHOTOGRAPH if image is None else Path(image).name
+    pixels = load_photograph() if image is None else read_photograph(image)
+    pixels = thinned(pixels, every, n_components, name)
+    console = Terminal()
+    watched = sys.stderr.isatty()
+    bar = progress_bar()
+    task = bar.add_task("starting", total=None, state="")
+
+    def tell(ours: Run) -> None:
+        """Say at once what is known, while the other library takes its time."""
+        if watched:
+            bar.stop()
+        console.show(headline(pixels, n_components, name))
+        console.show(f"fastgmm: {ours.n_iter} iterations in {duration(ours.seconds)}")
+        if with_peer and not (watched and console.is_terminal):
+            console.show("scikit-learn: the same fit goes on, which may take minutes")
+        if watched:
+            bar.start()
+
+    with bar if watched else contextlib.nullcontext():
         result = compute(
-            image,
+            pixels,
             n_components=n_components,
             max_iter=max_iter,
             seed=seed,
             with_peer=with_peer,
-            on_stage=status.update,
+            on_stage=lambda stage: bar.reset(task, description=stage),
+            on_ours=tell,
         )
-        figure = plot_segmentation(image, result.labels, result.ours.means)
-        with written_whole(out) as stream:
-            figure.savefig(stream, format=picture_format)
-    console = Terminal()
-    console.print(Text(headline(result)))
-    console.print(results_table(result))
+    figure = plot_segmentation(
+        pixels, result.labels, result.ours.means, title=picture_title(result)
+    )
+    with written_whole(out) as stream:
+        figure.savefig(stream, format=picture_format)
+    console.show(results_table(result))
     if with_peer:
-        console.print(Text(FOOTNOTE, style="dim"))
-    console.print(Text(f"Picture: {os.fspath(out)}"), soft_wrap=True)
+        console.show(comparison(result))
+    console.show(key_values({"Picture:": os.fspath(out)}, gap=1))
     return result
+
+
+def picture_title(result: DemoResult) -> str:
+    """What the segmentation is, and how long it took."""
+    title = f"{len(result.ours.weights)} components: fastgmm {duration(result.ours.seconds)}"
+    if result.peer is not None:
+        title += f", {result.peer.library} {duration(result.peer.seconds)}"
+    return title
 
 
 def check_picture_format(path: str | os.PathLike[str]) -> str:

@@ -23,6 +23,7 @@ __all__ = ["plot_mixture", "plot_segmentation", "require_matplotlib"]
 
 INK, PAPER = "#22252a", "#fbfaf7"
 DPI = 100
+SLACK = 0.5  # by which colours may exceed their range, as the means of a mixture may
 
 
 def require_matplotlib() -> None:
@@ -35,7 +36,9 @@ def require_matplotlib() -> None:
         ) from error
 
 
-def plot_segmentation(image: ArrayLike, labels: ArrayLike, colours: ArrayLike) -> Figure:
+def plot_segmentation(
+    image: ArrayLike, labels: ArrayLike, colours: ArrayLike, *, title: str | None = None
+) -> Figure:
     """Put a photograph beside its segmentation, over a bar of the segments' colours.
 
     A pixel of the photograph is a whole number of pixels of the figure, so nothing is blurred.
@@ -43,31 +46,62 @@ def plot_segmentation(image: ArrayLike, labels: ArrayLike, colours: ArrayLike) -
 
     Parameters
     ----------
-    image : (height, width, 3) array
-        Red, green and blue, from 0 to 1.
+    image : (height, width, 3) or (height, width) array
+        Red, green and blue, or grey. Floating-point numbers are from 0 to 1; integers from 0 to
+        255, or, where there are larger ones, from 0 to 65535 or to the largest of their type.
     labels : (height, width) or (height * width,) array of int
         The segment of each pixel, as `GaussianMixture.predict` gives it.
-    colours : (K, 3) array
-        The colour of each segment; cut to the range from 0 to 1.
+    colours : (K, 3) or (K,) array
+        The colour of each segment, in numbers as those of the image. What exceeds the range from
+        0 to 1 by little, as means may, is cut.
+    title : str, optional
+        Over the segmentation.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Save it with ``figure.savefig(path)``.
+        A notebook shows it; save it with ``figure.savefig(path)``.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, or numbers are in none of these ranges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import GaussianMixture, plot_segmentation
+    >>> image = np.zeros((40, 60, 3))
+    >>> image[:, 30:] = [1.0, 0.5, 0.0]
+    >>> model = GaussianMixture(2, random_state=0).fit(image.reshape(-1, 3))
+    >>> labels = model.predict(image.reshape(-1, 3))
+    >>> figure = plot_segmentation(image, labels, model.means_)
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
+    from fastgmm._figures import ShownFigure
 
-    image = np.asarray(image)
+    image = _rgb(image, 3, "the image")
+    colours = _rgb(colours, 2, "colours")
     height, width = image.shape[:2]
-    colours = np.clip(np.asarray(colours, np.float64), 0, 1)
-    labels = np.asarray(labels).reshape(height, width)
-    zoom = max(1, round(640 / width))  # so that a thumbnail, too, has room for its titles
+    labels = np.asarray(labels)
+    if labels.size != height * width:
+        raise ValueError(
+            f"labels has {labels.size} entries, and the image {height} × {width} pixels; give one "
+            "label for each pixel."
+        )
+    labels = labels.reshape(height, width)
+    if labels.min() < 0 or labels.max() >= len(colours):
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}, but there are {len(colours)} "
+            "colours; give one for each component."
+        )
+    # So that a thumbnail, too, has room for its titles.
+    zoom = max(1, round(min(640 / width, 960 / height)))
     wide, tall = zoom * width, zoom * height
     margin, heading, bar = 24, 36, 20  # pixels
     total = (2 * wide + 3 * margin, heading + tall + margin + bar + margin)
 
-    figure = Figure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI, facecolor=PAPER)
+    figure = ShownFigure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI, facecolor=PAPER)
 
     def place(pixels: ArrayLike, left: int, bottom: int, wide: int, tall: int, title: str) -> None:
         box = (left / total[0], bottom / total[1], wide / total[0], tall / total[1])
@@ -77,12 +111,37 @@ def plot_segmentation(image: ArrayLike, labels: ArrayLike, colours: ArrayLike) -
         axes.set_title(title, loc="left", fontsize=11, color=INK, pad=9)
 
     base = margin + bar + margin
-    segments = f"Segmentation into {len(colours)} Gaussian components"
+    segments = title or f"Segmentation into {len(colours)} Gaussian components"
     place(image, margin, base, wide, tall, "Photograph")
     place(colours[labels], 2 * margin + wide, base, wide, tall, segments)
     shares = _shares_bar(labels, colours, 2 * wide + margin)
     place(shares, margin, margin, 2 * wide + margin, bar, "")
     return figure
+
+
+def _rgb(values: ArrayLike, n_dimensions: int, name: str) -> FloatArray:
+    """Red, green and blue from 0 to 1 in the last of so many dimensions."""
+    array = np.asarray(values)
+    if array.ndim == n_dimensions - 1:
+        array = array[..., None]
+    if array.ndim != n_dimensions or array.shape[-1] not in (1, 3) or not array.size:
+        raise ValueError(
+            f"{name}: an array of shape {np.shape(values)} has no colours; its last dimension is "
+            "red, green and blue, or it is left out for grey."
+        )
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name}: {array.dtype} are no real numbers.")
+    low, high = array.min(), array.max()
+    if array.dtype.kind in "ui":
+        full = next(top for top in (255, 65535, np.iinfo(array.dtype).max) if high <= top)
+        suits, remedy = low >= 0, "integers are from 0 to 255, or up to the largest of their type"
+    else:
+        full, suits = 1, bool(low >= -SLACK and high <= 1 + SLACK)
+        remedy = "floating-point numbers are from 0 to 1; divide by the largest possible, say 255"
+    if not suits:
+        raise ValueError(f"{name}: values run from {low:.6g} to {high:.6g}, but {remedy}.")
+    fractions = np.clip(array.astype(np.float64) / full, 0, 1)
+    return np.repeat(fractions, 3, axis=-1) if fractions.shape[-1] == 1 else fractions
 
 
 def _shares_bar(labels: NDArray[np.integer], colours: FloatArray, width: int) -> FloatArray:
@@ -112,16 +171,26 @@ def plot_mixture(
     Returns
     -------
     matplotlib.axes.Axes
+        Those of a new figure are shown by a notebook; save it with
+        ``axes.figure.savefig(path)``.
 
     Raises
     ------
     ValueError
         If the model has more or fewer than two features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import GaussianMixture, plot_mixture
+    >>> X = np.random.default_rng(0).normal([0, 5], [1, 3], (200, 2))
+    >>> axes = plot_mixture(GaussianMixture(2, random_state=0).fit(X), X)
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
     from matplotlib.patches import Ellipse
     from sklearn.utils.validation import check_is_fitted
+
+    from fastgmm._figures import ShownAxes, ShownFigure
 
     check_is_fitted(model)
     if model.n_features_in_ != 2:
@@ -130,7 +199,8 @@ def plot_mixture(
             "fit two of them, or two principal components."
         )
     if ax is None:
-        ax = Figure(figsize=(6.4, 5.2), layout="constrained").add_subplot()
+        figure = ShownFigure(figsize=(6.4, 5.2), layout="constrained")
+        ax = figure.add_subplot(axes_class=ShownAxes)
     colours = component_colours(len(model.means_))
     if X is not None:
         points = np.asarray(X)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from processes import run_python
+from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import cli, demo
+from fastgmm import cli, demo, kernels
 from fastgmm._tables import read_table
-from fastgmm._terminal import Terminal, components_table, with_deviation
+from fastgmm._terminal import (
+    Terminal,
+    advice_on_degenerate,
+    components_table,
+    key_values,
+    plain_table,
+    with_deviation,
+)
 from fastgmm.mixture import GaussianMixture
 from fastgmm.persistence import load, save
 
@@ -129,6 +139,117 @@ def test_means_have_the_digits_that_their_deviations_allow(mean, deviation, expe
     assert with_deviation(mean, deviation) == expected
 
 
+def collapsed(n_components, numbers, d=2):
+    """A mixture, some components of which have collapsed."""
+    rng = np.random.default_rng(0)
+    model = GaussianMixture(n_components, covariance_type="diag")
+    model.weights_ = np.full(n_components, 1 / n_components)
+    model.means_, model.covariances_ = (
+        rng.normal(size=(n_components, d)),
+        np.ones((n_components, d)),
+    )
+    model.degenerate_components_ = np.array(numbers, dtype=int)
+    return model
+
+
+def summary_of(model):
+    console = Terminal(file=io.StringIO(), width=80)
+    console.show(components_table(model, console.width), advice_on_degenerate(model))
+    return console.file.getvalue()
+
+
+def test_degenerate_components_are_marked():
+    shown = summary_of(collapsed(5, [1, 3]))
+    marked = [
+        line.split()[1] for line in shown.splitlines() if line.startswith(" ") and "!" in line
+    ]
+    assert marked == ["1", "3"]
+    for said in ["2 of 5 components are degenerate", "fewer components", "--on-degenerate"]:
+        assert said in shown
+    assert "degenerate" not in summary_of(collapsed(5, []))
+
+
+@pytest.mark.parametrize("n_healthy", [0, 1, 60])
+def test_many_degenerate_components_are_one_line(n_healthy):
+    shown = summary_of(collapsed(150, range(n_healthy, 150)))
+    assert shown.count("±") == 2 * (min(n_healthy, 40) + 3)
+    assert f"{147 - n_healthy} more degenerate components" in shown
+    assert f"{150 - n_healthy} of 150 components are degenerate" in shown
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [("drop", "left out"), ("reset", "started again"), ("floor", "given a floor")],
+)
+def test_fit_repairs_components(action, said, folder, points, capsys):
+    np.save("twins.npy", np.concatenate([points, np.full((20, 2), 50.0)]))
+    options = ["-k", "3", "--on-degenerate", action, "--out", "new.npz"]
+    out = succeed(capsys, "fit", "twins.npy", *options)
+    assert said in out
+    assert "components remain" in out
+    assert load("new.npz").on_degenerate == action
+
+
+# --- Ctrl-C -----------------------------------------------------------------------------------
+def interrupt(monkeypatch, call):
+    """Let Ctrl-C fall into the n-th expectation."""
+    expectation, calls = kernels.expectation, iter(range(1, 10**6))
+
+    def interrupted(*arguments):
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return expectation(*arguments)
+
+    monkeypatch.setattr(kernels, "expectation", interrupted)
+
+
+@pytest.mark.parametrize("n_init", ["1", "3"])
+def test_an_interrupted_fit_is_saved(n_init, folder, points, capsys, monkeypatch):
+    interrupt(monkeypatch, 4)
+    options = ["-k", "3", "--tol", "0", "--n-init", n_init, "--out", "new.npz"]
+    assert cli.main(["fit", "named.csv", *options]) == 130
+    captured = capsys.readouterr()
+    assert "no, after 3 iterations" in captured.out
+    kept = "fastgmm: interrupted; what iteration 3 had found was kept and saved to new.npz\n"
+    assert captured.err == kept
+    model = load("new.npz")
+    expected = GaussianMixture(3, max_iter=3, tol=0, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        expected.fit(points)
+    if n_init == "1":
+        np.testing.assert_array_equal(model.means_, expected.means_)
+    assert model.feature_names_in_.tolist() == ["x", "y"]
+    assert not model.keep_on_interrupt
+
+
+def test_an_interrupted_later_start_leaves_the_first(folder, capsys, monkeypatch):
+    interrupt(monkeypatch, 3)
+    options = ["-k", "2", "--max-iter", "2", "--tol", "0", "--n-init", "3", "--out", "new.npz"]
+    assert cli.main(["fit", "points.npy", *options]) == 130
+    assert "iteration 2 had found was kept" in capsys.readouterr().err
+    assert load("new.npz").n_iter_ == 2
+
+
+def test_an_interruption_before_there_is_anything(folder, capsys, monkeypatch):
+    before = files(folder)
+    interrupt(monkeypatch, 1)
+    assert cli.main(["fit", "points.npy", "-k", "2", "--out", "new.npz"]) == 130
+    assert capsys.readouterr() == ("", "fastgmm: interrupted\n")
+    assert files(folder) == before
+
+
+def test_a_second_interruption_leaves_no_file(folder, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    before = files(folder)
+    interrupt(monkeypatch, 3)
+    monkeypatch.setattr(np.lib.format, "write_array", interrupted)
+    assert cli.main(["fit", "points.npy", "-k", "3", "--tol", "0", "--out", "new.npz"]) == 130
+    assert capsys.readouterr() == ("", "fastgmm: interrupted\n")
+    assert files(folder) == before
+
+
 # --- predict --------------------------------------------------------------------------------
 @pytest.mark.parametrize("data", ["named.csv", "bare.csv", "points.npy", "points.npz"])
 def test_predict_prints_a_label_a_line(data, folder, points, capsys):
@@ -195,7 +316,7 @@ UNREADABLE = {
     "junk.npz": (b"PK\x03\x04junk", "not a whole .npz"),
     "none.npz": (saved(np.savez, a=np.ones(3)), "0 two-dimensional arrays"),
     "two.npz": (saved(np.savez, a=np.eye(3), b=np.eye(3)), "2 two-dimensional arrays"),
-    "points.txt": (b"1 2\n", ".csv, .npy, .npz"),
+    "points.parquet": (b"PAR1\x15\x04\0\0", "neither text, .npy nor .npz"),
 }
 
 
@@ -292,7 +413,7 @@ def test_warnings_are_one_line(folder, capsys, monkeypatch):
             warnings.simplefilter("always")
             warnings.warn("look\nout", RuntimeWarning, stacklevel=1)
 
-    monkeypatch.setattr(cli, "figures_of", lambda *arguments: warn() or {})
+    monkeypatch.setattr(cli.fit, "figures_of", lambda *arguments: warn() or {})
     assert cli.main(["fit", "points.npy", "-k", "2"]) == 0
     assert capsys.readouterr().err == "fastgmm: warning: look out\n"
 
@@ -337,6 +458,65 @@ def test_a_reader_that_goes_away_is_no_error(folder, points):
         assert process.wait() == 141
 
 
+def test_the_index_of_pandas_is_left_out_and_said_so(folder, points, capsys):
+    lines = [f"{i},{x:.17g},{y:.17g}\n" for i, (x, y) in enumerate(points)]
+    (folder / "indexed.csv").write_text("".join([",x,y\n", *lines]))
+    assert cli.main(["fit", "indexed.csv", "-k", "2", "--out", "new.npz"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("fastgmm: note: indexed.csv: the first column has no name")
+    assert captured.err.count("\n") == 1
+    assert "120 × 2" in captured.out
+    assert cli.main(["predict", "new.npz", "indexed.csv"]) == 0
+    assert capsys.readouterr().out.count("\n") == 120
+
+
+def test_points_from_standard_input(folder, points, capsys, monkeypatch):
+    content = io.BytesIO((folder / "points.npy").read_bytes())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
+    assert "120 × 2" in succeed(capsys, "fit", "-", "-k", "2")
+
+
+def test_a_header_by_order(folder, capsys):
+    assert "119 × 2" in succeed(capsys, "fit", "bare.csv", "-k", "2", "--header")
+    assert "line 1, column 1" in fail(capsys, "fit", "named.csv", "-k", "2", "--no-header")
+
+
+def test_a_folder_that_refuses(folder, capsys, monkeypatch):
+    def refuse(path, *arguments):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    message = fail(capsys, "fit", "points.npy", "-k", "2", "--out", "new.npz")
+    assert message == (
+        "fastgmm: error: new.npz cannot be written (read-only file system); choose another place\n"
+    )
+
+
+def test_a_full_disk_is_told_of_with_the_file(folder, capsys, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    arguments = ["predict", "model.npz", "points.npy", "--out", "labels.csv"]
+    assert "labels.csv: No space left" in fail(capsys, *arguments)
+
+
+@pytest.mark.parametrize("columns", ["20", "80"])
+def test_nothing_is_wrapped_or_padded_in_a_pipe(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    path = "/somewhere/" + 40 * "folder/" + "end"
+    table = plain_table()
+    table.add_column("covariances")
+    table.add_column("what is there")
+    table.add_row("full, tied, diag, spherical", "")
+    Terminal().show(table, key_values({"a folder": path, "nothing": ""}), "a note " * 30)
+    out = capsys.readouterr().out
+    assert f"a folder   {path}\n" in out
+    assert "full, tied, diag, spherical\n" in out
+    assert "a note " * 29 in out
+    assert not any(line.endswith(" ") for line in out.splitlines())
+
+
 def test_info(capsys):
     out = succeed(capsys, "info")
     names = ["fastgmm", "numpy", "numba", "llvmlite", "scikit-learn", "python", "processor"]
@@ -355,5 +535,6 @@ def test_demo(folder, capsys, monkeypatch):
         "max_iter": 4,
         "seed": 5,
         "every": 6,
+        "image": None,
         "with_peer": False,
     }

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import sys
 
 import numpy as np
 import pytest
 
 from fastgmm import cli
-from fastgmm.demo import DemoResult, Run, compute, load_photograph, results_table
+from fastgmm._terminal import Terminal
+from fastgmm.demo import (
+    DemoResult,
+    Run,
+    comparison,
+    compute,
+    load_photograph,
+    picture_title,
+    read_photograph,
+    results_table,
+    thinned,
+)
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("matplotlib")
@@ -42,6 +55,18 @@ def test_labels_are_those_of_the_pixels(result):
         if len(pixels):
             distances = np.linalg.norm(result.ours.means - pixels.mean(axis=0), axis=1)
             assert distances.argmin() == k
+
+
+def test_fastgmm_is_told_of_before_the_peer_begins():
+    told = []
+    found = compute(
+        load_photograph(every=16),
+        n_components=4,
+        max_iter=2,
+        on_stage=told.append,
+        on_ours=told.append,
+    )
+    assert told[-2:] == [found.ours, "fitting with scikit-learn"]
 
 
 def run_with(**changes):
@@ -99,3 +124,145 @@ def test_without_scikit_learn(tmp_path, capsys):
     )
     assert "scikit-learn" not in capsys.readouterr().out
     assert out.read_bytes().startswith(b"%PDF")
+
+
+# --- what it looks like ---------------------------------------------------------------------
+DEMO = ["demo", "--every", "16", "--components", "4", "--out", "picture.png"]
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "120", None])
+def test_nothing_is_wrapped_or_cut_in_a_pipe(columns, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert cli.main(DEMO) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert captured.err == ""
+    assert "…" not in captured.out
+    assert max(map(len, lines)) <= 60
+    assert not any(line.endswith(" ") for line in lines)
+    assert lines[0] == "1,080 pixels of china.jpg × 3 colours, float64"
+    assert lines[2].startswith("fastgmm: ")
+    assert lines[3].startswith("scikit-learn: ")
+    (row,) = [line.split() for line in lines if "compilation" in line]
+    assert row[-1] == "none"
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "120"])
+def test_nothing_is_cut_on_a_terminal(columns, result):
+    console = Terminal(file=io.StringIO(), width=int(columns), force_terminal=True)
+    slow = dataclasses.replace(result.peer, converged=False, n_iter=100, seconds=1234.5)
+    for peer in (result.peer, slow):
+        shown = dataclasses.replace(result, peer=peer)
+        console.show(results_table(shown), comparison(shown))
+    assert "…" not in console.file.getvalue()
+    assert "mean log-likelihood" in console.file.getvalue()
+
+
+def test_different_numbers_of_iterations_are_said():
+    ours, peer = run_with(n_iter=4), run_with(n_iter=5, seconds=30.0)
+    said = comparison(DemoResult(np.zeros((1, 1, 3)), np.zeros((1, 1), int), 1.0, ours, peer))
+    assert "15.0 times faster" in said
+    assert "12.0 times faster" in said
+
+
+def test_a_clock_runs_on_a_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(DEMO) == 0
+    captured = capsys.readouterr()
+    assert "fitting with scikit-learn" in captured.err
+    assert "0:00:0" in captured.err
+    assert "scikit-learn: " not in captured.out
+
+
+# --- a photograph of one's own --------------------------------------------------------------
+def painted(mode):
+    """Four by three pixels, red in the upper left corner where there are colours."""
+    if mode == "I;16":
+        return Image.fromarray(np.linspace(0, 65535, 12).reshape(3, 4).astype(np.uint16))
+    if mode == "F":
+        return Image.fromarray(np.linspace(0, 1, 12).reshape(3, 4).astype(np.float32))
+    picture = Image.new("RGB", (4, 3), (0, 0, 255))
+    picture.putpixel((0, 0), (255, 0, 0))
+    return picture.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "1", "CMYK", "I;16", "F"])
+def test_photographs_of_all_kinds(mode, tmp_path):
+    path = tmp_path / "own.tif"
+    (painted(mode) if mode != "LA" else painted("L").convert("LA")).save(path)
+    image = read_photograph(path)
+    assert image.shape == (3, 4, 3)
+    assert image.dtype == np.float64
+    assert 0 <= image.min() <= image.max() <= 1
+    if mode in ("RGB", "RGBA", "P", "CMYK"):
+        np.testing.assert_array_equal(image[0, 0], [1, 0, 0])
+        np.testing.assert_array_equal(image[1, 1], [0, 0, 1])
+    else:
+        np.testing.assert_array_equal(image[:, :, 0], image[:, :, 2])
+    if mode in ("I;16", "F"):
+        np.testing.assert_allclose(image[:, :, 0].ravel(), np.linspace(0, 1, 12), atol=1e-4)
+
+
+def test_transparent_pixels_lie_on_white(tmp_path):
+    Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    np.testing.assert_array_equal(read_photograph(tmp_path / "clear.png"), np.ones((2, 2, 3)))
+
+
+def test_photographs_are_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    painted("RGB").save(tmp_path / "own.png", exif=exif)
+    image = read_photograph(tmp_path / "own.png")
+    assert image.shape == (4, 3, 3)
+    np.testing.assert_array_equal(image[0, 2], [1, 0, 0])
+
+
+def test_large_photographs_are_thinned():
+    assert thinned(np.zeros((427, 640, 3)), None, 16, "own").shape == (427, 640, 3)
+    assert thinned(np.zeros((3000, 4000, 3)), None, 16, "own").shape == (600, 800, 3)
+    assert thinned(np.zeros((3000, 4000, 3)), 1, 16, "own").shape == (3000, 4000, 3)
+
+
+def test_the_demo_of_a_photograph_of_ones_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    colours = np.random.default_rng(0).integers(256, size=(30, 20, 3), dtype=np.uint8)
+    Image.fromarray(colours).save("own.png")
+    arguments = ["demo", "--image", "own.png", "--components", "3", "--max-iter", "3", "--no-peer"]
+    assert cli.main([*arguments, "--out", "picture.png"]) == 0
+    assert "600 pixels of own.png" in capsys.readouterr().out
+    with Image.open("picture.png") as picture:
+        assert picture.size == (2 * 640 + 3 * 24, 36 + 960 + 24 + 20 + 24)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing.png", "missing.png: No such file"),
+        ("text.png", "text.png: it is no image"),
+        ("cut.png", "cut.png: the image cannot be read"),
+        ("small.png", "small.png: 2 × 2 pixels are too few for 16 components"),
+        (".", "Is a directory"),
+    ],
+)
+def test_photographs_that_cannot_be_used(name, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.png").write_text("no picture")
+    Image.new("RGB", (2, 2)).save("small.png")
+    noise = np.random.default_rng(0).integers(256, size=(90, 90, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:9000])
+    assert cli.main(["demo", "--image", name]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+
+
+def test_times_are_in_the_picture(result):
+    title = picture_title(result)
+    assert title.startswith("4 components: fastgmm ")
+    assert "scikit-learn" in title
+    assert "scikit-learn" not in picture_title(dataclasses.replace(result, peer=None))

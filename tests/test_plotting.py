@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import pickle
 import sys
 
 import numpy as np
 import pytest
 
+import fastgmm
 from fastgmm import plotting
 from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.mixture import GaussianMixture
@@ -58,6 +60,69 @@ def test_segmentation_takes_flat_labels_and_means_outside_the_range():
     expected = pixels(plot_segmentation(image, labels, colours))
     drawn = pixels(plot_segmentation(image, labels.ravel(), colours * 1.5 - 0.1))
     np.testing.assert_array_equal(drawn, expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "full"),
+    [
+        (np.uint8, 255),
+        (np.uint16, 255),
+        (np.uint16, 65535),
+        (np.int32, 255),
+        (np.int64, 255),
+        (np.int64, 65535),
+        (np.uint32, 2**32 - 1),
+        (np.float16, 1),
+        (np.float32, 1),
+        (np.float64, 1),
+        (bool, 1),
+    ],
+)
+def test_colours_and_images_of_any_type(dtype, full):
+    image, labels, colours = segmented()
+    image[:, :5] = 1
+    expected = pixels(plot_segmentation(image, labels, colours))
+    drawn = pixels(
+        plot_segmentation((image * full).astype(dtype), labels, (colours * full).astype(dtype))
+    )
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_grey_images():
+    image, labels, colours = segmented()
+    expected = pixels(plot_segmentation(image + 0.5, labels, colours * 0 + 0.5))
+    for grey in (image[:, :, 0], image[:, :, :1]):
+        drawn = pixels(plot_segmentation(grey + 0.5, labels, np.full(3, 0.5)))
+        np.testing.assert_array_equal(drawn, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"colours": np.full((3, 3), 200.0)}, r"colours: values run.*divide by"),
+        ({"colours": np.full((3, 3), np.nan)}, r"colours: values run"),
+        ({"colours": np.full((3, 3), -1)}, r"colours: values run from -1"),
+        ({"colours": np.full((3, 3), 1j)}, r"no real numbers"),
+        ({"colours": np.ones((3, 4))}, r"colours: an array of shape \(3, 4\)"),
+        ({"image": np.full((20, 32, 3), 255.0)}, r"the image: values run.*divide by"),
+        ({"image": np.ones((20, 32, 2))}, r"the image: an array of shape"),
+        ({"labels": np.zeros(5, int)}, r"one label for each pixel"),
+        ({"labels": np.full((20, 32), 3)}, r"labels run from 3 to 3.*3 colours"),
+    ],
+)
+def test_what_is_no_segmentation(change, said):
+    arguments = dict(zip(["image", "labels", "colours"], segmented(), strict=True)) | change
+    with pytest.raises(ValueError, match=said):
+        plot_segmentation(**arguments)
+
+
+def test_notebooks_show_what_is_drawn(points):
+    """They ask objects for a picture; of pyplot's figures they know by themselves."""
+    model = GaussianMixture(2, random_state=0).fit(points)
+    for drawn in (fastgmm.plot_mixture(model), fastgmm.plot_segmentation(*segmented())):
+        assert drawn._repr_png_().startswith(b"\x89PNG")
+    axes = fastgmm.plot_mixture(model)
+    pickle.loads(pickle.dumps(axes.figure))._repr_png_()
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

@@ -1,0 +1,90 @@
+"""What several commands share: help texts, the data, places for output, progress."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastgmm._files import check_writable
+
+if TYPE_CHECKING:
+    from fastgmm._tables import NumericTable
+
+__all__ = [
+    "DEFAULT",
+    "Add",
+    "check_output",
+    "describe_data",
+    "positive",
+    "read_data",
+    "steps_in_sight",
+]
+
+Add = Callable[..., object]  # add_argument of a parser
+
+DEFAULT = "default: %(default)s"
+DATA = (
+    "points, one a row: .npy, .npz, or text (.csv, .tsv, .txt) with cells between commas, "
+    "semicolons, tabs or blanks; # begins a comment; also compressed (.gz, .bz2, .xz); - reads "
+    "standard input"
+)
+HEADER = (
+    "whether the first line of a text file has the names of the columns; by default it does if it "
+    "has no number, or if its numbers are plainly labels: successive years, or pandas' 0, 1, 2, …. "
+    "A first column without a name is an index, as pandas writes it, and is left out"
+)
+
+
+def describe_data(add: Add) -> None:
+    """Add the arguments that name the points."""
+    add("data", metavar="FILE", help=DATA)
+    add("--header", action=argparse.BooleanOptionalAction, help=HEADER)
+
+
+def read_data(options: argparse.Namespace) -> NumericTable:
+    """Read the points, and say on stderr how they were understood where that may surprise."""
+    from fastgmm._tables import read_table
+
+    table = read_table(options.data, header=options.header)
+    for note in table.notes:
+        print(f"fastgmm: note: {options.data}: {note}", file=sys.stderr)
+    return table
+
+
+def positive(text: str) -> int:
+    """Parse a number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def check_output(path: str | None, suffixes: Sequence[str], data: str) -> None:
+    """Refuse a place that cannot be written, or should not be, before any work."""
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in suffixes:
+        raise ValueError(f"{path}: this is written as {' or '.join(suffixes)}; name it so.")
+    check_writable(path)
+    if os.path.exists(path) and os.path.exists(data) and os.path.samefile(path, data):
+        raise ValueError(f"{path}: this file has the points; choose another one for --out.")
+
+
+@contextlib.contextmanager
+def steps_in_sight(kind: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show how many steps are done, of how many, and what follows, if somebody is watching."""
+    from fastgmm._terminal import progress_bar
+
+    bar = progress_bar()
+    task = bar.add_task("starting", total=None, state="")
+
+    def show(done: int, total: int, state: str) -> None:
+        name = f"{kind} {done + 1} of {total}"
+        bar.update(task, description=name, completed=done, total=total, state=state)
+
+    with bar if sys.stderr.isatty() else contextlib.nullcontext():
+        yield show

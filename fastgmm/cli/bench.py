@@ -1,0 +1,57 @@
+"""``fastgmm bench``: iterations of EM here, beside scikit-learn's and an earlier file's."""
+
+from __future__ import annotations
+
+import argparse
+
+from fastgmm._files import check_writable
+from fastgmm.cli._common import Add, steps_in_sight
+
+__all__ = ["describe", "run"]
+
+
+def describe(add: Add) -> None:
+    """Add the arguments of the command."""
+    add("--json", metavar="FILE", help="write everything that was measured")
+    against = "an earlier file of --json, to compare with by ratios"
+    add("--against", metavar="FILE", help=against)
+    mine = (
+        "in place of all that, time a function of yours, from a module in the current folder, "
+        "beside fastgmm: function(X, n_components) fits a mixture, and may return an object with "
+        "score(X), or weights, means and covariances"
+    )
+    add("--mine", metavar="MODULE:FUNCTION", help=mine)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, write, compare, print."""
+    if options.mine is not None:
+        run_mine(options)
+        return
+    from fastgmm import _bench
+    from fastgmm._terminal import Terminal, key_values
+
+    if options.json:
+        check_writable(options.json)
+    before = _bench.read_json(options.against) if options.against else None
+    with steps_in_sight("problem") as show:
+        result = _bench.measure(_bench.CELLS, _bench.BESIDE_SCIKIT_LEARN, on_stage=show)
+    if options.json:
+        _bench.write_json(result, options.json)
+    comparison = _bench.compare(result, before) if before else None
+    notes = _bench.comparison_notes(comparison) if comparison else []
+    table = _bench.results_table(result, comparison)
+    Terminal().show(table, *notes, key_values(result.environment))
+
+
+def run_mine(options: argparse.Namespace) -> None:
+    """``--mine``: whole fits beside a function of the user's."""
+    if options.json or options.against:
+        raise ValueError("--mine measures something else; leave --json and --against out.")
+    from fastgmm import _bench_mine
+    from fastgmm._terminal import Terminal
+
+    function = _bench_mine.load_function(options.mine)
+    with steps_in_sight("size") as show:
+        results = _bench_mine.measure_mine(function, _bench_mine.SIZES, on_stage=show)
+    Terminal().show(_bench_mine.mine_table(results))

@@ -1,0 +1,21 @@
+"""``fastgmm info``: what fastgmm runs on."""
+
+from __future__ import annotations
+
+import argparse
+
+from fastgmm.cli._common import Add
+
+__all__ = ["describe", "run"]
+
+
+def describe(add: Add) -> None:
+    """Add no arguments: the command has none."""
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print names and values."""
+    from fastgmm._environment import describe_environment
+    from fastgmm._terminal import Terminal, key_values
+
+    Terminal().show(key_values(describe_environment()))
