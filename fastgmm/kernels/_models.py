@@ -225,6 +225,17 @@ def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.
     return FullModel(means, _padded(means), nothing, nothing.reshape(0))
 
 
+def outline(K: int, d: int, covariance_type: CovarianceType, dtype: np.dtype) -> Model:
+    """Return a model of such a shape without numbers, to ask how much memory it takes."""
+    kind: type[Any] = DiagonalModel if covariance_type == "diag" else SphericalModel
+    if covariance_type == "tied" and d > SMALL_TIED:
+        kind = TiedModel
+    elif covariance_type in ("full", "tied"):
+        kind = SMALL_MODELS.get(d, FullModel)
+    means = np.broadcast_to(np.zeros((), dtype), (K, d))
+    return kind(means, *[means[:0]] * (len(kind._fields) - 1))
+
+
 @lru_cache
 def _columns_of_triangle(d: int) -> tuple[np.ndarray, np.ndarray]:
     columns, rows = np.tril_indices(d)
@@ -323,7 +334,30 @@ def tile_length(model: Model, dtype: np.dtype) -> int:
 def allocate_tiles(
     model: Model, length: int, dtype: np.dtype, n_threads: int, n_together: int = 0
 ) -> Tile:
-    """Return a record of workspaces, with a leading axis that has every thread `APART`.
+    """Return a record of workspaces, with a leading axis that has every thread `APART`."""
+    shapes = tile_shapes(model, length, dtype, n_together)
+    return Tile(
+        **{
+            name: _aligned_zeros(
+                (APART * n_threads, *shape), np.int64 if name in INDICES else dtype
+            )
+            for name, shape in shapes.items()
+        }
+    )
+
+
+def bytes_of_tile(model: Model, length: int, dtype: np.dtype, n_together: int = 0) -> int:
+    """Size of one thread's workspace; what keeps threads apart is never touched."""
+    return sum(
+        math.prod(shape) * (8 if name in INDICES else dtype.itemsize)
+        for name, shape in tile_shapes(model, length, dtype, n_together).items()
+    )
+
+
+def tile_shapes(
+    model: Model, length: int, dtype: np.dtype, n_together: int = 0
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the fields of one thread's `Tile`.
 
     With `n_together` components whose moments are taken together, rows and shares are those of a
     span.
@@ -336,7 +370,7 @@ def allocate_tiles(
     blocked = tied or isinstance(model, FullModel)
     pitch = row_pitch(d)
     depth = COLUMN_BYTES // dtype.itemsize
-    shapes: dict[str, tuple[int, ...]] = {
+    return {
         "points": (length // chunk, d, chunk) if blocked else (1, d, length + lanes),
         "rows": (length, pitch) if blocked and not in_span else (0, 0),
         "shares": (0, 0) if in_span else (K, length + lanes),
@@ -357,30 +391,31 @@ def allocate_tiles(
         "expected": (depth, pitch) if tied else (0, 0),
         "nearest": (length,) if in_span else (depth,) if tied else (0,),
     }
-    return Tile(
-        **{
-            name: _aligned_zeros(
-                (APART * n_threads, *shape), np.int64 if name in INDICES else dtype
-            )
-            for name, shape in shapes.items()
-        }
-    )
 
 
 def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) -> Span:
     """Return workspace for as many tiles as share a third-level cache with other data."""
     K, d = model.means.shape
     lanes = VECTOR_BYTES // dtype.itemsize
-    pitch = row_pitch(d)
-    bytes_per_tile = length * (pitch + K) * dtype.itemsize
-    n_spans = -(-n_tiles * bytes_per_tile // SPAN_BYTES)
-    n_tiles = -(-n_tiles // n_spans)
+    n_tiles = tiles_of_span(model, length, dtype, n_tiles)
     return Span(
-        _aligned_zeros((n_tiles, length, pitch), dtype),
+        _aligned_zeros((n_tiles, length, row_pitch(d)), dtype),
         _aligned_zeros((n_tiles, K, length + lanes), dtype),
         np.zeros((n_tiles, K)),
         np.zeros(n_tiles),
     )
+
+
+def tiles_of_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) -> int:
+    """Return how many of the tiles make a span, of spans of equal length."""
+    n_spans = -(-n_tiles * bytes_of_tile_in_span(model, length, dtype) // SPAN_BYTES)
+    return -(-n_tiles // n_spans)
+
+
+def bytes_of_tile_in_span(model: FullModel, length: int, dtype: np.dtype) -> int:
+    """Size of the rows and shares of a tile, without padding."""
+    K, d = model.means.shape
+    return length * (row_pitch(d) + K) * dtype.itemsize
 
 
 def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:

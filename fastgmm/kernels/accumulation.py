@@ -11,24 +11,32 @@ import numpy as np
 from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.kernels import blocks, components
 from fastgmm.kernels._models import (
+    DiagonalModel,
     FullModel,
     Model,
     Moments,
     SmallFullModel,
+    SphericalModel,
     TiedModel,
     allocate_moments,
     allocate_span,
     allocate_tiles,
     as_rows,
+    bytes_of_tile,
+    bytes_of_tile_in_span,
     moments_shapes,
+    outline,
     tile_length,
+    tiles_of_span,
 )
 from fastgmm.kernels._threading_layer import max_threads
 from fastgmm.kernels._triangle_blocks import triangle_order
 
-# Partial statistics of all blocks together stay below this, unless a single one is larger.
+# Partial statistics of all blocks together stay below this unless they would be too few for the
+# threads, and those below the other unless they would be less than two.
 PARTIAL_BYTES = 2**23
-MOST_BLOCKS = 128
+MOST_PARTIAL_BYTES = 2**29
+MOST_BLOCKS, FEWEST_BLOCKS = 128, 8
 # A model whose statistics are larger takes its moments by components instead: by slabs of
 # covariances of about so many features, and at least so many parts of work.
 SHARED_BYTES = 2**19
@@ -39,6 +47,8 @@ MOST_TOGETHER = 16
 PARTS_PER_THREAD = 8
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
+# Numbers in those differences of means that are in memory at a time.
+APART_AT_ONCE = 2**20
 
 
 def accumulate(
@@ -82,8 +92,8 @@ def _moments(
         return _moments_by_components(
             X, given, sample_weight, model, length, n_tiles, likelihood_alone
         )
-    n_blocks = min(n_tiles, MOST_BLOCKS, max(8, PARTIAL_BYTES // bytes_per_block(model)))
-    tiles = allocate_tiles(model, length, X.dtype, max_threads())
+    n_blocks = min(n_tiles, most_blocks(model))
+    tiles = allocate_tiles(model, length, X.dtype, min(n_blocks, max_threads()))
     moments = allocate_moments(model, n_blocks, likelihood_alone=likelihood_alone)
     blocks.expectation_blocks(
         n_blocks, as_rows(X), as_rows(given), len(X), length, sample_weight, model, tiles, moments
@@ -94,6 +104,13 @@ def _moments(
 def goes_by_components(model: Model) -> TypeGuard[FullModel]:
     """Whether the model is so large that other drivers take its moments, by components."""
     return isinstance(model, FullModel) and bytes_per_block(model) > SHARED_BYTES
+
+
+def most_blocks(model: Model) -> int:
+    """Into how many blocks the points are cut: a matter of memory, never of threads."""
+    size = bytes_per_block(model)
+    fewest = min(FEWEST_BLOCKS, max(2, MOST_PARTIAL_BYTES // size))
+    return min(MOST_BLOCKS, max(fewest, PARTIAL_BYTES // size))
 
 
 def bytes_per_block(model: Model) -> int:
@@ -112,12 +129,7 @@ def _moments_by_components(
 ) -> Moments:
     """Run through spans of tiles, and in each first through the tiles, then the components."""
     K, d = model.means.shape
-    n_slabs = -(-d // SLAB_FEATURES)
-    n_runs = max(1, min(FEWEST_PARTS // (K * n_slabs), n_tiles))
-    # Which components go together depends on the threads, but no result on it.
-    n_together = max(
-        1, min(MOST_TOGETHER, K * n_slabs * n_runs // (PARTS_PER_THREAD * max_threads()))
-    )
+    n_slabs, n_runs, n_together = _parts(K, d, n_tiles)
     n_parts = n_runs * n_slabs * -(-K // n_together)
     source, given_rows = as_rows(X), as_rows(given)
     tiles = allocate_tiles(model, length, X.dtype, max_threads(), n_together)
@@ -136,6 +148,76 @@ def _moments_by_components(
     return moments
 
 
+def _parts(K: int, d: int, n_tiles: int) -> tuple[int, int, int]:
+    """Slabs of a covariance, runs of a span's tiles, and components that go together.
+
+    The last depends on the threads, but no result on it.
+    """
+    n_slabs = -(-d // SLAB_FEATURES)
+    n_runs = max(1, min(FEWEST_PARTS // (K * n_slabs), n_tiles))
+    n_together = K * n_slabs * n_runs // (PARTS_PER_THREAD * max_threads())
+    return n_slabs, n_runs, max(1, min(MOST_TOGETHER, n_together))
+
+
+def bytes_of_pass(
+    n_samples: int,
+    n_components: int,
+    n_features: int,
+    covariance_type: CovarianceType,
+    itemsize: int,
+) -> int:
+    """Memory that `accumulate` takes beside the points, on all threads.
+
+    That is the model as it is laid out, workspaces, partial statistics, and the `Statistics`.
+
+    Parameters
+    ----------
+    n_samples, n_components, n_features : int
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    itemsize : int
+        Bytes of a number of the points, 4 or 8.
+
+    Examples
+    --------
+    >>> bytes_of_pass(1_000_000, 1000, 100, 'diag', 8) < 2**26
+    True
+    """
+    dtype = np.dtype(np.float32 if itemsize == 4 else np.float64)
+    model = outline(n_components, n_features, covariance_type, dtype)
+    length = tile_length(model, dtype)
+    n_tiles = max(1, -(-n_samples // length))
+    in_block, factors = bytes_per_block(model), _numbers_in_factors(model)
+    if goes_by_components(model):
+        _, n_runs, n_together = _parts(n_components, n_features, n_tiles)
+        tiles = max_threads() * bytes_of_tile(model, length, dtype, n_together)
+        in_span = bytes_of_tile_in_span(model, length, dtype)
+        workspace = tiles + in_span * tiles_of_span(model, length, dtype, n_tiles)
+        partial = (n_runs + 1) * in_block
+    else:
+        n_blocks = min(n_tiles, most_blocks(model))
+        workspace = min(n_blocks, max_threads()) * bytes_of_tile(model, length, dtype)
+        partial = (n_blocks + 1) * in_block
+    # Factors are laid out in double precision before they are cast, and statistics copied once.
+    laid_out = (8 + itemsize) * factors + 2 * itemsize * n_components * n_features
+    on_host = in_block
+    if isinstance(model, TiedModel):
+        rows = max(n_components, min(n_components**2, APART_AT_ONCE // n_features))
+        on_host += 2 * 8 * n_features * rows
+    return workspace + partial + laid_out + on_host
+
+
+def _numbers_in_factors(model: Model) -> int:
+    K, d = model.means.shape
+    match model:
+        case SphericalModel():
+            return K
+        case DiagonalModel():
+            return K * d
+        case TiedModel():
+            return d * d
+    return K * d * d
+
+
 def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
     log_likelihood, counts, first, second, pairs = (
         array.sum(axis=0) if len(array) > 1 else array[0] for array in moments
@@ -150,8 +232,7 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
         # `tied_moments` has them about the origin, and the second ones in three parts.
         means = model.padded_means[:, :d].astype(np.float64)
         first = first - counts[:, None] * means
-        apart = means[:, None] - means
-        spread = np.einsum("akd,akc->dc", apart * pairs[:, :, None], apart, optimize=True)
+        spread = _spread(means, pairs)
         second = second[0] - second[1] + spread
     elif covariance_type == "tied":
         second = second.sum(axis=0)
@@ -159,6 +240,17 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
         second = second[:, 0]
     reference = model.means.astype(np.float64)
     return Statistics(float(log_likelihood[0]), counts, first, second, reference)
+
+
+def _spread(means: FloatArray, pairs: FloatArray) -> FloatArray:
+    """Σ pairs[a, k] (μₐ - μₖ)(μₐ - μₖ)ᵀ over a and k, a few components a at a time."""
+    K, d = means.shape
+    total, step = np.zeros((d, d)), max(1, APART_AT_ONCE // (K * d))
+    for start in range(0, K, step):
+        some = slice(start, start + step)
+        apart = (means[some, None] - means).reshape(-1, d)
+        total += (apart * pairs[some].reshape(-1, 1)).T @ apart
+    return total
 
 
 @lru_cache

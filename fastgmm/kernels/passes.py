@@ -90,7 +90,8 @@ def normalize_responsibilities(weighted_log_density: FloatArray) -> tuple[FloatA
     """
     a = _points(weighted_log_density)
     n, K = a.shape
-    model = LogDensityModel(np.empty((K, K), a.dtype), np.empty(0, a.dtype))
+    no_means = np.broadcast_to(a.dtype.type(0), (K, K))
+    model = LogDensityModel(no_means, np.empty(0, a.dtype))
     density, posterior = np.empty(n, a.dtype), np.empty((n, K), a.dtype)
     _predict(a, model, density=density, posterior=posterior)
     return density, posterior
@@ -373,7 +374,7 @@ def _predict(
     """Fill the outputs that are given; the others reach the kernel without rows."""
     length = tile_length(model, X.dtype)
     n_blocks = min(-(-len(X) // length), MOST_BLOCKS)
-    tiles = allocate_tiles(model, length, X.dtype, max_threads())
+    tiles = allocate_tiles(model, length, X.dtype, min(n_blocks, max_threads()))
     empty_rows, empty = np.empty((0, 0), X.dtype), np.empty(0, X.dtype)
     if n_blocks:
         blocks.prediction_blocks(
