@@ -365,23 +365,23 @@ def tile_shapes(
     in_span, n_together = n_together > 0, max(1, n_together)
     K, d = model.means.shape
     chunk = CHUNK_BYTES // dtype.itemsize
-    lanes = VECTOR_BYTES // dtype.itemsize
+    row = _row_of_points(length, dtype)
     tied = isinstance(model, TiedModel)
     blocked = tied or isinstance(model, FullModel)
     pitch = row_pitch(d)
     depth = COLUMN_BYTES // dtype.itemsize
     return {
-        "points": (length // chunk, d, chunk) if blocked else (1, d, length + lanes),
+        "points": (length // chunk, d, chunk) if blocked else (1, d, row),
         "rows": (length, pitch) if blocked and not in_span else (0, 0),
-        "shares": (0, 0) if in_span else (K, length + lanes),
-        "log_density": (length + lanes,),
-        "scale": (length + lanes,),
+        "shares": (0, 0) if in_span else (K, row),
+        "log_density": (row,),
+        "scale": (row,),
         "centred": (d, chunk) if blocked else (0, 0),
         "squares": (chunk,),
-        "distances": (K, length + lanes) if isinstance(model, SphericalModel) else (0, 0),
+        "distances": (K, row) if isinstance(model, SphericalModel) else (0, 0),
         "gathered": (1, -(-d // LANES) * LANES, chunk) if in_span else (0, 0, 0),
-        "candidates": (length + lanes,) if in_span else (0,),
-        "whitened": (d + PANEL, length + lanes) if tied else (0, 0),
+        "candidates": (row,) if in_span else (0,),
+        "whitened": (d + PANEL, row) if tied else (0, 0),
         "packed": (depth, pitch) if blocked else (0, 0),
         "packed_roots": (depth, 1) if blocked else (0, 0),
         "places": (n_together, depth) if blocked else (0, 0),
@@ -393,14 +393,21 @@ def tile_shapes(
     }
 
 
+def _row_of_points(length: int, dtype: np.dtype) -> int:
+    """Length of a row over the points of a tile: whole vectors, and rows that start apart.
+
+    Points are padded to a multiple of `LANES`, which narrow vectors need not divide evenly.
+    """
+    return max(length + VECTOR_BYTES // dtype.itemsize, -(-length // LANES) * LANES)
+
+
 def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) -> Span:
     """Return workspace for as many tiles as share a third-level cache with other data."""
     K, d = model.means.shape
-    lanes = VECTOR_BYTES // dtype.itemsize
     n_tiles = tiles_of_span(model, length, dtype, n_tiles)
     return Span(
         _aligned_zeros((n_tiles, length, row_pitch(d)), dtype),
-        _aligned_zeros((n_tiles, K, length + lanes), dtype),
+        _aligned_zeros((n_tiles, K, _row_of_points(length, dtype)), dtype),
         np.zeros((n_tiles, K)),
         np.zeros(n_tiles),
     )
