@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from sklearn.datasets import load_sample_image
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture as PeerMixture
+from sklearn.mixture._gaussian_mixture import GaussianMixture as PeerMixture
 
 from fastgmm._files import check_writable, written_whole
 from fastgmm._records import FloatArray
