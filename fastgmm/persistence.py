@@ -20,9 +20,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from fastgmm._factors import contradictions
 from fastgmm._files import written_whole
 from fastgmm._interchange import fitted_attributes, set_by_fit
-from fastgmm._records import COVARIANCE_TYPES, EMResult, FloatArray, Status
+from fastgmm._records import COVARIANCE_TYPES, EMResult, FloatArray, Parameters, Status
 from fastgmm._validation import covariances_shape
 from fastgmm.mixture import GaussianMixture
 
@@ -133,7 +134,7 @@ def with_every_attribute(model: GaussianMixture) -> GaussianMixture:
     p = p.astype(p.means.dtype if p.means.dtype == np.float32 else np.float64)
     defaults = fitted_attributes(EMResult(p, Status.INITIALIZED))
     whole = copy(model)
-    vars(whole).update(defaults | {"n_features_in_": p.means.shape[1]} | set_by_fit(model))
+    whole.__dict__.update(defaults | {"n_features_in_": p.means.shape[1]} | set_by_fit(model))
     whole.weights_, whole.means_, whole.covariances_, whole.precisions_cholesky_ = p[:4]
     return whole
 
@@ -307,6 +308,11 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         raise Damage("precisions_cholesky_ has a diagonal that is not positive")
     if not np.array_equal(triangular, factors):
         raise Damage("precisions_cholesky_ is not upper triangular")
+    parameters = Parameters(
+        weights, arrays["means_"], arrays["covariances_"], factors, covariance_type
+    )
+    for contradiction in contradictions(parameters):
+        raise Damage(contradiction, "fit the model again")
 
 
 def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> GaussianMixture:
