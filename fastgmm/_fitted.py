@@ -66,6 +66,7 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
     of it here too.
     """
 
+    _is_in_loop = False  # of scikit-learn, whose hooks set the parameters one after another
     covariance_type: CovarianceType
     random_state: int | np.random.RandomState | None
     n_jobs: int | None
@@ -267,7 +268,7 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
         if covariances is None:
             covariances = covariances_from_cholesky(cholesky, self.covariance_type)
         p = Parameters(weights, means, covariances, cholesky, self.covariance_type)
-        for contradiction in contradictions(p):
+        for contradiction in () if self._is_in_loop else contradictions(p):
             warnings.warn(
                 f"{contradiction}: predictions and scores are of weights_, means_ and "
                 "precisions_cholesky_, samples of covariances_. Change all of them together, in "

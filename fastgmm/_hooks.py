@@ -105,9 +105,9 @@ def fit_with_hooks(model: Any, X: ArrayLike, sample_weight: ArrayLike | None) ->
     """
     _refuse_unknown_arguments(model, sample_weight)
     data, _ = check_fit_data(model, X, None, model.n_components)
-    with _hooks_without_namespace(model):
+    with _in_loop_of_scikit_learn(model):
         labels: np.ndarray = BaseMixture.fit_predict(model, X)
-    log_likelihood = float(call(model._e_step, data, xp=np)[0])
+        log_likelihood = float(call(model._e_step, data, xp=np)[0])
     status = Status.CONVERGED if model.converged_ else Status.MAX_ITER
     bounds = [float(bound) for bound in getattr(model, "lower_bounds_", [])]  # from 1.7 on
     arrays = [getattr(model, name) for name in _FITTED_BY_LOOP[:4]]
@@ -141,17 +141,19 @@ def _refuse_unknown_arguments(model: Any, sample_weight: ArrayLike | None) -> No
 
 
 @contextmanager
-def _hooks_without_namespace(model: Any) -> Iterator[None]:
-    """Let hooks that were written for scikit-learn before 1.8 be called with `xp`."""
+def _in_loop_of_scikit_learn(model: Any) -> Iterator[None]:
+    """Let hooks of before scikit-learn 1.8 be called with `xp`, and attributes be on their way."""
     before = dict(vars(model))
     names = [
         name for name in overridden(model, HOOKS) if not _takes_namespace(getattr(model, name))
     ]
     for name in names:
         setattr(model, name, _without_namespace(getattr(model, name)))
+    model._is_in_loop = True
     try:
         yield
     finally:
+        del model._is_in_loop
         for name in names:
             delattr(model, name)
             if name in before:
@@ -183,7 +185,7 @@ class MixtureHooks:
 
     def _check_parameters(self, X: FloatArray, xp: Any = None) -> None:
         """Check the starting values that the user has given."""
-        _given(self, X)
+        _given(self, X, self.n_components)
 
     @on_its_threads
     def _initialize_parameters(
@@ -201,7 +203,7 @@ class MixtureHooks:
                 K,
                 self.covariance_type,
                 init_params=init_params,
-                given=_given(self, X),
+                given=_given(self, X, K),
                 reg_covar=_reg_covar(self, X),
                 init_size=model.init_size,
                 random_state=generator,
@@ -222,7 +224,7 @@ class MixtureHooks:
         """Set the parameters that the user has given, and what responsibilities (n, K) give."""
         X = _floats(X)
         shares = np.empty((0, self.n_components)) if resp is None else np.asarray(resp)
-        _set(self, _maximum(self, X, shares, _given(self, X)))
+        _set(self, _maximum(self, X, shares, _given(self, X, shares.shape[1])))
 
     @on_its_threads
     def _m_step(self, X: FloatArray, log_resp: FloatArray, xp: Any = None) -> None:
@@ -282,13 +284,13 @@ def _floats(X: ArrayLike) -> FloatArray:
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
-def _given(model: Any, X: FloatArray) -> InitialValues:
+def _given(model: Any, X: FloatArray, n_components: int) -> InitialValues:
     return check_initial_values(
         model.weights_init,
         model.means_init,
         model.precisions_init,
         covariance_type=model.covariance_type,
-        n_components=model.n_components,
+        n_components=n_components,
         n_features=X.shape[1],
     )
 
