@@ -257,7 +257,7 @@ def iteration_seconds(
 
 def peer_iteration_seconds(cell: Cell, X: FloatArray, means: FloatArray) -> float:
     """Seconds of one iteration of scikit-learn's, once both libraries agree on it."""
-    from sklearn.mixture import GaussianMixture as Peer
+    from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
 
     bounds = [
         fitted_for(estimator, cell, X, means, FEW).lower_bound_

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import kernels
 from fastgmm._criteria import classification_entropy, mean_log_likelihood, total_weight
+from fastgmm._factors import FROM_PARAMETERS, contradictions, upper_factors
+from fastgmm._hooks import ESTIMATES, MixtureHooks, call, originals, overridden
 from fastgmm._interchange import set_by_fit
 from fastgmm._maximization import covariances_from_cholesky, n_parameters
 from fastgmm._memory import check_memory
@@ -29,6 +34,9 @@ from fastgmm._validation import (
 )
 
 __all__ = ["FittedMixture", "untouched_by_failure"]
+
+# What probabilities are made of, beside log-densities.
+PREDICTIONS = (*ESTIMATES, "_estimate_log_prob_resp")
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -50,9 +58,15 @@ def untouched_by_failure(method: Method) -> Method:
     return cast(Method, careful)
 
 
-class FittedMixture(DensityMixin, BaseEstimator):
-    """The methods of a mixture that has its parameters, whatever they were fitted with."""
+@originals
+class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
+    """The methods of a mixture that has its parameters, whatever they were fitted with.
 
+    Where one of scikit-learn's methods that these are made of there is overridden, they are made
+    of it here too.
+    """
+
+    _is_in_loop = False  # of scikit-learn, whose hooks set the parameters one after another
     covariance_type: CovarianceType
     random_state: int | np.random.RandomState | None
     n_jobs: int | None
@@ -71,6 +85,9 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         labels : ndarray of shape (n,)
         """
+        if overridden(self, ESTIMATES):
+            data = self._check_hooks_data(X)
+            return np.argmax(self._estimate_weighted_log_prob(data), axis=1)
         return self._assign(self._check_predict_data(X))
 
     @on_its_threads
@@ -86,6 +103,9 @@ class FittedMixture(DensityMixin, BaseEstimator):
         responsibilities : ndarray of shape (n, K)
             Each row sums to 1.
         """
+        if overridden(self, PREDICTIONS):
+            data = self._check_hooks_data(X)
+            return np.exp(call(self._estimate_log_prob_resp, data, xp=np)[1])
         X = self._check_predict_data(X)
         arguments = self._arguments(X)
         n_bytes = len(X) * len(arguments[0]) * X.itemsize
@@ -104,6 +124,9 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         log_density : ndarray of shape (n,)
         """
+        if overridden(self, ESTIMATES):
+            data = self._check_hooks_data(X)
+            return logsumexp(self._estimate_weighted_log_prob(data), axis=1)
         X = self._check_predict_data(X)
         return kernels.log_density(X, *self._arguments(X))
 
@@ -124,6 +147,10 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         log_likelihood : float
         """
+        if overridden(self, (*ESTIMATES, "score_samples")):
+            log_density = np.asarray(self.score_samples(X))
+            weight = check_sample_weight(sample_weight, log_density)
+            return float(np.average(log_density, weights=weight))
         X, weight = self._check_scored(X, sample_weight)
         return mean_log_likelihood(X, self._parameters().astype(X.dtype), weight)
 
@@ -142,7 +169,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_n_samples(n_samples)
-        p = self._parameters()
+        p = self._drawn_from()
         n_bytes = 16 * n_samples * p.means.shape[1]
         check_memory(n_bytes, "The samples", "draw fewer at a time")
         return draw(p, n_samples, check_random_state(self.random_state))
@@ -161,8 +188,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         aic : float
         """
-        X, weight = self._check_scored(X, sample_weight)
-        return self._deviance(X, weight) + 2 * self._n_parameters()
+        return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
 
     @on_its_threads
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -178,7 +204,8 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         bic : float
         """
-        return self._bic(*self._check_scored(X, sample_weight))
+        deviance, n = self._deviance(X, sample_weight)
+        return deviance + math.log(n) * self._n_parameters()
 
     @on_its_threads
     def icl(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -202,24 +229,80 @@ class FittedMixture(DensityMixin, BaseEstimator):
            integrated completed likelihood, IEEE Transactions on Pattern Analysis and Machine
            Intelligence 22 (2000).
         """
-        X, weight = self._check_scored(X, sample_weight)
-        entropy = classification_entropy(X, self._parameters().astype(X.dtype), weight)
-        return self._bic(X, weight) + 2 * entropy
+        if overridden(self, (*PREDICTIONS, "score_samples", "score", "predict_proba")):
+            deviance, n = self._deviance(X, sample_weight)
+            logarithms = np.log(np.max(self.predict_proba(X), axis=1))
+            weight = check_sample_weight(sample_weight, logarithms)
+            entropy = -float(np.sum(logarithms if weight is None else weight * logarithms))
+        else:
+            X, weight = self._check_scored(X, sample_weight)
+            p, n = self._parameters().astype(X.dtype), total_weight(X, weight)
+            deviance = -2 * mean_log_likelihood(X, p, weight) * n
+            entropy = classification_entropy(X, p, weight)
+        return deviance + math.log(n) * self._n_parameters() + 2 * entropy
 
     @on_its_threads
     def _assign(self, X: FloatArray) -> np.ndarray:
         """Most probable component of each row of X, which is checked already."""
         return kernels.assign(X, *self._arguments(X))
 
-    def _parameters(self, **expected: int | None) -> Parameters:
-        """The fitted attributes as a record; they may have been set by hand."""
+    def _parameters(
+        self, n_components: int | None = None, n_features: int | None = None
+    ) -> Parameters:
+        """The fitted attributes as a record; they may have been set by hand.
+
+        Lower factors become upper ones here, and nowhere else. So it is here that attributes are
+        seen to contradict each other: the numbers are then scikit-learn's, with a warning.
+        """
+        self._require("weights_", "means_", "precisions_cholesky_")
         weights, means, cholesky = check_parameters(
-            self.weights_, self.means_, self.precisions_cholesky_, self.covariance_type, **expected
+            self.weights_,
+            self.means_,
+            self.precisions_cholesky_,
+            self.covariance_type,
+            n_components=n_components,
+            n_features=n_features,
         )
-        covariances = getattr(self, "covariances_", None)
+        cholesky = upper_factors(cholesky, self.covariance_type)
+        covariances = self._covariances_of_shape(cholesky.shape)
         if covariances is None:
             covariances = covariances_from_cholesky(cholesky, self.covariance_type)
-        return Parameters(weights, means, covariances, cholesky, self.covariance_type)
+        p = Parameters(weights, means, covariances, cholesky, self.covariance_type)
+        for contradiction in () if self._is_in_loop else contradictions(p):
+            warnings.warn(
+                f"{contradiction}: predictions and scores are of weights_, means_ and "
+                "precisions_cholesky_, samples of covariances_. Change all of them together, in "
+                f"the same order of components. {FROM_PARAMETERS}.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return p
+
+    def _covariances_of_shape(self, shape: tuple[int, ...]) -> FloatArray | None:
+        """Return `covariances_` if there are any, rather than something that keeps their place."""
+        covariances = np.asarray(getattr(self, "covariances_", None))
+        usable = covariances.shape == shape and covariances.dtype.kind in "fiu"
+        return covariances if usable and np.all(np.isfinite(covariances)) else None
+
+    def _require(self, *names: str) -> None:
+        """Refuse to go on without these attributes, in a mixture that was made by hand."""
+        missing = [name for name in names if getattr(self, name, None) is None]
+        if missing:
+            raise NotFittedError(
+                f"This {type(self).__name__} has no {' nor '.join(missing)}, and needs "
+                f"{', '.join(names)}. Fit it, or set them all: {FROM_PARAMETERS}."
+            )
+
+    def _drawn_from(self) -> Parameters:
+        """Return the parameters, of which samples do not need `precisions_cholesky_`."""
+        if getattr(self, "precisions_cholesky_", None) is not None:
+            return self._parameters()
+        self._require("weights_", "means_", "covariances_")
+        arrays = check_parameters(
+            *(self.weights_, self.means_, self.covariances_, self.covariance_type),
+            third="covariances_",
+        )
+        return Parameters(*arrays, arrays[-1], self.covariance_type)
 
     def _arguments(
         self, X: FloatArray
@@ -229,7 +312,13 @@ class FittedMixture(DensityMixin, BaseEstimator):
 
     def _check_predict_data(self, X: ArrayLike) -> FloatArray:
         check_is_fitted(self)
-        return check_predict_data(self, X, self._parameters().means.shape[1])
+        self._require("weights_", "means_", "precisions_cholesky_")
+        return check_predict_data(self, X, np.shape(self.means_)[-1])
+
+    def _check_hooks_data(self, X: ArrayLike) -> FloatArray:
+        """Check X alone: what there is of a mixture's attributes, the hooks know."""
+        check_is_fitted(self)
+        return check_predict_data(self, X)
 
     def _check_scored(
         self, X: ArrayLike, sample_weight: ArrayLike | None
@@ -237,14 +326,16 @@ class FittedMixture(DensityMixin, BaseEstimator):
         X = self._check_predict_data(X)
         return X, check_sample_weight(sample_weight, X)
 
-    def _bic(self, X: FloatArray, sample_weight: FloatArray | None) -> float:
-        n = total_weight(X, sample_weight)
-        return self._deviance(X, sample_weight) + math.log(n) * self._n_parameters()
-
-    def _deviance(self, X: FloatArray, sample_weight: FloatArray | None) -> float:
-        """-2 log-likelihood."""
-        p = self._parameters().astype(X.dtype)
-        return -2 * mean_log_likelihood(X, p, sample_weight) * total_weight(X, sample_weight)
+    def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
+        """-2 log-likelihood, and the number of samples or the sum of their weights."""
+        if overridden(self, (*ESTIMATES, "score_samples", "score")):
+            options = {} if sample_weight is None else {"sample_weight": sample_weight}
+            data = self._check_hooks_data(X)
+            n = total_weight(data, check_sample_weight(sample_weight, data))
+            return -2 * float(self.score(X, **options)) * n, n
+        X, weight = self._check_scored(X, sample_weight)
+        p, n = self._parameters().astype(X.dtype), total_weight(X, weight)
+        return -2 * mean_log_likelihood(X, p, weight) * n, n
 
     def _n_parameters(self) -> int:
         """Number of free parameters, under scikit-learn's name for it."""

@@ -6,10 +6,13 @@ import math
 from copy import deepcopy
 from typing import Any, TypeVar
 
+# Not from sklearn.mixture, where programs put another class in its place.
+from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
+
 from fastgmm._maximization import precisions_from_cholesky
 from fastgmm._records import EMResult
 
-__all__ = ["fitted_attributes", "from_sklearn", "set_by_fit", "to_sklearn"]
+__all__ = ["Peer", "fitted_attributes", "from_sklearn", "set_by_fit", "to_sklearn"]
 
 Estimator = TypeVar("Estimator")
 
@@ -53,9 +56,7 @@ def from_sklearn(cls: type[Estimator], model: Any) -> Estimator:
     TypeError
         If `model` is not scikit-learn's GaussianMixture.
     """
-    from sklearn.mixture import GaussianMixture as Peer
-
-    if not isinstance(model, Peer):
+    if Peer not in type(model).__mro__:  # ours is an instance by registration
         raise TypeError(
             f"from_sklearn() takes a sklearn.mixture.GaussianMixture, not "
             f"{type(model).__module__}.{type(model).__name__}; from_parameters() makes a mixture "
@@ -75,8 +76,6 @@ def to_sklearn(model: Any) -> Any:
     Arguments that it does not have are left out; an `init_params` that it does not know becomes
     its default.
     """
-    from sklearn.mixture import GaussianMixture as Peer
-
     known = Peer().get_params()
     arguments = {name: value for name, value in _arguments(model).items() if name in known}
     init_params = arguments["init_params"]

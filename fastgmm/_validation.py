@@ -64,11 +64,11 @@ def check_fit_data(
     return data, weight
 
 
-def check_predict_data(estimator: Any, X: ArrayLike, n_features: int) -> FloatArray:
+def check_predict_data(estimator: Any, X: ArrayLike, n_features: int | None = None) -> FloatArray:
     """Return X as a float array with the features that the mixture was fitted on."""
     _refuse_other_namespaces(X)
     data = _float_data(estimator, X, reset=False)
-    if data.shape[1] != n_features:  # possible where the parameters were set by hand
+    if n_features not in (None, data.shape[1]):  # possible where the parameters were set by hand
         raise ValueError(
             f"X has {data.shape[1]} features, but the mixture has means of {n_features} features; "
             "pass the same features as to fit."
@@ -180,6 +180,7 @@ def check_parameters(
     *,
     n_components: int | None = None,
     n_features: int | None = None,
+    third: str = "precisions_cholesky_",
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return fitted parameters as arrays whose shapes fit together, and the numbers if given.
 
@@ -194,7 +195,7 @@ def check_parameters(
     if not consistent or n_components not in (None, K) or n_features not in (None, d):
         raise ValueError(
             f"The fitted parameters (weights_ {weights.shape}, means_ {means.shape}, "
-            f"precisions_cholesky_ {cholesky.shape}) do not fit together, or not "
+            f"{third} {cholesky.shape}) do not fit together, or not "
             f"covariance_type={covariance_type!r}, n_components or the features of X; fit again "
             "with warm_start=False."
         )

@@ -21,7 +21,7 @@ import numpy as np
 from rich.table import Table
 from sklearn.datasets import load_sample_image
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture as PeerMixture
+from sklearn.mixture._gaussian_mixture import GaussianMixture as PeerMixture
 
 from fastgmm._files import check_writable, written_whole
 from fastgmm._records import FloatArray

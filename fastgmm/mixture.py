@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -22,8 +23,9 @@ from fastgmm._criteria import mean_log_likelihood
 from fastgmm._degenerate import Caretaker
 from fastgmm._em import run_em
 from fastgmm._fitted import FittedMixture, untouched_by_failure
+from fastgmm._hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm._initialization import initial_parameters
-from fastgmm._interchange import fitted_attributes, from_sklearn, to_sklearn
+from fastgmm._interchange import Peer, fitted_attributes, from_sklearn, to_sklearn
 from fastgmm._maximization import IllDefinedCovariance, precisions_cholesky_from_covariances
 from fastgmm._memory import bytes_of_fit, check_memory
 from fastgmm._progress import Progress
@@ -58,6 +60,7 @@ __all__ = ["GaussianMixture"]
 CHECKED_FIRST = 2**20
 
 
+@originals
 class GaussianMixture(CallbackSupport, FittedMixture):
     """Gaussian mixture, fitted by expectation-maximization in compiled multicore kernels.
 
@@ -288,7 +291,13 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         -------
         self : GaussianMixture
         """
-        self._fit(X, y, sample_weight)
+        if overridden(self, ["fit_predict"]):  # as in scikit-learn, where it does the work
+            options = {} if sample_weight is None else {"sample_weight": sample_weight}
+            self.fit_predict(X, y, **options)
+        elif overridden(self, HOOKS):
+            self._fit_with_hooks(X, sample_weight)
+        else:
+            self._fit(X, y, sample_weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -308,6 +317,8 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         -------
         labels : ndarray of shape (n,)
         """
+        if overridden(self, HOOKS):
+            return self._fit_with_hooks(X, sample_weight)
         return self._assign(self._fit(X, y, sample_weight))
 
     @classmethod
@@ -388,6 +399,13 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         model : sklearn.mixture.GaussianMixture
         """
         return to_sklearn(self)
+
+    @untouched_by_failure
+    @blas_on_one_thread()
+    @on_its_threads
+    def _fit_with_hooks(self, X: ArrayLike, sample_weight: ArrayLike | None) -> np.ndarray:
+        """Run scikit-learn's loop, with those of its methods that are overridden; return labels."""
+        return fit_with_hooks(self, X, sample_weight)
 
     @untouched_by_failure
     @blas_on_one_thread()
@@ -488,3 +506,13 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         """Set the fitted attributes."""
         for name, value in fitted_attributes(result, log_likelihood).items():
             setattr(self, name, value)
+
+
+# Objects may come without our __init__ having run: a scikit-learn mixture's __dict__ in a new
+# object, old pickles, subclasses with an __init__ of their own.
+for _name, _argument in signature(GaussianMixture).parameters.items():
+    if _name not in signature(Peer).parameters:
+        setattr(GaussianMixture, _name, _argument.default)
+
+# isinstance(mixture, sklearn.mixture.GaussianMixture), which other libraries ask for.
+Peer.register(GaussianMixture)

@@ -13,14 +13,17 @@ import json
 import math
 import os
 import zipfile
+from copy import copy
 from importlib.metadata import version
 from typing import Any, BinaryIO
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from fastgmm._factors import contradictions
 from fastgmm._files import written_whole
-from fastgmm._records import COVARIANCE_TYPES, FloatArray
+from fastgmm._interchange import fitted_attributes, set_by_fit
+from fastgmm._records import COVARIANCE_TYPES, EMResult, FloatArray, Parameters, Status
 from fastgmm._validation import covariances_shape
 from fastgmm.mixture import GaussianMixture
 
@@ -79,6 +82,7 @@ def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
             f"not {type(model).__module__}.{type(model).__name__}."
         )
     check_is_fitted(model)
+    model = with_every_attribute(model)
     header = header_of(model)
     names = PARAMETER_ARRAYS + HISTORY_ARRAYS + LATER_ARRAYS
     arrays = {name: np.asarray(getattr(model, name)) for name in names}
@@ -122,6 +126,17 @@ class Damage(ValueError):
 
     def __init__(self, problem: str, remedy: str = "save the model again") -> None:
         super().__init__(f"{problem}; {remedy}")
+
+
+def with_every_attribute(model: GaussianMixture) -> GaussianMixture:
+    """Return a copy of a mixture, which may be made by hand, with all that a fit would have set."""
+    p = model._parameters()
+    p = p.astype(p.means.dtype if p.means.dtype == np.float32 else np.float64)
+    defaults = fitted_attributes(EMResult(p, Status.INITIALIZED))
+    whole = copy(model)
+    whole.__dict__.update(defaults | {"n_features_in_": p.means.shape[1]} | set_by_fit(model))
+    whole.weights_, whole.means_, whole.covariances_, whole.precisions_cholesky_ = p[:4]
+    return whole
 
 
 def header_of(model: GaussianMixture) -> dict[str, Any]:
@@ -293,6 +308,11 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         raise Damage("precisions_cholesky_ has a diagonal that is not positive")
     if not np.array_equal(triangular, factors):
         raise Damage("precisions_cholesky_ is not upper triangular")
+    parameters = Parameters(
+        weights, arrays["means_"], arrays["covariances_"], factors, covariance_type
+    )
+    for contradiction in contradictions(parameters):
+        raise Damage(contradiction, "fit the model again")
 
 
 def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> GaussianMixture:

@@ -13,9 +13,6 @@ MODULES = ["sklearn.mixture.tests.test_gaussian_mixture", "sklearn.mixture.tests
 
 # The tests that fastgmm fails, and why that is right. No others may fail, and these must.
 FAIL = {
-    "test_gaussian_mixture_precisions_init": (
-        "calls private methods of scikit-learn's class, _set_parameters and _initialize"
-    ),
     "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters": (
         "counts the calls of a private function of scikit-learn, which fastgmm does not call"
     ),
