@@ -64,6 +64,7 @@ class Callbacks:
         self._max_iter = max_iter
         self._fitted_attributes = fitted_attributes
         self._lower_bounds: list[float] = []
+        self._largest_fall = 0.0
         self._data = {
             "estimator": estimator,
             "X": X,
@@ -75,15 +76,20 @@ class Callbacks:
 
     def run_begins(self, index: int) -> None:
         """Begin the task of a start."""
-        self._lower_bounds = []
+        self._lower_bounds, self._largest_fall = [], 0.0
         self._start = self._fit.subcontext(task_name="start", max_subtasks=self._max_iter)
         self._start.call_on_fit_task_begin(**self._data)
 
     def iteration_ends(self, iteration: Iteration) -> bool:
         """Tell of an iteration; both hooks come after it, since it is short."""
         self._lower_bounds.append(iteration.lower_bound)
+        self._largest_fall = max(self._largest_fall, -iteration.change)
         so_far = EMResult(
-            iteration.parameters, Status.STOPPED, list(self._lower_bounds), iteration.change
+            iteration.parameters,
+            Status.STOPPED,
+            list(self._lower_bounds),
+            iteration.change,
+            largest_fall=self._largest_fall,
         )
         task = self._start.subcontext(task_name="iteration")
         task.call_on_fit_task_begin(**self._data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
@@ -9,9 +10,16 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf
 
 from fastgmm import kernels
-from fastgmm._maximization import Estimate, add_to_variances, complete
-from fastgmm._records import CovarianceType, FloatArray, Parameters, Repair, RepairAction
-from fastgmm._spread import Spread, spread_of
+from fastgmm._maximization import Estimate, add_to_variances, complete, estimate
+from fastgmm._records import (
+    CovarianceType,
+    EMResult,
+    FloatArray,
+    Parameters,
+    Repair,
+    RepairAction,
+)
+from fastgmm._spread import Spread, spread_of, spread_of_estimate
 
 __all__ = ["Caretaker", "degenerate_components"]
 
@@ -99,9 +107,22 @@ class Caretaker:
         self.repairs.append(repair)
         return parameters, repair
 
+    def account_for(self, result: EMResult) -> EMResult:
+        """Add to the result of the run what was repaired, and what is degenerate in the end."""
+        done = [repair for repair in self.repairs if repair.n_iter <= result.n_iter]
+        replaced = bool(done) and done[-1].n_iter == result.n_iter and done[-1].action != "floor"
+        dtype = self._X.dtype
+        if result.statistics is None or replaced:
+            found = _without_regularization(result.parameters, self._reg_covar)
+        else:
+            found = estimate(result.statistics, self._covariance_type, dtype)
+        spread = spread_of_estimate(*found, self._covariance_type, float(np.finfo(dtype).eps))
+        bad = degenerate_components(found, self._covariance_type, spread, len(self._present))
+        return replace(result, repairs=done, degenerate=np.flatnonzero(bad), statistics=None)
+
     @cached_property
     def _spread(self) -> Spread:
-        return spread_of(self._X, self._sample_weight)
+        return spread_of(self._X, self._sample_weight, self._covariance_type)
 
     @cached_property
     def _present(self) -> np.ndarray:
@@ -176,6 +197,15 @@ class Caretaker:
         return bool(np.all(apart <= SAME_PLACE * np.sqrt(self._spread.variances)))
 
 
+def _without_regularization(parameters: Parameters, reg_covar: float | FloatArray) -> Estimate:
+    """The estimate that was regularized, to rounding."""
+    weights, means, regularized = (np.asarray(array, np.float64) for array in parameters[:3])
+    covariances, dtype = np.array(regularized), parameters.covariances.dtype
+    added = np.asarray(reg_covar, dtype).astype(np.float64)
+    add_to_variances(covariances, -added, parameters.covariance_type)
+    return Estimate(weights, means, covariances)
+
+
 def degenerate_components(
     estimate: Estimate, covariance_type: CovarianceType, spread: Spread, n_samples: int
 ) -> np.ndarray:
@@ -212,8 +242,8 @@ def degenerate_components(
             relative = covariances[:, extended] / variances
         case "full" | "tied":
             W = spread.extension
-            matrices = W.T @ covariances.reshape(-1, *covariances.shape[-2:]) @ W
-            relative = np.array([_variances_or_none(matrix, spread.eps) for matrix in matrices])
+            matrices = covariances.reshape(-1, *covariances.shape[-2:])
+            relative = np.array([_variances_or_none(W.T @ m @ W, spread.eps) for m in matrices])
     return empty | ~np.all(relative > nothing[:, None], axis=1)
 
 

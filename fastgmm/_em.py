@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fastgmm._maximization import Completion, estimate
 from fastgmm._records import EMResult, Iteration, Parameters, Statistics, Status
 
 __all__ = ["run_em"]
-
-# A lower bound that falls by more than so many units in its last place has really fallen.
-ROUNDING = 2**12
 
 
 def run_em(
@@ -27,13 +23,13 @@ def run_em(
     on_iteration: Callable[[Iteration], object] | None = None,
     keep_history: bool = False,
     keep_on_interrupt: bool = False,
+    on_result: Callable[[EMResult], object] | None = None,
 ) -> EMResult:
     """Climb the likelihood from `start` until the lower bound settles.
 
     Each iteration takes the statistics of the data under the current parameters, and from them
-    the next parameters. It ends as soon as the lower bound changes by less than `tol`, up or
-    down: scikit-learn's rule, so that both take the same number of iterations. But a lower bound
-    that has fallen, by more than rounding explains, has not converged.
+    the next parameters. It has converged as soon as the lower bound changes by less than `tol`,
+    up or down: scikit-learn's rule.
 
     Parameters
     ----------
@@ -53,6 +49,9 @@ def run_em(
         Whether to keep the parameters of every iteration.
     keep_on_interrupt : bool
         Whether a KeyboardInterrupt ends the run with the last complete iteration, if there is one.
+    on_result : callable, optional
+        Called with the result of a run that came to its end, so that a KeyboardInterrupt on the
+        way back to the caller does not lose it.
 
     Returns
     -------
@@ -66,8 +65,21 @@ def run_em(
     parameters, dtype = start, start.means.dtype
     status = Status.MAX_ITER if max_iter > 0 else Status.INITIALIZED
     lower_bounds: list[float] = []
-    change, n_complete = np.inf, 0
+    change, largest_fall, n_complete = np.inf, 0.0, 0
     history = [start] if keep_history else []
+    last: Statistics | None = None
+
+    def result() -> EMResult:
+        return EMResult(
+            parameters,
+            status,
+            lower_bounds,
+            change,
+            history,
+            largest_fall=largest_fall,
+            statistics=last,
+        )
+
     try:
         for n_iter in range(1, max_iter + 1):
             statistics = expectation(parameters)
@@ -77,33 +89,35 @@ def run_em(
             lower_bounds.append(lower_bound)
             if keep_history:
                 history.append(following)
+            rise = lower_bound - previous
+            settled = repair is None and abs(rise) < tol
+            ended = Status.CONVERGED if settled else Status.MAX_ITER
+            fall = max(largest_fall, -rise)
             # At once, so that an interruption finds a whole iteration or nothing of it.
-            parameters, change, n_complete = following, lower_bound - previous, n_iter
+            parameters, last, n_complete, status, change, largest_fall = (
+                following, statistics, n_iter, ended, rise, fall,
+            )  # fmt: skip
             stopped = on_iteration is not None and on_iteration(
                 Iteration(n_iter, lower_bound, change, parameters)
             )
+            if settled:
+                break
             if repair is not None:
                 lower_bound = -np.inf
-            elif abs(change) < tol:
-                fell = change < -_rounding(lower_bound, dtype)
-                status = Status.FELL if fell else Status.CONVERGED
-                break
             if stopped:
                 status = Status.STOPPED
                 break
+        if on_result is not None:
+            on_result(result())
     except KeyboardInterrupt:
         if not (keep_on_interrupt and n_complete):
             raise
-        status = Status.INTERRUPTED
+        if status is Status.MAX_ITER and n_complete < max_iter:
+            status = Status.INTERRUPTED
         del lower_bounds[n_complete:], history[n_complete + 1 :]
-    return EMResult(parameters, status, lower_bounds, change, history)
+    return result()
 
 
 def _mean_log_likelihood(statistics: Statistics) -> float:
     """Log-likelihood per unit of weight; the counts add up to the weight of all the points."""
     return float(statistics.log_likelihood / statistics.counts.sum())
-
-
-def _rounding(lower_bound: float, dtype: DTypeLike) -> float:
-    """By how much the lower bound may fall without having fallen."""
-    return ROUNDING * float(np.finfo(dtype).eps) * max(1.0, abs(lower_bound))

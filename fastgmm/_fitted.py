@@ -42,14 +42,20 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def untouched_by_failure(method: Method) -> Method:
-    """Have a fit that fails, or is interrupted, leave the fitted attributes as they were."""
+    """Have a fit that fails, or is interrupted, leave the fitted attributes as they were.
+
+    One that keeps what it has when it is interrupted keeps it also on the way back.
+    """
 
     @wraps(method)
     def careful(self: Any, *arguments: Any, **options: Any) -> Any:
         before = set_by_fit(self)
         try:
             return method(self, *arguments, **options)
-        except BaseException:
+        except BaseException as error:
+            has_result = vars(self).get("means_") is not before.get("means_")
+            if isinstance(error, KeyboardInterrupt) and self.keep_on_interrupt and has_result:
+                raise
             for name in set_by_fit(self):
                 delattr(self, name)
             vars(self).update(before)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.utils.random import sample_without_replacement
 
-from fastgmm import kernels
 from fastgmm._maximization import (
     Completion,
     Estimate,
@@ -27,10 +27,13 @@ from fastgmm._records import (
 )
 from fastgmm._spread import spread_of
 from fastgmm._threads import openmp_survives_fork
+from fastgmm.kernels.passes import weighted_moments
 
 __all__ = ["initial_parameters"]
 
 SINGLE_POINTS = ("k-means++", "random_from_data")
+# Part of `reg_covar` that adding to it does not change.
+INVISIBLE = 2.0**-54
 
 
 def initial_parameters(
@@ -96,15 +99,17 @@ def initial_parameters(
             counts, centres, covariances = moments_of(rows, chosen, covariance_type, row_weight)
         else:
             shares = _share(seen, n_components, init_params, random_state, row_weight)
-            counts, centres, covariances = kernels.weighted_covariances(
-                rows, shares, covariance_type
-            )
-        floored = counts + count_floor(counts, X.dtype)
+            counts, centres, covariances = weighted_moments(rows, shares, covariance_type)
+        floored = counts + _floor(counts, method, X.dtype)
         if weights is None:
             total = len(rows) if row_weight is None else row_weight.sum(dtype=np.float64)
             weights = floored / total
         if means is None:  # an empty component is at the origin, as in scikit-learn
             means = centres * (counts / floored)[:, None]
+            if method != "random_means":
+                shift = means.astype(X.dtype) - centres
+                shift[shift**2 <= INVISIBLE * reg_covar] = 0.0
+                covariances += _squares(shift, counts, floored, covariance_type)
     if precisions is None:
         estimate = Estimate(weights, means, covariances)
         if repair is not None and method not in SINGLE_POINTS:
@@ -178,6 +183,30 @@ def _choose(
     return random_state.choice(len(X), size=n_components, replace=False, p=shares)
 
 
+def _floor(counts: FloatArray, method: InitMethod | None, dtype: DTypeLike) -> float:
+    """Added to the counts; with single points, that of scikit-learn, for what it leaves of them."""
+    return count_floor(counts, dtype if method in SINGLE_POINTS else np.float64)
+
+
+def _squares(
+    shift: FloatArray, counts: FloatArray, floored: FloatArray, covariance_type: CovarianceType
+) -> FloatArray:
+    """What covariances gain by a shift δ (K, d) of the means that they are about, δₖ δₖᵀ.
+
+    Where a component has no extent of its own, this alone keeps its points within its reach.
+    """
+    if covariance_type == "tied":
+        scaled = np.sqrt(counts / floored.sum())[:, None] * shift
+        return scaled.T @ scaled
+    scaled = np.sqrt(counts / floored)[:, None] * shift
+    match covariance_type:
+        case "full":
+            return scaled[:, :, None] * scaled[:, None, :]
+        case "diag":
+            return scaled**2
+    return np.asarray(np.mean(scaled**2, axis=1))
+
+
 def _single_points(
     X: FloatArray,
     chosen: np.ndarray,
@@ -190,19 +219,22 @@ def _single_points(
     in the diagonal types, and the second moment of all other points about the origin in
     ``'tied'``. Where it starts matters for where it goes, so these are reproduced.
     """
-    means, d = X[chosen], X.shape[1]
-    counts = np.ones(len(chosen), X.dtype) if sample_weight is None else sample_weight[chosen]
+    means, d = X[chosen].astype(np.float64), X.shape[1]
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight.astype(np.float64)
+    counts = weight[chosen]
+    floored = counts + count_floor(counts, X.dtype)
     match covariance_type:
         case "full":
             covariances = np.zeros((len(chosen), d, d))
         case "tied":
-            others = np.delete(X, chosen, axis=0)
+            others = np.delete(X, chosen, axis=0).astype(np.float64)
             if sample_weight is not None:
-                others *= np.sqrt(np.delete(sample_weight, chosen))[:, None]
+                others *= np.sqrt(np.delete(weight, chosen))[:, None]
             covariances = others.T @ others / counts.sum()
         case "diag" | "spherical":
-            n, floored = counts[:, None], (counts + count_floor(counts, X.dtype))[:, None]
+            n, floored = counts[:, None], floored[:, None]
             covariances = n * means**2 / floored - (n * means / floored) ** 2
+            covariances = np.maximum(covariances, 0.0)  # rounding may leave less than nothing
             if covariance_type == "spherical":
                 covariances = covariances.mean(axis=1)
     return counts, means, covariances
@@ -217,5 +249,5 @@ def _equal_clouds(
     """Counts, means and covariances of components about single points, each as wide as the data."""
     K = len(chosen)
     total = len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
-    covariances = spread_of(X, sample_weight).covariances(K, covariance_type)
-    return np.full(K, total / K, X.dtype), X[chosen], covariances
+    spread = spread_of(X, sample_weight, covariance_type)
+    return np.full(K, total / K), X[chosen], spread.covariances(K, covariance_type)

@@ -6,18 +6,27 @@ import math
 from copy import deepcopy
 from typing import Any, TypeVar
 
+import numpy as np
+
 # Not from sklearn.mixture, where programs put another class in its place.
 from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
 
 from fastgmm._maximization import precisions_from_cholesky
 from fastgmm._records import EMResult
 
-__all__ = ["Peer", "fitted_attributes", "from_sklearn", "set_by_fit", "to_sklearn"]
+__all__ = ["Peer", "fitted_attributes", "from_sklearn", "is_kept", "set_by_fit", "to_sklearn"]
 
 Estimator = TypeVar("Estimator")
 
 # Attributes of records that scikit-learn's mixture does without.
 RECORDS = ("fit_history_", "repairs_")
+
+# What a mixture says that scikit-learn has fitted, unless it was made of one of ours.
+UNKNOWN = {
+    "log_likelihood_": math.nan,
+    "largest_fall_": math.nan,
+    "degenerate_components_": np.empty(0, np.intp),
+}
 
 
 def fitted_attributes(result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
@@ -33,10 +42,17 @@ def fitted_attributes(result: EMResult, log_likelihood: float = math.nan) -> dic
         "n_iter_": result.n_iter,
         "lower_bound_": result.lower_bound,
         "lower_bounds_": result.lower_bounds,
+        "largest_fall_": result.largest_fall,
+        "degenerate_components_": result.degenerate,
         "log_likelihood_": log_likelihood,
         "fit_history_": result.history,
         "repairs_": result.repairs,
     }
+
+
+def is_kept(estimator: Any, result: EMResult) -> bool:
+    """Whether the fitted attributes are those of the result."""
+    return vars(estimator).get("means_") is result.parameters.means
 
 
 def set_by_fit(estimator: Any) -> dict[str, Any]:
@@ -64,7 +80,8 @@ def from_sklearn(cls: type[Estimator], model: Any) -> Estimator:
         )
     mixture = _copied(model, cls(**_arguments(model)))
     if hasattr(mixture, "converged_"):
-        mixture.log_likelihood_ = getattr(model, "log_likelihood_", math.nan)
+        for name, unknown in UNKNOWN.items():
+            setattr(mixture, name, deepcopy(getattr(model, name, unknown)))
         for name in RECORDS:
             setattr(mixture, name, [])
     return mixture

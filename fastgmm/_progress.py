@@ -1,4 +1,7 @@
-"""Telling of the progress of a fit; printing it, line for line as scikit-learn does."""
+"""Telling of the progress of a fit; printing it, line for line as scikit-learn does.
+
+Only a lower bound that fell has a line of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from typing import Protocol
 from fastgmm._records import EMResult, Iteration
 
 __all__ = ["Progress", "Watcher"]
+
+
+# What the five decimals of a printed change show.
+VISIBLE = 5e-6
 
 
 class Watcher(Protocol):
@@ -68,6 +75,8 @@ class Progress:
                 lapse = perf_counter() - self._run_began
                 line += f" time lapse {lapse:.5f}s\t lower bound {result.lower_bound:.5f}."
             print(line)
+            if self.verbose >= 2 and result.largest_fall >= VISIBLE:
+                print(f"The lower bound fell by up to {result.largest_fall:.5f} in an iteration.")
         return False
 
     def run_fails(self, error: Exception) -> None:

@@ -140,7 +140,6 @@ class Status(Enum):
     """How a run of EM ended."""
 
     CONVERGED = "the lower bound changed by less than tol"
-    FELL = "the lower bound changed by less than tol, but fell"
     MAX_ITER = "max_iter iterations were done before the lower bound settled"
     STOPPED = "a callback asked to stop"
     INTERRUPTED = "the user interrupted it"
@@ -202,6 +201,13 @@ class EMResult:
     history : list of Parameters
         The start and the parameters after each iteration, if they were to be kept.
     repairs : list of Repair
+    largest_fall : float
+        The most that the lower bound fell from one iteration to the next, repairs apart; 0 if it
+        never did.
+    statistics : Statistics or None
+        Those of the last maximization, until it is known what has degenerated.
+    degenerate : int array
+        Components that are empty or have collapsed.
     """
 
     parameters: Parameters
@@ -210,6 +216,9 @@ class EMResult:
     change: float = np.inf
     history: list[Parameters] = field(default_factory=list)
     repairs: list[Repair] = field(default_factory=list)
+    largest_fall: float = 0.0
+    statistics: Statistics | None = None
+    degenerate: np.ndarray = field(default_factory=lambda: np.empty(0, np.intp))
 
     @property
     def n_iter(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -28,16 +29,15 @@ class Outcome(NamedTuple):
             "increase max_iter, tol, or check for degenerate data. "
         )
         match best.status:
+            case Status.MAX_ITER if math.isinf(best.change):
+                yield (
+                    f"{not_converged}max_iter={best.n_iter} ended the run before the lower bounds "
+                    "of two iterations could be compared."
+                )
             case Status.MAX_ITER:
                 yield (
                     f"{not_converged}After max_iter={best.n_iter} iterations the lower bound still "
                     f"changed by {best.change:.2g}, and tol={tol:g}."
-                )
-            case Status.FELL:
-                yield (
-                    f"{not_converged}In iteration {best.n_iter} the lower bound fell by "
-                    f"{-best.change:.2g}: less than tol={tol:g}, but more than rounding explains. "
-                    "Decrease reg_covar if it is not small beside the variances."
                 )
             case Status.INTERRUPTED:
                 yield (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from inspect import signature
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -25,7 +24,7 @@ from fastgmm._em import run_em
 from fastgmm._fitted import FittedMixture, untouched_by_failure
 from fastgmm._hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm._initialization import initial_parameters
-from fastgmm._interchange import Peer, fitted_attributes, from_sklearn, to_sklearn
+from fastgmm._interchange import Peer, fitted_attributes, from_sklearn, is_kept, to_sklearn
 from fastgmm._maximization import IllDefinedCovariance, precisions_cholesky_from_covariances
 from fastgmm._memory import bytes_of_fit, check_memory
 from fastgmm._progress import Progress
@@ -144,8 +143,8 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         Upper triangular U with ``precisions_ = U @ U.T``; square roots for ``'diag'`` and
         ``'spherical'``.
     converged_ : bool
-        Whether the lower bound settled in the best run. One that ends because the lower bound
-        fell by less than `tol`, more than rounding explains, has not converged.
+        Whether the lower bound changed by less than `tol` in the last iteration of the best run,
+        up or down.
     n_iter_ : int
         Iterations of the best run.
     lower_bound_ : float
@@ -155,6 +154,13 @@ class GaussianMixture(CallbackSupport, FittedMixture):
     log_likelihood_ : float
         Mean log-likelihood, per unit of weight, of the data under the fitted parameters, which
         come after `lower_bound_`; NaN where there were no data or no time.
+    largest_fall_ : float
+        The most that the lower bound fell from one iteration of the best run to the next, as it
+        may where `reg_covar` is not small beside the variances; 0 if it never did. What a repair
+        changes does not count.
+    degenerate_components_ : ndarray of int
+        The components that are empty or have collapsed: the data give them no extent in some
+        direction, where they have nothing but what `reg_covar` or a repair adds.
     fit_history_ : list of Parameters
         With `fit_history`, the start and the parameters after each iteration of the best run;
         empty without.
@@ -439,7 +445,9 @@ class GaussianMixture(CallbackSupport, FittedMixture):
 
         reg_covar: float | FloatArray = self.reg_covar
         if self.reg_covar_relative > 0:
-            reg_covar = reg_covar + self.reg_covar_relative * spread_of(X, weight).variances
+            spread = spread_of(X, weight, self.covariance_type)
+            reg_covar = reg_covar + self.reg_covar_relative * spread.variances
+        runs: list[tuple[EMResult, Caretaker]] = []
 
         def expectation(p: Parameters) -> Statistics:
             return kernels.expectation(X, *p.arguments, weight)
@@ -472,31 +480,45 @@ class GaussianMixture(CallbackSupport, FittedMixture):
                 on_iteration=on_iteration,
                 keep_history=self.fit_history,
                 keep_on_interrupt=self.keep_on_interrupt,
+                on_result=lambda result: runs.append((result, caretaker)),
             )
-            done = [repair for repair in caretaker.repairs if repair.n_iter <= result.n_iter]
-            return replace(result, repairs=done)
+            return caretaker.account_for(result)
 
+        kept: EMResult | None = None
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
                 outcome = best_of_starts(
                     n_starts, run, [self._progress(), *callbacks], self.keep_on_interrupt
                 )
+            kept = outcome.best
+            self._keep(kept, self._log_likelihood(X, kept, weight))
+            for watcher in callbacks:
+                watcher.fit_ends(kept)
+            for warning in outcome.warnings(n_starts, self.tol):
+                warnings.warn(warning, ConvergenceWarning, stacklevel=7)
         except IllDefinedCovariance:
             check_magnitude(X)
             raise
-        best = outcome.best
+        except KeyboardInterrupt:
+            if not (self.keep_on_interrupt and (kept or runs)):
+                raise
+            if kept is None:
+                result, caretaker = max(runs, key=lambda one: one[0].lower_bound)
+                kept = caretaker.account_for(result)
+            if not is_kept(self, kept):
+                self._keep(kept, self._log_likelihood(X, kept, weight))
+        return X
+
+    def _log_likelihood(
+        self, X: FloatArray, result: EMResult, sample_weight: FloatArray | None
+    ) -> float:
+        """Of the result; NaN if an interruption leaves no time for it."""
         try:
-            log_likelihood = mean_log_likelihood(X, best.parameters, weight)
+            return mean_log_likelihood(X, result.parameters, sample_weight)
         except KeyboardInterrupt:
             if not self.keep_on_interrupt:
                 raise
-            log_likelihood = math.nan
-        self._keep(best, log_likelihood)
-        for watcher in callbacks:
-            watcher.fit_ends(best)
-        for warning in outcome.warnings(n_starts, self.tol):
-            warnings.warn(warning, ConvergenceWarning, stacklevel=7)
-        return X
+            return math.nan
 
     def _progress(self) -> Progress:
         """What is told of each step of a fit; the command line puts its display here."""
@@ -504,8 +526,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
 
     def _keep(self, result: EMResult, log_likelihood: float) -> None:
         """Set the fitted attributes."""
-        for name, value in fitted_attributes(result, log_likelihood).items():
-            setattr(self, name, value)
+        self.__dict__.update(fitted_attributes(result, log_likelihood))  # all or none
 
 
 # Objects may come without our __init__ having run: a scikit-learn mixture's __dict__ in a new

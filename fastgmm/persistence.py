@@ -37,7 +37,7 @@ HEADER = "header.json"
 SCALARS = {"converged_": bool, "n_iter_": int, "n_features_in_": int}
 PARAMETER_ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 HISTORY_ARRAYS = ("lower_bound_", "lower_bounds_")
-LATER_ARRAYS = ("log_likelihood_",)  # that files of earlier versions do not have
+LATER_ARRAYS = ("log_likelihood_", "largest_fall_")  # that files of earlier versions do not have
 
 
 def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
@@ -85,7 +85,7 @@ def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
     model = with_every_attribute(model)
     header = header_of(model)
     names = PARAMETER_ARRAYS + HISTORY_ARRAYS + LATER_ARRAYS
-    arrays = {name: np.asarray(getattr(model, name)) for name in names}
+    arrays = {name: np.asarray(getattr(model, name, np.nan)) for name in names}
     check_arrays(arrays, header)  # what is written can be read
     members = {HEADER: json.dumps(header, indent=1, default=plain).encode()}
     members |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
@@ -153,6 +153,8 @@ def header_of(model: GaussianMixture) -> dict[str, Any]:
         },
         "fitted": {name: convert(getattr(model, name)) for name, convert in SCALARS.items()},
     }
+    if hasattr(model, "degenerate_components_"):
+        header["degenerate_components_"] = np.asarray(model.degenerate_components_).tolist()
     if hasattr(model, "feature_names_in_"):
         header["feature_names_in_"] = [str(name) for name in model.feature_names_in_]
     return header
@@ -230,7 +232,17 @@ def read_header(members: dict[str, bytes]) -> dict[str, Any]:
         if type(fitted.get(name)) is not kind or fitted[name] < 0:
             raise Damage(f"its header has a wrong {name}")
     check_feature_names(header.get("feature_names_in_"), fitted["n_features_in_"])
+    check_components(header.get("degenerate_components_", []))
     return header
+
+
+def check_components(components: Any) -> None:
+    """Check that these are numbers of components, in order."""
+    numbers = isinstance(components, list) and all(
+        type(number) is int and 0 <= number < 2**31 for number in components
+    )
+    if not numbers or components != sorted(set(components)):
+        raise Damage("its header has wrong degenerate components")
 
 
 def check_feature_names(names: object, n_features: int) -> None:
@@ -285,6 +297,7 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         "lower_bound_": (),
         "lower_bounds_": (fitted["n_iter_"],),
         "log_likelihood_": (),
+        "largest_fall_": (),
     }
     for name in arrays:
         shape = shapes[name]
@@ -331,7 +344,9 @@ def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> GaussianMi
         setattr(model, name, header["fitted"][name])
     model.lower_bound_ = float(arrays["lower_bound_"])
     model.lower_bounds_ = arrays["lower_bounds_"].tolist()
-    model.log_likelihood_ = float(arrays.get("log_likelihood_", np.nan))
+    for name in LATER_ARRAYS:
+        setattr(model, name, float(arrays.get(name, np.nan)))
+    model.degenerate_components_ = np.array(header.get("degenerate_components_", []), np.intp)
     model.fit_history_, model.repairs_ = [], []
     if header.get("feature_names_in_") is not None:
         model.feature_names_in_ = np.array(header["feature_names_in_"], dtype=object)

@@ -70,11 +70,7 @@ def assert_close(actual: Any, expected: Any, rtol: float) -> None:
 def assert_same_fit(actual: Any, expected: Any, rtol: float = 1e-8) -> None:
     """Compare two fitted mixtures: the path, the result, and the dtypes."""
     assert actual.n_iter_ == expected.n_iter_
-    rose = np.diff(actual.lower_bounds_[-2:]) >= 0
-    if np.all(rose) and len(rose):  # what fell has not converged, other than in scikit-learn
-        assert actual.converged_ == expected.converged_
-    else:
-        assert actual.converged_ <= expected.converged_
+    assert actual.converged_ == expected.converged_
     if expected.n_iter_:
         assert_close(actual.lower_bounds_, expected.lower_bounds_, rtol)
         assert_close(actual.lower_bound_, expected.lower_bound_, rtol)

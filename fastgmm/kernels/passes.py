@@ -136,6 +136,28 @@ def weighted_covariances(
     (array([2.]), array([[1.]]), array([[1.]]))
     """
     X = _points(X)
+    counts, means, covariances = weighted_moments(X, responsibilities, covariance_type)
+    if covariance_type in ("full", "tied"):
+        np.einsum("...ii->...i", covariances)[...] += reg_covar
+    else:
+        covariances += reg_covar
+    return counts.astype(X.dtype), means.astype(X.dtype), covariances.astype(X.dtype)
+
+
+def weighted_moments(
+    X: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return counts, means and covariances as `weighted_covariances` does, but in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm.kernels.passes import weighted_moments
+    >>> X = np.array([[0.0], [2.0]], np.float32)
+    >>> weighted_moments(X, np.ones((2, 1)), 'diag')
+    (array([2.]), array([[1.]]), array([[1.]]))
+    """
+    X = _points(X)
     n, d = X.shape
     r = np.asarray(responsibilities, X.dtype)
     if r.ndim != 2 or len(r) != n:
@@ -146,30 +168,23 @@ def weighted_covariances(
     for _ in range(2):
         exact = _given_moments(X, r, means, covariance_type)
         means = exact.reference + _per_count(exact.first, exact.counts)
-    shift = _per_count(exact.first, exact.counts)
-    corrections = exact.counts[:, None, None] * shift[:, :, None] * shift[:, None, :]
+    counts, second = exact.counts, exact.second
+    shift = _per_count(exact.first, counts)
+    weighted = counts[:, None] * shift
     match covariance_type:
         case "full":
-            covariances = _per_count(exact.second - corrections, exact.counts)
+            for matrix, one, other in zip(second, weighted, shift, strict=True):
+                matrix -= one[:, None] * other
+            covariances = _per_count(second, counts)
         case "tied":
-            total = exact.second - corrections.sum(axis=0)
-            covariances = _per_count(total[None], exact.counts.sum(keepdims=True))[0]
+            scaled = np.sqrt(counts)[:, None] * shift
+            total = second - scaled.T @ scaled
+            covariances = _per_count(total[None], counts.sum(keepdims=True))[0]
         case "diag":
-            diagonals = np.einsum("kii->ki", corrections)
-            covariances = _per_count(exact.second - diagonals, exact.counts)
+            covariances = _per_count(second - weighted * shift, counts)
         case "spherical":
-            traces = np.einsum("kii->k", corrections)
-            covariances = _per_count(exact.second - traces, exact.counts * d)
-    if covariance_type in ("full", "tied"):
-        covariances = covariances + reg_covar * np.eye(d)
-    else:
-        covariances = covariances + reg_covar
-    dtype = X.dtype
-    return (
-        exact.counts.astype(dtype),
-        means.astype(dtype),
-        covariances.astype(dtype),
-    )
+            covariances = _per_count(second - np.sum(weighted * shift, axis=1), counts * d)
+    return counts, means, covariances
 
 
 def expectation(
