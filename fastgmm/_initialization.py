@@ -216,13 +216,13 @@ def _single_points(
     """Counts, means and covariances of components that have a single point each.
 
     The variances should all be 0, but scikit-learn's E[x²] - E[x]² leaves a trace of x²
-    in the diagonal types, and the second moment of all other points about the origin in
-    ``'tied'``. Where it starts matters for where it goes, so these are reproduced.
+    in the diagonal types, as the data's own precision has it, and the second moment of all other
+    points about the origin in ``'tied'``. Where it starts matters for where it goes, so these are
+    reproduced.
     """
     means, d = X[chosen].astype(np.float64), X.shape[1]
     weight = np.ones(len(X)) if sample_weight is None else sample_weight.astype(np.float64)
     counts = weight[chosen]
-    floored = counts + count_floor(counts, X.dtype)
     match covariance_type:
         case "full":
             covariances = np.zeros((len(chosen), d, d))
@@ -232,9 +232,10 @@ def _single_points(
                 others *= np.sqrt(np.delete(weight, chosen))[:, None]
             covariances = others.T @ others / counts.sum()
         case "diag" | "spherical":
-            n, floored = counts[:, None], floored[:, None]
-            covariances = n * means**2 / floored - (n * means / floored) ** 2
-            covariances = np.maximum(covariances, 0.0)  # rounding may leave less than nothing
+            points, n = X[chosen], counts.astype(X.dtype)[:, None]
+            floored = n + count_floor(counts, X.dtype)
+            trace = n * points**2 / floored - (n * points / floored) ** 2
+            covariances = np.maximum(trace, 0.0).astype(np.float64)  # it may round to less than 0
             if covariance_type == "spherical":
                 covariances = covariances.mean(axis=1)
     return counts, means, covariances

@@ -75,13 +75,13 @@ def test_float32_starts_are_scikit_learns(covariance_type, init_params):
 def test_more_rows_than_init_size_start_from_a_random_subset(init_params, monkeypatch):
     X, K = load("digits")
     seen = []
-    original = _initialization.kernels.weighted_covariances
+    original = _initialization.weighted_moments
 
     def watched(rows, *arguments):
         seen.append(len(rows))
         return original(rows, *arguments)
 
-    monkeypatch.setattr(_initialization.kernels, "weighted_covariances", watched)
+    monkeypatch.setattr(_initialization, "weighted_moments", watched)
     actual = start(X, K, "full", 3, init_params=init_params, init_size=200)
     assert all(n == 200 for n in seen)
 

@@ -248,8 +248,8 @@ def _spread(means: FloatArray, pairs: FloatArray) -> FloatArray:
     total, step = np.zeros((d, d)), max(1, APART_AT_ONCE // (K * d))
     for start in range(0, K, step):
         some = slice(start, start + step)
-        apart = (means[some, None] - means).reshape(-1, d)
-        total += (apart * pairs[some].reshape(-1, 1)).T @ apart
+        apart = means[some, None] - means
+        total += np.einsum("akd,akc->dc", apart * pairs[some, :, None], apart, optimize=True)
     return total
 
 

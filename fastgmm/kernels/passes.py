@@ -177,9 +177,11 @@ def weighted_moments(
                 matrix -= one[:, None] * other
             covariances = _per_count(second, counts)
         case "tied":
-            scaled = np.sqrt(counts)[:, None] * shift
-            total = second - scaled.T @ scaled
-            covariances = _per_count(total[None], counts.sum(keepdims=True))[0]
+            corrections = np.zeros_like(second)
+            for one, other in zip(weighted, shift, strict=True):
+                corrections += one[:, None] * other
+            total = counts.sum(keepdims=True)
+            covariances = _per_count((second - corrections)[None], total)[0]
         case "diag":
             covariances = _per_count(second - weighted * shift, counts)
         case "spherical":
