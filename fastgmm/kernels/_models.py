@@ -21,6 +21,10 @@ SMALL = 16
 # Up to this many, unrolled second moments of every component are cheaper than those of the tied
 # model, which pay by the point.
 SMALL_TIED = 8
+# Standard deviations from the origin of a tied model up to which the means may lie, by the size of
+# a number: it takes points and means from there, whose rounding shows beyond. Then each component
+# has a copy of the factor.
+FARTHEST_APART = {4: 2**8, 8: 2**10}
 # Elements of any dtype that fill whole vectors; point-major rows are padded to a multiple.
 LANES = 16
 # Bytes of a column of packed points, so many that whole rows of 64 features stay in a first-level
@@ -159,6 +163,7 @@ class Span(NamedTuple):
     shares: FloatArray  # (tiles, K, P)
     counts: FloatArray  # (tiles, K): Σ r, in float64
     log_likelihood: FloatArray  # (tiles,), in float64
+    vanishing: FloatArray  # (tiles,): part of the average share that need not count, in float64
 
 
 class Moments(NamedTuple):
@@ -200,16 +205,22 @@ def prepare_model(
     if covariance_type == "diag":
         return DiagonalModel(means, cast(U), log_constants)
     if covariance_type == "tied":
-        if d > SMALL_TIED:
-            return _tied_model(means, U, log_constants)
+        tied = _tied_model(means, U, log_constants) if d > SMALL_TIED else None
+        if tied and np.max(np.abs(tied.whitened_means)) <= FARTHEST_APART[dtype.itemsize]:
+            return tied
         U = np.broadcast_to(U, (len(means), d, d))
     if d <= SMALL:
         return SMALL_MODELS[d](means, cast(U[:, *_columns_of_triangle(d)]), log_constants)
     return FullModel(means, _padded(means), cast(_panels(U)), log_constants)
 
 
-def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.dtype) -> Model:
-    """Lay out means alone, for moments about them under given responsibilities."""
+def moments_model(
+    means: FloatArray, covariance_type: CovarianceType, dtype: np.dtype, *, far_apart: bool = False
+) -> Model:
+    """Lay out means alone, for moments about them under given responsibilities.
+
+    Whether those of a tied model are too far apart for its kernel shows afterwards.
+    """
     means = np.array(means, dtype, order="C")
     nothing = np.empty((0, 0), dtype)
     if covariance_type == "diag":
@@ -217,7 +228,7 @@ def moments_model(means: FloatArray, covariance_type: CovarianceType, dtype: np.
     if covariance_type == "spherical":
         return SphericalModel(means, np.ones(len(means), dtype), np.zeros(len(means), dtype))
     d = means.shape[1]
-    if covariance_type == "tied" and d > SMALL_TIED:
+    if covariance_type == "tied" and d > SMALL_TIED and not far_apart:
         return _tied_model(means, np.eye(d), nothing.reshape(0))
     small = SMALL_MODELS.get(d)
     if small:
@@ -409,6 +420,7 @@ def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) 
         _aligned_zeros((n_tiles, length, row_pitch(d)), dtype),
         _aligned_zeros((n_tiles, K, _row_of_points(length, dtype)), dtype),
         np.zeros((n_tiles, K)),
+        np.zeros(n_tiles),
         np.zeros(n_tiles),
     )
 

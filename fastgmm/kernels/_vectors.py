@@ -15,6 +15,8 @@ from numba import config
 from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
 
+from fastgmm._far import farthest
+
 
 def target_features() -> str:
     """Features of the processor that numba compiles for, as LLVM spells them."""
@@ -31,15 +33,15 @@ CHUNK_BYTES = VECTOR_BYTES * VECTORS
 i64 = ir.IntType(64)
 
 
-# Beyond these squares in float64 and float32, and where one overflows, all components are equally
-# far, so that responsibilities stay finite.
-FARTHEST, FARTHEST32 = 1e290, 1e30
+# Squares that overflow in float64 and float32 are cut to these, so that half of one is finite.
+# `_far.py` tells apart the components of a point that is so far from all of them.
+FARTHEST, FARTHEST32 = farthest(np.float64), farthest(np.float32)
 
 
 def log_density_of_squares(log_constant, squares):
     """What `Vectors.log_density` computes."""
-    farthest = FARTHEST if squares.itemsize == 8 else FARTHEST32
-    return log_constant - squares.dtype.type(0.5) * np.fmin(squares, farthest)
+    limit = farthest(squares.dtype)
+    return log_constant - squares.dtype.type(0.5) * np.fmin(squares, limit)
 
 
 class Vectors:
@@ -106,7 +108,7 @@ class Vectors:
 
     def finite(self, value):
         """The value, or the largest one that is finite."""
-        largest = self.constant(np.finfo(np.float64 if self.size == 8 else np.float32).max)
+        largest = self.constant(FARTHEST if self.size == 8 else FARTHEST32)
         return self.builder.select(self.builder.fcmp_ordered("<", value, largest), value, largest)
 
     def add_totals(self, variables, address):

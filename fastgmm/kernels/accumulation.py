@@ -11,6 +11,7 @@ import numpy as np
 from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.kernels import blocks, components
 from fastgmm.kernels._models import (
+    FARTHEST_APART,
     DiagonalModel,
     FullModel,
     Model,
@@ -24,6 +25,7 @@ from fastgmm.kernels._models import (
     as_rows,
     bytes_of_tile,
     bytes_of_tile_in_span,
+    moments_model,
     moments_shapes,
     outline,
     tile_length,
@@ -45,6 +47,7 @@ FEWEST_PARTS = 16
 # Components that go through the tiles of a span together, and parts of work for each thread.
 MOST_TOGETHER = 16
 PARTS_PER_THREAD = 8
+LOWEST = -float(np.finfo(np.float64).max)
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
 # Numbers in those differences of means that are in memory at a time.
@@ -63,7 +66,19 @@ def accumulate(
     Partial statistics are added in the order of their blocks.
     """
     moments = _moments(X, given, sample_weight, model)
-    return _statistics(moments, model, covariance_type)
+    statistics = _statistics(moments, model, covariance_type)
+    if isinstance(model, TiedModel) and len(given) and _are_far_apart(model, statistics):
+        model = moments_model(model.means, "tied", X.dtype, far_apart=True)
+        statistics = _statistics(_moments(X, given, sample_weight, model), model, "tied")
+    return statistics
+
+
+def _are_far_apart(model: TiedModel, statistics: Statistics) -> bool:
+    """Whether the means lie more standard deviations from the origin than the kernel can bear."""
+    farthest = np.max(np.abs(statistics.reference - model.origin), axis=0)
+    with np.errstate(invalid="ignore"):
+        deviations = np.sqrt(np.diagonal(statistics.second) / statistics.counts.sum())
+        return not np.all(farthest <= FARTHEST_APART[model.means.itemsize] * deviations)
 
 
 def log_likelihood(X: FloatArray, sample_weight: FloatArray, model: Model) -> float:
@@ -72,7 +87,12 @@ def log_likelihood(X: FloatArray, sample_weight: FloatArray, model: Model) -> fl
     The same machine code runs, so that a fit need not have another compiled.
     """
     given = np.empty((0, 0), X.dtype)
-    return float(_moments(X, given, sample_weight, model, likelihood_alone=True)[0].sum())
+    return _finite(_moments(X, given, sample_weight, model, likelihood_alone=True)[0].sum())
+
+
+def _finite(log_likelihood: float) -> float:
+    """The number, or the lowest that there is where the sum of such numbers overflows."""
+    return max(float(log_likelihood), LOWEST)
 
 
 def _moments(
@@ -239,7 +259,7 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
     elif covariance_type == "spherical":
         second = second[:, 0]
     reference = model.means.astype(np.float64)
-    return Statistics(float(log_likelihood[0]), counts, first, second, reference)
+    return Statistics(_finite(log_likelihood[0]), counts, first, second, reference)
 
 
 def _spread(means: FloatArray, pairs: FloatArray) -> FloatArray:

@@ -13,6 +13,7 @@ from numba import prange
 from fastgmm.kernels._jit import block, driver, take_number, worker
 from fastgmm.kernels._models import APART, Moments, Tile
 from fastgmm.kernels._tile_blocks import SQUARE, transpose_square
+from fastgmm.kernels._vectors import FARTHEST, FARTHEST32
 from fastgmm.kernels.density import tile_distances, tile_log_density
 from fastgmm.kernels.moments import tile_moments
 from fastgmm.kernels.normalization import complete_log_density, normalize_tile, scale_tile
@@ -173,7 +174,7 @@ def load_shares(given, start, m, padded, tile):
 
 @worker
 def assign_tile(tile, m, labels, start):
-    """Index of the largest share of each point, the first among equals."""
+    """Index of the largest log-density of each point, the first among equals; ~0 if it is far."""
     for p in range(m):
         labels[start + p] = 0
         tile.log_density[p] = tile.shares[0, p]
@@ -182,6 +183,10 @@ def assign_tile(tile, m, labels, start):
             if tile.shares[k, p] > tile.log_density[p]:
                 tile.log_density[p] = tile.shares[k, p]
                 labels[start + p] = k
+    limit = -0.5 * (FARTHEST if tile.shares.itemsize == 8 else FARTHEST32)
+    for p in range(m):
+        if tile.log_density[p] <= limit:
+            labels[start + p] = ~0
 
 
 @block

@@ -14,7 +14,7 @@ from numba import prange
 from fastgmm.kernels._jit import block, driver, take_number, worker
 from fastgmm.kernels.blocks import load_shares, load_tile, moments_of_block, tile_in_span
 from fastgmm.kernels.likely import likely_log_density
-from fastgmm.kernels.moments import add_chosen, choose_points, scale_share
+from fastgmm.kernels.moments import add_chosen, choose_points, scale_share, vanishing_part
 from fastgmm.kernels.normalization import normalize_tile, scale_tile
 
 
@@ -34,6 +34,7 @@ def responsibilities_of_tile(
         likely_log_density(model, tile, m)
         normalize_tile(tile, m)
         span.log_likelihood[index] = scale_tile(tile, sample_weight, start, m, padded)
+    span.vanishing[index] = vanishing_part(model, tile, m)
     for k in range(model.means.shape[0]):
         span.counts[index, k] = scale_share(tile.shares, k, tile.scale, m)
 
@@ -87,9 +88,9 @@ def moments_of_slab(
             if with_first:
                 moments.counts[k] += total
             next_point = 0 if total > 0 else m
-            unfinished = True
+            least, unfinished = total / m * span.vanishing[t], True
             while unfinished:
-                next_point = choose_points(tile, next_point, m, start, k, total, place)
+                next_point = choose_points(tile, next_point, m, start, k, least, place)
                 unfinished = next_point < m
                 if unfinished or t + 1 == stop_of_run:
                     add_chosen(model, span.rows, tile, place, k, moments, with_first, first, stop)

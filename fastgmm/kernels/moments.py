@@ -24,6 +24,10 @@ from fastgmm.kernels._product_blocks import add_product, pack_columns
 from fastgmm.kernels._triangle_blocks import add_small_moments
 from fastgmm.kernels._vectors import VECTOR_BYTES, VECTORS
 
+# Shares that vanish beside the average one, for points whose log-density is at most so far below
+# the highest that there could be.
+VANISHING, FAR = 1e-17, 5e3
+
 
 @reduction
 def scale_share(shares, k, scale, length):
@@ -153,14 +157,13 @@ def add_chosen(model, rows, tile, place, k, moments, with_first, first, stop):
 
 
 @worker
-def choose_points(tile, first, m, start, k, total, place):
-    """Choose points of a tile, from `first` on, whose share does not vanish.
+def choose_points(tile, first, m, start, k, least, place):
+    """Choose points of a tile, from `first` on, whose share is more than `least`.
 
     They are noted at `place` of the workspace, besides those chosen before; the tile begins at
     `start` of the rows. Return the first point for which there was no room, or m.
     """
-    # What is left out sums to less than the rounding error of the total.
-    threshold = tile.shares.dtype.type(total / m * 1e-17)
+    threshold = tile.shares.dtype.type(least)
     for s in range(first, m, GROUP):
         n_present = 0
         for p in range(s, s + GROUP):
@@ -179,14 +182,31 @@ def choose_points(tile, first, m, start, k, total, place):
 
 
 @worker
+def vanishing_part(model, tile, m):
+    """Part of the average share that may be left out of the moments of a tile.
+
+    What is left out sums to less than the rounding error of the total, unless it is very far from
+    all components: those points count however little they weigh, and all that are given.
+    """
+    likeliest, lowest = -np.inf, np.inf
+    for k in range(model.log_constants.size):
+        likeliest = max(likeliest, model.log_constants[k])
+    for p in range(m):
+        lowest = min(lowest, tile.log_density[p])
+    return VANISHING if lowest > likeliest - FAR and model.log_constants.size > 0 else 0.0
+
+
+@worker
 def full_moments(model, tile, m, moments):
     """Σ r c cᵀ = Σ (√r c)(√r c)ᵀ, over the points whose share does not vanish."""
+    vanishing = vanishing_part(model, tile, m)
     for k in range(model.means.shape[0]):
         total = scale_share(tile.shares, k, tile.scale, m)
         moments.counts[k] += total
         next_point = 0 if total > 0 else m
         while next_point < m:
-            next_point = choose_points(tile, next_point, m, 0, k, total, 0)
+            least = total / m * vanishing
+            next_point = choose_points(tile, next_point, m, 0, k, least, 0)
             add_chosen(model, tile.rows, tile, 0, k, moments, True, 0, moments.second.shape[1])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastgmm._far import are_far, far_responsibilities, may_be_far
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
 from fastgmm.kernels import blocks
 from fastgmm.kernels._models import (
@@ -226,9 +227,18 @@ def expectation(
     (array([2.]), array([[2.]]), array([4.]))
     """
     X = _points(X)
-    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    arguments = weights, means, precisions_cholesky, covariance_type
+    model, weight = _model(X, *arguments), _weight(X, sample_weight)
     given = np.empty((0, 0), X.dtype)
-    return accumulate(X, given, _weight(X, sample_weight), model, covariance_type)
+    statistics = accumulate(X, given, weight, model, covariance_type)
+    total = float(statistics.counts.sum())
+    if total > 0 and may_be_far(statistics.log_likelihood / total, X.dtype):
+        density = np.empty(len(X), X.dtype)
+        _predict(X, model, density=density)
+        far = are_far(density)
+        if np.any(far):
+            return _with_far_points(X, weight, model, arguments, far, statistics)
+    return statistics
 
 
 def total_log_likelihood(
@@ -296,9 +306,12 @@ def responsibilities(
     array([[0.25, 0.75]])
     """
     X = _points(X)
-    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    arguments = weights, means, precisions_cholesky, covariance_type
     density, posterior = np.empty(len(X), X.dtype), np.empty((len(X), len(means)), X.dtype)
-    _predict(X, model, density=density, posterior=posterior)
+    _predict(X, _model(X, *arguments), density=density, posterior=posterior)
+    far = are_far(density)
+    if np.any(far):
+        posterior[far] = _far_responsibilities(X, far, arguments)
     return posterior
 
 
@@ -320,13 +333,19 @@ def assign(
     array([1])
     """
     X = _points(X)
-    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    arguments = weights, means, precisions_cholesky, covariance_type
     labels = np.empty(len(X), np.intp)
-    _predict(X, model, labels=labels)
+    _predict(X, _model(X, *arguments), labels=labels)
+    far = labels < 0
+    if np.any(far):
+        labels[far] = _far_responsibilities(X, far, arguments).argmax(axis=1)
     return labels
 
 
 # --- what they share ------------------------------------------------------------------------
+Arguments = tuple[FloatArray, FloatArray, FloatArray, CovarianceType]
+
+
 def _points(X: FloatArray) -> FloatArray:
     X = np.asarray(X)
     if X.ndim != 2:
@@ -406,6 +425,37 @@ def _predict(
             empty_rows if posterior is None else posterior,
             np.empty(0, np.intp) if labels is None else labels,
         )
+
+
+def _far_responsibilities(X: FloatArray, far: np.ndarray, arguments: Arguments) -> FloatArray:
+    weights, means, factors = (np.asarray(array) for array in arguments[:3])
+    return far_responsibilities(X[far], weights, means, factors, arguments[-1])
+
+
+def _with_far_points(
+    X: FloatArray,
+    weight: FloatArray,
+    model: Model,
+    arguments: Arguments,
+    far: np.ndarray,
+    statistics: Statistics,
+) -> Statistics:
+    """The moments of near points, and those of far ones under their true responsibilities."""
+    covariance_type, nothing = arguments[-1], np.empty(0, X.dtype)
+    weight = weight if len(weight) else np.ones(len(X), X.dtype)
+    given = np.empty((0, 0), X.dtype)
+    near_weight = np.where(far, weight.dtype.type(0), weight)
+    near = accumulate(X, given, near_weight, model, covariance_type)
+    shares = _far_responsibilities(X, far, arguments) * weight[far, None]
+    about = moments_model(model.means, covariance_type, X.dtype)
+    rest = accumulate(X[far], shares.astype(X.dtype), nothing, about, covariance_type)
+    return Statistics(
+        statistics.log_likelihood,
+        near.counts + rest.counts,
+        near.first + rest.first,
+        near.second + rest.second,
+        near.reference,
+    )
 
 
 def _given_moments(

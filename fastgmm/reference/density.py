@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastgmm._far import farthest
 from fastgmm._records import CovarianceType, FloatArray
-
-# Squared Mahalanobis distances are cut here, far beyond any data that can be told apart, so
-# that a point whose distance overflows keeps a finite density under every component.
-DISTANCE_LIMIT = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e290}
 
 
 def log_gaussian_density(
@@ -64,8 +61,8 @@ def mahalanobis_squared(
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
 ) -> FloatArray:
-    """‖Uₖᵀ(xᵢ - μₖ)‖² as an (n, K) float64 array, cut at the limit of X's dtype."""
-    limit = DISTANCE_LIMIT[X.dtype]
+    """‖Uₖᵀ(xᵢ - μₖ)‖² as an (n, K) float64 array, cut at the largest number of X's dtype."""
+    limit = farthest(X.dtype)
     X, means = X.astype(np.float64), means.astype(np.float64)
     K = len(means)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastgmm._far import are_far, far_responsibilities, farthest
 from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.reference.density import component_log_density
 from fastgmm.reference.moments import first_moments, second_moments
@@ -46,13 +47,12 @@ def expectation(
     >>> s.counts, s.first, s.second
     (array([2.]), array([[2.]]), array([4.]))
     """
-    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
-    log_p, r = normalize_responsibilities(a)
+    log_p, r = _posterior(X, weights, means, precisions_cholesky, covariance_type)
     X, means = X.astype(np.float64), means.astype(np.float64)
     w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     r = w[:, None] * r
     return Statistics(
-        log_likelihood=float(w @ log_p),
+        log_likelihood=max(float(w @ log_p), -farthest(np.float64)),  # where the sum overflows
         counts=r.sum(axis=0),
         first=first_moments(X, r, means),
         second=second_moments(X, r, means, covariance_type),
@@ -109,8 +109,8 @@ def responsibilities(
     >>> responsibilities(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
     array([[0.25, 0.75]])
     """
-    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
-    return normalize_responsibilities(a)[1].astype(X.dtype)
+    r = _posterior(X, weights, means, precisions_cholesky, covariance_type)[1]
+    return r.astype(X.dtype)
 
 
 def assign(
@@ -130,7 +130,25 @@ def assign(
     array([1])
     """
     a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
-    return a.argmax(axis=1)
+    labels, far = a.argmax(axis=1), are_far(a.max(axis=1).astype(X.dtype))
+    shares = far_responsibilities(X[far], weights, means, precisions_cholesky, covariance_type)
+    labels[far] = shares.argmax(axis=1)
+    return labels
+
+
+def _posterior(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> tuple[FloatArray, FloatArray]:
+    """Log p(xᵢ) and the responsibilities, those of far points too, in float64."""
+    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
+    log_p, r = normalize_responsibilities(a)
+    far = are_far(log_p.astype(X.dtype))
+    r[far] = far_responsibilities(X[far], weights, means, precisions_cholesky, covariance_type)
+    return log_p, r
 
 
 def weighted_log_density(

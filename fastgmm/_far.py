@@ -1,0 +1,89 @@
+"""Points so far from every component that all their squared distances overflow.
+
+Those squares are cut to the largest number of the type, so that densities stay finite, but do not
+tell the components apart. There is nearly never such a point; here is what becomes of one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastgmm._records import CovarianceType, FloatArray
+
+__all__ = ["are_far", "far_responsibilities", "farthest", "may_be_far"]
+
+
+def farthest(dtype: DTypeLike) -> float:
+    """The largest squared distance of a type."""
+    return float(np.finfo(dtype).max)
+
+
+def are_far(log_density: FloatArray) -> np.ndarray:
+    """Which of the points, whose log-densities under the mixture these are, are so far."""
+    return log_density <= -0.5 * farthest(log_density.dtype)
+
+
+def may_be_far(mean_log_likelihood: float, dtype: DTypeLike) -> bool:
+    """Whether one of the points of a mean may be, unless it has next to no weight in it."""
+    return not mean_log_likelihood > -(farthest(dtype) ** 0.25)
+
+
+def far_responsibilities(
+    X: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    precisions_cholesky: FloatArray,
+    covariance_type: CovarianceType,
+) -> FloatArray:
+    """Responsibilities (n, K) of points that are far, in float64: all to the nearest component.
+
+    Densities differ by so much that weights and determinants count only between components of
+    the same distance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, means = np.array([[1e200]]), np.array([[0.0], [1e180]])
+    >>> far_responsibilities(X, np.full(2, 0.5), means, np.ones(2), "spherical")
+    array([[0., 1.]])
+    """
+    d, U = X.shape[1], precisions_cholesky.astype(np.float64)
+    distances = _distances(X.astype(np.float64), means.astype(np.float64), U, covariance_type)
+    with np.errstate(divide="ignore"):
+        match covariance_type:
+            case "full":
+                log_determinants = np.log(np.diagonal(U, axis1=1, axis2=2)).sum(axis=1)
+            case "tied":
+                log_determinants = np.zeros(len(means))
+            case "diag":
+                log_determinants = np.log(U).sum(axis=1)
+            case "spherical":
+                log_determinants = d * np.log(U)
+        scores = np.log(weights.astype(np.float64)) + log_determinants
+    distances[:, np.isneginf(scores)] = np.inf
+    nearest = distances == distances.min(axis=1, keepdims=True)
+    scores = np.where(nearest, scores - scores.max(), -np.inf)
+    shares = np.where(nearest, np.exp(scores - scores.max(axis=1, keepdims=True)), 0.0)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _distances(
+    X: FloatArray, means: FloatArray, U: FloatArray, covariance_type: CovarianceType
+) -> FloatArray:
+    """‖Uₖᵀ(xᵢ - μₖ)‖, (n, K), each row divided by a number that keeps all of it from overflowing.
+
+    Infinite where a point is not finite.
+    """
+    scale = np.maximum(np.abs(X).max(axis=1), np.abs(means).max())[:, None]
+    largest = np.abs(U).max()
+    distances = np.empty((len(X), len(means)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(len(means)):
+            centred = X / scale - means[k] / scale
+            factor = (U if covariance_type == "tied" else U[k]) / largest
+            product = centred @ factor if covariance_type in ("full", "tied") else centred * factor
+            extent = np.abs(product).max(axis=1, keepdims=True)
+            safe = np.where(extent > 0, extent, 1.0)
+            distances[:, k] = extent[:, 0] * np.sqrt(np.sum((product / safe) ** 2, axis=1))
+    return np.where(np.isnan(distances), np.inf, distances)
