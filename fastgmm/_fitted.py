@@ -31,6 +31,7 @@ from fastgmm._validation import (
     check_parameters,
     check_predict_data,
     check_sample_weight,
+    check_total_weight,
 )
 
 __all__ = ["FittedMixture", "untouched_by_failure"]
@@ -239,12 +240,12 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
             deviance, n = self._deviance(X, sample_weight)
             logarithms = np.log(np.max(self.predict_proba(X), axis=1))
             weight = check_sample_weight(sample_weight, logarithms)
-            entropy = -float(np.sum(logarithms if weight is None else weight * logarithms))
+            entropy = -float(np.average(logarithms, weights=weight)) * n
         else:
             X, weight = self._check_scored(X, sample_weight)
-            p, n = self._parameters().astype(X.dtype), total_weight(X, weight)
+            p, n = self._parameters().astype(X.dtype), check_total_weight(sample_weight, X)
             deviance = -2 * mean_log_likelihood(X, p, weight) * n
-            entropy = classification_entropy(X, p, weight)
+            entropy = classification_entropy(X, p, weight) * (n / total_weight(X, weight))
         return deviance + math.log(n) * self._n_parameters() + 2 * entropy
 
     @on_its_threads
@@ -337,10 +338,10 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
         if overridden(self, (*ESTIMATES, "score_samples", "score")):
             options = {} if sample_weight is None else {"sample_weight": sample_weight}
             data = self._check_hooks_data(X)
-            n = total_weight(data, check_sample_weight(sample_weight, data))
+            n = check_total_weight(sample_weight, data)
             return -2 * float(self.score(X, **options)) * n, n
         X, weight = self._check_scored(X, sample_weight)
-        p, n = self._parameters().astype(X.dtype), total_weight(X, weight)
+        p, n = self._parameters().astype(X.dtype), check_total_weight(sample_weight, X)
         return -2 * mean_log_likelihood(X, p, weight) * n, n
 
     def _n_parameters(self) -> int:

@@ -33,12 +33,16 @@ __all__ = [
     "check_parameters",
     "check_predict_data",
     "check_sample_weight",
+    "check_total_weight",
     "covariances_shape",
 ]
 
 FLOAT_DTYPES = [np.float64, np.float32]  # kept as they are; everything else becomes the first
 # How far from 1 the responsibilities of a sample may sum; float32 holds seven digits.
 SUM_OF_RESPONSIBILITIES = 1e-5
+# Binary exponents of the largest weight, by the size of a number, between which weights are used
+# as they are.
+MODERATE = {4: 32, 8: 256}
 
 
 def check_fit_data(
@@ -78,6 +82,7 @@ def check_predict_data(estimator: Any, X: ArrayLike, n_features: int | None = No
 
 def _float_data(estimator: Any, X: ArrayLike, **options: Any) -> FloatArray:
     """Let scikit-learn check X, whose sum it takes and does not mind if that overflows."""
+    _refuse_missing(X, "X")
     with np.errstate(over="ignore", invalid="ignore"):  # invalid: overflow of either sign, added
         data: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, **options)
     return data
@@ -94,10 +99,32 @@ def check_magnitude(X: FloatArray) -> None:
 
 
 def check_sample_weight(sample_weight: ArrayLike | None, X: FloatArray) -> FloatArray | None:
-    """Return finite, non-negative weights in X's dtype, not all zero; or None for None."""
+    """Return finite, non-negative weights in X's dtype, not all zero; or None for None.
+
+    Where their size would not suit that dtype they are divided by a power of two: only their
+    proportions count, but for `check_total_weight`.
+    """
     if sample_weight is None:
         return None
-    weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+    weight = _weights_as_given(sample_weight, X)
+    exponent = int(np.frexp(weight.max())[1])
+    if abs(exponent) > MODERATE[X.dtype.itemsize]:
+        weight = np.ldexp(weight, -exponent)
+    return weight.astype(X.dtype, copy=False)
+
+
+def check_total_weight(sample_weight: ArrayLike | None, X: FloatArray) -> float:
+    """Return the number of samples, or the sum of their weights."""
+    if sample_weight is None:
+        return float(len(X))
+    return float(_weights_as_given(sample_weight, X).sum(dtype=np.float64))
+
+
+def _weights_as_given(sample_weight: ArrayLike, X: FloatArray) -> FloatArray:
+    _refuse_missing(sample_weight, "sample_weight")
+    # A number is the weight of every sample, and would be cast to one type or another.
+    dtype = np.float64 if np.isscalar(sample_weight) else FLOAT_DTYPES
+    weight: FloatArray = _check_sample_weight(sample_weight, X, dtype=dtype)
     with np.errstate(over="ignore"):
         total = weight.sum(dtype=np.float64)
     if not np.isfinite(total):
@@ -237,9 +264,47 @@ def _refuse_other_namespaces(X: ArrayLike) -> None:
         )
 
 
+def _refuse_missing(values: Any, name: str) -> None:
+    """Refuse masked values and NaT, which conversion to numbers would turn into others."""
+    if any(np.ma.is_masked(part) for part in _parts(values)):
+        raise ValueError(
+            f"Input {name} contains masked values, and what is under a mask is no data. Leave out "
+            "such samples, or fill in values with its method filled."
+        )
+    dtypes = getattr(values, "dtypes", [getattr(values, "dtype", None)])
+    if any(_is_of_times(dtype) for dtype in np.atleast_1d(dtypes)) or _starts_with_time(values):
+        times = np.asarray(values)
+        missing = np.isnat(times) if times.dtype.kind in "mM" else times != times
+        if np.any(missing):
+            raise ValueError(
+                f"Input {name} contains NaT, a missing time, which is no number. Leave out such "
+                "samples, or fill in times."
+            )
+
+
+def _parts(values: Any) -> Any:
+    """The array, or the rows of a list, which may be masked arrays too."""
+    return values if isinstance(values, list | tuple) else (values,)
+
+
+def _is_of_times(dtype: Any) -> bool:
+    """Whether a dtype, of numpy, pandas or another library, is that of dates or of durations."""
+    named = str(dtype).lower().startswith(("date", "time", "duration"))
+    return named or getattr(dtype, "kind", "") in ("m", "M")
+
+
+def _starts_with_time(values: Any) -> bool:
+    """Whether the first of nested lists is a time of numpy's."""
+    while isinstance(values, list | tuple) and len(values):
+        values = values[0]
+    first = values.flat[0] if isinstance(values, np.ndarray) and values.size else values
+    return isinstance(first, np.datetime64 | np.timedelta64)
+
+
 # Of errors of the same kind the first sentence is scikit-learn's, for whom looks for it.
 def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, ...]) -> FloatArray:
     """Return a finite float array of exactly this shape, a copy that the caller does not own."""
+    _refuse_missing(value, argument)
     array = check_array(
         value, dtype=FLOAT_DTYPES, ensure_2d=False, allow_nd=True, copy=True, input_name=argument
     )
