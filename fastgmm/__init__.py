@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastgmm import kernels, plotting, reference
     from fastgmm._records import Parameters, Statistics
+    from fastgmm._steps import maximization, precisions_cholesky
     from fastgmm.mixture import GaussianMixture
     from fastgmm.persistence import load, save
     from fastgmm.plotting import plot_mixture, plot_segmentation
@@ -24,9 +25,11 @@ __all__ = [
     "__version__",
     "kernels",
     "load",
+    "maximization",
     "plot_mixture",
     "plot_segmentation",
     "plotting",
+    "precisions_cholesky",
     "reference",
     "save",
 ]
@@ -36,8 +39,10 @@ _HOMES = {
     "Parameters": "fastgmm._records",
     "Statistics": "fastgmm._records",
     "load": "fastgmm.persistence",
+    "maximization": "fastgmm._steps",
     "plot_mixture": "fastgmm.plotting",
     "plot_segmentation": "fastgmm.plotting",
+    "precisions_cholesky": "fastgmm._steps",
     "save": "fastgmm.persistence",
 }
 

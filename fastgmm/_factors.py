@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgmm._records import CovarianceType, FloatArray, Parameters
 
-__all__ = ["FROM_PARAMETERS", "contradictions", "upper_factors"]
+__all__ = ["FROM_PARAMETERS", "check_upper_factors", "contradictions", "upper_factors"]
 
 FROM_PARAMETERS = (
     "GaussianMixture.from_parameters(weights, means, covariances, covariance_type) makes a mixture "
@@ -20,6 +20,8 @@ WEIGHTS_AGREE = 1e-4
 COVARIANCES_AGREE = 1e-3
 # Units in the last place, times d and the condition number, by which inverses differ.
 ROUNDING = 32
+# Up to which the places of a triangle are remembered.
+FEW_FEATURES = 256
 
 
 def upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> FloatArray:
@@ -51,12 +53,11 @@ def upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> Float
     array([[3.2, 2.4],
            [0. , 5. ]])
     """
-    if covariance_type in ("diag", "spherical") or not np.tril(factors, -1).any():
+    if covariance_type in ("diag", "spherical") or not _any_below_diagonal(factors):
         return factors
     dtype = factors.dtype if factors.dtype == np.float32 else np.dtype(np.float64)
     F = factors.astype(np.float64)
-    smallest = np.sqrt(np.finfo(dtype).eps) * np.abs(F).max(axis=-1, keepdims=True)
-    large = np.abs(F) > smallest
+    large = _are_large(factors)
     sides = [
         np.any(triangle, axis=(-2, -1)) for triangle in (np.tril(large, -1), np.triu(large, 1))
     ]
@@ -70,6 +71,48 @@ def upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> Float
     U = R.swapaxes(-2, -1)[..., ::-1, ::-1]
     U = U * np.sign(np.diagonal(U, axis1=-2, axis2=-1))[..., None, :]
     return np.triu(U).astype(dtype)
+
+
+def check_upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> None:
+    """Refuse covariances, and other matrices, in the place of upper triangular factors.
+
+    Raises
+    ------
+    ValueError
+        If a number below a diagonal is not as small as rounding.
+
+    Examples
+    --------
+    >>> check_upper_factors(np.array([[1.0, 0.5], [0.0, 1.0]]), "tied")
+    """
+    if covariance_type in ("diag", "spherical") or not _any_below_diagonal(factors):
+        return
+    if np.any(np.tril(_are_large(factors), -1)):
+        raise ValueError(
+            "precisions_cholesky is not upper triangular. It should hold factors U of the "
+            "precisions, Σ⁻¹ = U Uᵀ, rather than covariances or lower factors. Make them with "
+            f"fastgmm.precisions_cholesky(covariances, {covariance_type!r})."
+        )
+
+
+def _any_below_diagonal(factors: FloatArray) -> bool:
+    """Whether any number below a diagonal is not zero; the first thing of every pass, so quick."""
+    d = factors.shape[-1]
+    if d <= FEW_FEATURES:
+        return bool(np.any(factors.reshape(-1, d * d).take(_places_below_diagonal(d), axis=1)))
+    return any(np.count_nonzero(factors[..., i, :i]) for i in range(1, d))
+
+
+@lru_cache
+def _places_below_diagonal(n_features: int) -> np.ndarray:
+    return np.flatnonzero(np.tri(n_features, k=-1, dtype=bool))
+
+
+def _are_large(factors: FloatArray) -> np.ndarray:
+    """Which numbers of matrices are beyond rounding, beside the largest of their row."""
+    eps = float(np.finfo(np.float32 if factors.dtype == np.float32 else np.float64).eps)
+    sizes = np.abs(factors.astype(np.float64))
+    return np.asarray(sizes > np.sqrt(eps) * sizes.max(axis=-1, keepdims=True))
 
 
 def contradictions(parameters: Parameters) -> Iterator[str]:

@@ -44,7 +44,7 @@ def far_responsibilities(
     Examples
     --------
     >>> import numpy as np
-    >>> X, means = np.array([[1e200]]), np.array([[0.0], [1e180]])
+    >>> X, means = np.array([[1e200]]), np.array([[0.0], [1e199]])
     >>> far_responsibilities(X, np.full(2, 0.5), means, np.ones(2), "spherical")
     array([[0., 1.]])
     """

@@ -25,6 +25,7 @@ __all__ = [
     "RepairAction",
     "Statistics",
     "Status",
+    "check_covariance_type",
 ]
 
 CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
@@ -37,6 +38,14 @@ RepairAction: TypeAlias = Literal["reset", "drop", "floor"]
 INIT_METHODS: tuple[InitMethod, ...] = get_args(InitMethod)
 # (rows, number of components, random state) → responsibilities
 InitFunction: TypeAlias = Callable[[FloatArray, int, np.random.RandomState], FloatArray]
+
+
+def check_covariance_type(covariance_type: CovarianceType) -> None:
+    """Raise ValueError if there is no such type."""
+    if covariance_type not in COVARIANCE_TYPES:
+        raise ValueError(
+            f"Unknown covariance_type {covariance_type!r}; choose one of {COVARIANCE_TYPES}."
+        )
 
 
 class Parameters(NamedTuple):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastgmm._factors import check_upper_factors
 from fastgmm._far import are_far, far_responsibilities, may_be_far
-from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
+from fastgmm._records import CovarianceType, FloatArray, Statistics, check_covariance_type
 from fastgmm.kernels import blocks
 from fastgmm.kernels._models import (
     LogDensityModel,
@@ -50,7 +51,7 @@ def log_gaussian_density(
     Raises
     ------
     ValueError
-        If shapes disagree.
+        If shapes disagree, or a factor is not upper triangular.
 
     Examples
     --------
@@ -163,7 +164,7 @@ def weighted_moments(
     r = np.asarray(responsibilities, X.dtype)
     if r.ndim != 2 or len(r) != n:
         raise ValueError(f"responsibilities have shape {r.shape}; expected ({n}, n_components).")
-    _check_covariance_type(covariance_type)
+    check_covariance_type(covariance_type)
     # The first pass finds the means, the second takes the moments about them: nothing cancels.
     means = np.tile(X.mean(axis=0, dtype=np.float64), (r.shape[1], 1))
     for _ in range(2):
@@ -366,13 +367,6 @@ def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
     return sample_weight
 
 
-def _check_covariance_type(covariance_type: CovarianceType) -> None:
-    if covariance_type not in COVARIANCE_TYPES:
-        raise ValueError(
-            f"Unknown covariance_type {covariance_type!r}; choose one of {COVARIANCE_TYPES}."
-        )
-
-
 def _model(
     X: FloatArray,
     weights: FloatArray,
@@ -380,8 +374,11 @@ def _model(
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
 ) -> Model:
-    """Check that shapes agree, since compiled code would read beyond an array's end."""
-    _check_covariance_type(covariance_type)
+    """Check the arguments, since compiled code would read beyond an array's end.
+
+    And it does not read what is below the diagonal of a factor, where a covariance has something.
+    """
+    check_covariance_type(covariance_type)
     weights, means, factors = (np.asarray(a) for a in (weights, means, precisions_cholesky))
     K, d = len(weights), X.shape[1]
     expected = {"full": (K, d, d), "tied": (d, d), "diag": (K, d), "spherical": (K,)}
@@ -395,6 +392,7 @@ def _model(
                 f"{name} has shape {array.shape}; expected {shape} for {K} component(s), "
                 f"{d} feature(s) and covariance_type={covariance_type!r}."
             )
+    check_upper_factors(factors, covariance_type)
     return prepare_model(weights, means, factors, covariance_type, X.dtype)
 
 

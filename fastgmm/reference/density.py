@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastgmm._factors import check_upper_factors
 from fastgmm._far import farthest
 from fastgmm._records import CovarianceType, FloatArray
 
@@ -62,6 +63,7 @@ def mahalanobis_squared(
     covariance_type: CovarianceType,
 ) -> FloatArray:
     """‖Uₖᵀ(xᵢ - μₖ)‖² as an (n, K) float64 array, cut at the largest number of X's dtype."""
+    check_upper_factors(precisions_cholesky, covariance_type)
     limit = farthest(X.dtype)
     X, means = X.astype(np.float64), means.astype(np.float64)
     K = len(means)
