@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.utils.random import sample_without_replacement
 
+from fastgmm._isometry import isometric_rows
 from fastgmm._maximization import (
     Completion,
     Estimate,
@@ -32,6 +33,8 @@ from fastgmm.kernels.passes import weighted_moments
 __all__ = ["initial_parameters"]
 
 SINGLE_POINTS = ("k-means++", "random_from_data")
+# Bytes of data, and features for each row, from which on k-means sees them in fewer dimensions.
+LARGE, WIDE = 2**26, 4
 # Part of `reg_covar` that adding to it does not change.
 INVISIBLE = 2.0**-54
 
@@ -151,9 +154,7 @@ def _share(
         case np.ndarray():
             shares = init_params.copy()
         case "kmeans":
-            kmeans = KMeans(n_components, n_init=1, random_state=random_state)
-            with openmp_survives_fork():
-                labels = kmeans.fit(X, sample_weight=sample_weight).labels_
+            labels = _labels_of_kmeans(X, n_components, random_state, sample_weight)
             shares = (labels[:, None] == np.arange(n_components)).astype(X.dtype)
         case "random":
             shares = random_state.uniform(size=(len(X), n_components)).astype(X.dtype)
@@ -163,6 +164,23 @@ def _share(
     if sample_weight is not None:
         shares *= sample_weight[:, None]
     return shares
+
+
+def _labels_of_kmeans(
+    X: FloatArray,
+    n_components: int,
+    random_state: np.random.RandomState,
+    sample_weight: FloatArray | None,
+) -> np.ndarray:
+    """Scikit-learn's labels; it holds two copies of the data, which must not be large."""
+    rows, tol = X, KMeans().tol
+    if X.nbytes > LARGE and WIDE * len(X) < X.shape[1]:
+        rows = isometric_rows(X)
+        tol *= rows.shape[1] / X.shape[1]  # in parts of the mean variance of a feature
+    kmeans = KMeans(n_components, n_init=1, tol=tol, random_state=random_state)
+    with openmp_survives_fork():
+        labels: np.ndarray = kmeans.fit(rows, sample_weight=sample_weight).labels_
+    return labels
 
 
 def _choose(
