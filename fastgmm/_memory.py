@@ -10,12 +10,13 @@ from pathlib import Path
 from fastgmm._records import CovarianceType
 from fastgmm._validation import covariances_shape
 from fastgmm.kernels._processors import control_groups
+from fastgmm.kernels.accumulation import bytes_of_pass
 
 __all__ = ["available_bytes", "bytes_of_fit", "check_memory"]
 
-# Arrays of the size of the covariances that an iteration holds at a time: moments and those of
-# the threads, covariances, factors, precisions, and the parameters of the iteration before.
-COVARIANCES_AT_ONCE = 8
+# Arrays of the size of the covariances that a fit holds at a time beside those of the pass:
+# covariances and factors, of this iteration and the one before.
+COVARIANCES_AT_ONCE = 4
 # Bytes that are asked for without looking.
 UNQUESTIONED = 2**28
 # Limit and use, by the version of control groups.
@@ -55,8 +56,10 @@ def bytes_of_fit(
         Bytes of a number of the data.
     """
     covariances = math.prod(covariances_shape(covariance_type, n_components, n_features))
-    shares = n_samples * n_components
-    return 8 * COVARIANCES_AT_ONCE * (covariances + n_components * n_features) + 2 * size * shares
+    parameters = 8 * COVARIANCES_AT_ONCE * (covariances + n_components * n_features)
+    shares = 2 * size * n_samples * n_components
+    one_pass = bytes_of_pass(n_samples, n_components, n_features, covariance_type, size)
+    return parameters + shares + one_pass
 
 
 def available_bytes(

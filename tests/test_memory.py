@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memory_peak import peak_of
+from numpy.testing import assert_allclose, assert_array_equal
 from processes import run_python
+from scipy.spatial.distance import pdist
+from sklearn.cluster import KMeans
 
-from fastgmm import GaussianMixture, _memory
-from fastgmm._memory import UNQUESTIONED, available_bytes, check_memory
+from fastgmm import GaussianMixture, _initialization, _memory
+from fastgmm._isometry import isometric_rows
+from fastgmm._memory import UNQUESTIONED, available_bytes, bytes_of_fit, check_memory
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
@@ -183,3 +188,56 @@ def test_memory_of_an_unknown_machine(tmp_path: Path):
             assert available == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         else:
             assert available is None
+
+
+MODEST = [
+    *(("diag", 400, 3000, 128, "float32"), ("spherical", 300, 4000, 60, "float64")),
+    *(("tied", 4000, 32, 1000, "float64"), ("full", 2000, 60, 40, "float64")),
+]
+
+
+@pytest.mark.parametrize(("covariance_type", "n", "d", "K", "dtype"), MODEST)
+def test_a_fit_takes_about_what_is_looked_for(covariance_type, n, d, K, dtype):
+    """Once it was K d² numbers whatever the covariance type: 4.6 GB for the first of these."""
+    X = np.random.default_rng(0).standard_normal((n, d)).astype(dtype)
+    mixture = GaussianMixture(
+        K,
+        covariance_type=covariance_type,
+        init_params="random",
+        max_iter=2,
+        random_state=0,
+        tol=1e9,
+    )
+    peak = peak_of(mixture.fit, X)
+    expected = bytes_of_fit(n, K, d, covariance_type, X.itemsize)
+    assert expected / 5 < peak < 2 * expected
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+def test_wide_data_are_not_copied(covariance_type):
+    """K-means, which holds two copies, sees them in fewer dimensions."""
+    X = np.random.default_rng(0).standard_normal((500, 20_000))
+    mixture = GaussianMixture(5, covariance_type=covariance_type, max_iter=2, tol=1e9)
+    assert peak_of(mixture.fit, X) < X.nbytes
+
+
+def test_rows_in_fewer_dimensions_keep_their_distances():
+    rng = np.random.default_rng(0)
+    for n, d, rank in [(20, 300, 300), (20, 300, 5), (1, 7, 7)]:
+        X = rng.normal(size=(n, rank)) @ rng.normal(size=(rank, d)) + 1e3
+        rows = isometric_rows(X)
+        assert rows.shape[0] == n
+        assert rows.shape[1] <= n
+        assert_allclose(pdist(rows), pdist(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_k_means_of_wide_data_has_scikit_learns_labels(dtype, monkeypatch):
+    monkeypatch.setattr(_initialization, "LARGE", 0)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 900)) + 0.3 * rng.normal(size=(4, 900))[np.arange(120) % 4]
+    X = X.astype(dtype)
+    for seed in range(3):
+        expected = KMeans(4, n_init=1, random_state=np.random.RandomState(seed)).fit(X).labels_
+        actual = _initialization._labels_of_kmeans(X, 4, np.random.RandomState(seed), None)
+        assert_array_equal(actual, expected)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
+from memory_peak import peak_of
 
 from fastgmm import kernels
 from fastgmm.kernels import _models
@@ -44,17 +43,6 @@ def full_factors(covariance_type: str, K: int, d: int) -> np.ndarray:
     shapes = {"full": (K, d, d), "tied": (d, d), "diag": (K, d), "spherical": (K,)}
     ones = np.eye(d) if covariance_type in ("full", "tied") else np.ones(())
     return np.broadcast_to(ones, shapes[covariance_type])
-
-
-def peak_of(function, *arguments) -> int:
-    """Bytes that a call takes at most, once it is compiled."""
-    function(*arguments)
-    tracemalloc.start()
-    try:
-        function(*arguments)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("vector_bytes", "vectors"), [(32, 2), (64, 4)])
