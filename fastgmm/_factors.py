@@ -115,7 +115,7 @@ def _are_large(factors: FloatArray) -> np.ndarray:
     return np.asarray(sizes > np.sqrt(eps) * sizes.max(axis=-1, keepdims=True))
 
 
-def contradictions(parameters: Parameters) -> Iterator[str]:
+def contradictions(parameters: Parameters, *, proportions: bool = True) -> Iterator[str]:
     """What two of the parameters say differently, one sentence for each such thing.
 
     Costs as much as the log-density of some points: covariances and factors are multiplied by
@@ -125,13 +125,15 @@ def contradictions(parameters: Parameters) -> Iterator[str]:
     Parameters
     ----------
     parameters : Parameters
+    proportions : bool
+        Whether the weights should sum to 1.
 
     Yields
     ------
     sentence : str
     """
     total = float(np.sum(parameters.weights, dtype=np.float64))
-    if abs(total - 1.0) > WEIGHTS_AGREE:
+    if proportions and abs(total - 1.0) > WEIGHTS_AGREE:
         yield f"weights_ sum to {total:.6g} in place of 1"
     with np.errstate(all="ignore"):
         differ = _differ(parameters)

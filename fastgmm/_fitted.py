@@ -275,7 +275,9 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
         if covariances is None:
             covariances = covariances_from_cholesky(cholesky, self.covariance_type)
         p = Parameters(weights, means, covariances, cholesky, self.covariance_type)
-        for contradiction in () if self._is_in_loop else contradictions(p):
+        # Of a start alone not even scikit-learn's weights sum to 1.
+        starts = getattr(self, "max_iter", None) == 0
+        for contradiction in () if self._is_in_loop else contradictions(p, proportions=not starts):
             warnings.warn(
                 f"{contradiction}: predictions and scores are of weights_, means_ and "
                 "precisions_cholesky_, samples of covariances_. Change all of them together, in "

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import ARRAYS, COVARIANCE_TYPES, assert_close, load
 from scipy.optimize import linear_sum_assignment
+from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import GaussianMixture, mixture, reference
 
@@ -350,3 +351,76 @@ def test_a_function_sees_the_data_as_they_are():
 
     start(X, K, labels, init_whiten=True)
     assert_array_equal(seen[0], X)
+
+
+# --- starts of components of next to no extent -------------------------------------------------
+def one_far_value(dtype):
+    """500 values and another: its component has no extent but what reg_covar adds."""
+    values = np.append(np.random.default_rng(0).normal(40_000, 20_000, 500), 1e6)
+    return values[:, None].astype(dtype)
+
+
+def microseconds(dtype):
+    """Times since 1970; in float32, which tells no two of them apart, others as large."""
+    rng = np.random.default_rng(1)
+    times = 1.6e15 + np.append(rng.normal(0, 2e7, 500), 2e9)
+    return times[:, None].astype(dtype) if dtype == np.float64 else one_far_value(dtype) * 1e6
+
+
+ALONE = {"far value": one_far_value, "microseconds": microseconds}
+TO_A_SINGLE_POINT = ["kmeans", "labels", "points"]
+
+
+def start_with_point_alone(X, way):
+    """Arguments of a start whose second component has the last point alone."""
+    labels = (np.arange(len(X)) == len(X) - 1).astype(int)
+    if way == "kmeans":
+        return {"init_params": "kmeans"}
+    if way == "labels":
+        return {"init_params": labels}
+    means = np.array([X[labels == k].mean(axis=0, dtype=float) for k in (0, 1)])
+    return {"init_params": "kmeans", "means_init": means}
+
+
+@pytest.mark.parametrize("way", TO_A_SINGLE_POINT)
+@pytest.mark.parametrize("data", ALONE)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_a_point_alone_keeps_its_component(covariance_type, dtype, data, way):
+    X = ALONE[data](dtype)
+    options = {"covariance_type": covariance_type, "random_state": 0}
+    fitted = GaussianMixture(2, **options, **start_with_point_alone(X, way)).fit(X)
+    assert sorted(fitted.weights_ * len(X)) == pytest.approx([1, len(X) - 1], rel=1e-3)
+    assert len(np.unique(fitted.predict(X))) == 2
+
+
+@pytest.mark.parametrize("d", [2, 5, 20])
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_a_point_alone_keeps_its_component_in_many_features(covariance_type, d):
+    X = np.random.default_rng(0).normal(40_000, 20_000, (200, d)).astype(np.float32)
+    X[-1] = 1e6
+    fitted = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(X)
+    assert fitted.weights_.min() * 200 == pytest.approx(1, rel=1e-3)
+    assert fitted.score(X) > GaussianMixture(1, covariance_type=covariance_type).fit(X).score(X)
+
+
+@pytest.mark.parametrize("init_params", ["k-means++", "random_from_data"])
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("data", ALONE)
+def test_single_points_start_within_reach_of_themselves(data, covariance_type, init_params):
+    X = ALONE[data](np.float32)
+    options = {"covariance_type": covariance_type, "init_params": init_params}
+    first = GaussianMixture(2, max_iter=0, random_state=3, **options).fit(X)
+    counts = first.predict_proba(X).sum(axis=0)
+    assert counts.min() > 0.4
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_clusters_of_few_rows_start_in_float32(seed):
+    """Their covariances are of low rank; rounded before reg_covar was added they were not even."""
+    rng = np.random.default_rng(seed)
+    X = np.concatenate([rng.normal(size=(200, 6)) * 30, rng.normal(size=(4, 6)) * 30 + 3000])
+    fitted = GaussianMixture(3, random_state=0, max_iter=1, tol=1e9, reg_covar=1e-3)
+    with pytest.warns(ConvergenceWarning):
+        fitted.fit(X.astype(np.float32))
+    assert np.all(np.isfinite(fitted.precisions_cholesky_))
