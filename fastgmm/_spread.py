@@ -112,4 +112,9 @@ def spread_of_estimate(
             covariance = weights @ covariances + np.sum(apart**2, axis=0)
         case "spherical":
             covariance = weights @ covariances + np.sum(apart**2, axis=0)
-    return Spread(mean, covariance, eps, ESTIMATED)
+    spread = Spread(mean, covariance, eps, ESTIMATED)
+    constant = spread.variances <= (ESTIMATED * eps * np.abs(means).max(axis=0)) ** 2
+    covariance[constant] = 0.0
+    if covariance.ndim == 2:
+        covariance[:, constant] = 0.0
+    return spread

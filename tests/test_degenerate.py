@@ -434,3 +434,66 @@ def test_a_relative_floor_of_zero_is_none(covariance_type):
     two = GaussianMixture(K, reg_covar_relative=0, **options).fit(rows)
     for name in ARRAYS:
         assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+# --- what a fit says of its components ------------------------------------------------------
+@each_covariance_type
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_healthy_fits_have_no_degenerate_components(covariance_type, dtype):
+    for data in ("iris", "wine", "random 0"):
+        X, K = load(data)
+        options = {"covariance_type": covariance_type, "random_state": 0}
+        found = GaussianMixture(K, **options).fit(X.astype(dtype)).degenerate_components_
+        assert isinstance(found, np.ndarray)
+        assert found.dtype.kind == "i"
+        assert found.tolist() == []
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("reg_covar", [1e-6, 1e-3, 0.5])
+def test_a_fit_names_the_component_that_has_collapsed(covariance_type, dtype, reg_covar):
+    """Whatever reg_covar adds to it."""
+    X = np.concatenate([np.zeros((40, 2)), np.random.default_rng(0).normal(size=(60, 2)) + 9])
+    options = {"covariance_type": covariance_type, "reg_covar": reg_covar, "random_state": 0}
+    fitted = GaussianMixture(2, **options).fit(X.astype(dtype))
+    assert fitted.degenerate_components_.tolist() == fitted.predict([[0.0, 0.0]]).tolist()
+
+
+def test_collapsed_components_of_iris():
+    """Of thirty components some have a few flowers, which lie in a plane."""
+    X, _ = load("iris")
+    fitted = GaussianMixture(30, random_state=0).fit(X)
+    found = fitted.degenerate_components_
+    smallest = np.linalg.eigvalsh(fitted.covariances_)[:, 0]
+    assert 0 < len(found) < 30
+    assert np.all(smallest[found] < 2 * fitted.reg_covar)
+    healthy = np.delete(smallest, found)
+    assert np.all(healthy > 1.5 * fitted.reg_covar)
+
+
+@each_covariance_type
+def test_constant_and_collinear_features_make_no_component_degenerate_in_a_fit(covariance_type):
+    X, K = load("iris")
+    wide = np.column_stack([X, np.full(len(X), 7.0), X[:, 0] + X[:, 1]])
+    fitted = GaussianMixture(K, covariance_type=covariance_type, random_state=0).fit(wide)
+    assert fitted.degenerate_components_.tolist() == []
+
+
+def test_the_names_of_degenerate_components_are_of_the_last_fit(tmp_path):
+    collapsed = np.concatenate([np.zeros((40, 2)), np.eye(2)[np.arange(60) % 2] + 9])
+    model = GaussianMixture(2, random_state=0).fit(collapsed)
+    assert len(model.degenerate_components_) > 0
+    save_mixture(model, tmp_path / "model.fgmm")
+    again = load_mixture(tmp_path / "model.fgmm")
+    assert again.degenerate_components_.tolist() == model.degenerate_components_.tolist()
+    X, _ = load("iris")
+    assert model.fit(X).degenerate_components_.tolist() == []
+
+
+@each_covariance_type
+def test_repaired_components_are_no_longer_degenerate(covariance_type):
+    X = with_duplicates()
+    options = {"covariance_type": covariance_type, "on_degenerate": "drop", "reg_covar": 0}
+    fitted = GaussianMixture(3, random_state=0, max_iter=200, **options).fit(X)
+    assert fitted.degenerate_components_.tolist() == []

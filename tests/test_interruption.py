@@ -17,6 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import GaussianMixture, _em, _initialization, kernels, load
 from fastgmm import mixture as mixture_module
+from fastgmm._degenerate import Caretaker
+from fastgmm._restarts import Outcome
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 over_keeping = pytest.mark.parametrize("keep", [False, True])
@@ -210,6 +212,42 @@ if keep:
     assert all(np.array_equal(getattr(model, a), getattr(expected, a)) for a in ARRAYS)
     assert model.predict(X[:9]).shape == (9,)
 """
+
+AFTER_THE_LAST_ITERATION = [
+    (mixture_module, "run_em"),
+    (mixture_module, "best_of_starts"),
+    (mixture_module, "mean_log_likelihood"),
+    (Caretaker, "account_for"),
+    (Outcome, "warnings"),
+]
+
+
+@pytest.mark.parametrize(("owner", "name"), AFTER_THE_LAST_ITERATION)
+@pytest.mark.parametrize("before", [False, True])
+@over_keeping
+def test_a_finished_fit_is_not_lost(keep, before, owner, name, monkeypatch):
+    """Ctrl-C before and after each thing that is done between the last iteration and the end."""
+    expected = fitted_attributes(mixture(tol=1e-3).fit(points()))
+    original = getattr(owner, name)
+
+    def interrupted(*arguments, **options):
+        monkeypatch.setattr(owner, name, original)
+        if not (before and name != "run_em"):
+            original(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, name, interrupted)
+    model = mixture(tol=1e-3, keep_on_interrupt=keep)
+    if not keep:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(points())
+        assert fitted_attributes(model) == {}
+        return
+    model.fit(points())
+    found = fitted_attributes(model)
+    assert found.keys() == expected.keys()
+    for attribute in set(expected) - {"log_likelihood_"}:  # for which there may be no time
+        assert_array_equal(found[attribute], expected[attribute], err_msg=attribute)
 
 
 @posix
