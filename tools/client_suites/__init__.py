@@ -1,0 +1,1 @@
+"""Packages that use scikit-learn's GaussianMixture, tested with fastgmm's in its place."""
