@@ -20,7 +20,7 @@ from fastgmm import kernels
 from fastgmm._criteria import classification_entropy, mean_log_likelihood, total_weight
 from fastgmm._factors import FROM_PARAMETERS, contradictions, upper_factors
 from fastgmm._hooks import ESTIMATES, MixtureHooks, call, originals, overridden
-from fastgmm._interchange import set_by_fit
+from fastgmm._interchange import from_sklearn, set_by_fit, to_sklearn
 from fastgmm._maximization import covariances_from_cholesky, n_parameters
 from fastgmm._memory import check_memory
 from fastgmm._records import CovarianceType, FloatArray, Parameters
@@ -40,6 +40,7 @@ __all__ = ["FittedMixture", "untouched_by_failure"]
 PREDICTIONS = (*ESTIMATES, "_estimate_log_prob_resp")
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+Mixture = TypeVar("Mixture", bound="FittedMixture")
 
 
 def untouched_by_failure(method: Method) -> Method:
@@ -247,6 +248,37 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
             deviance = -2 * mean_log_likelihood(X, p, weight) * n
             entropy = classification_entropy(X, p, weight) * (n / total_weight(X, weight))
         return deviance + math.log(n) * self._n_parameters() + 2 * entropy
+
+    @classmethod
+    def from_sklearn(cls: type[Mixture], model: Any) -> Mixture:
+        """Make a mixture of scikit-learn's: same arguments, and fitted if it is.
+
+        Parameters
+        ----------
+        model : sklearn.mixture.GaussianMixture
+
+        Returns
+        -------
+        mixture : GaussianMixture
+
+        Raises
+        ------
+        TypeError
+            If `model` is anything else.
+        """
+        return from_sklearn(cls, model)
+
+    def to_sklearn(self) -> Any:
+        """Make scikit-learn's mixture of this one: same arguments, and fitted if it is.
+
+        Arguments that scikit-learn's does not have are left out, and a start that it does not
+        know becomes ``'kmeans'``.
+
+        Returns
+        -------
+        model : sklearn.mixture.GaussianMixture
+        """
+        return to_sklearn(self)
 
     @on_its_threads
     def _assign(self, X: FloatArray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from inspect import signature
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,9 +15,18 @@ from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
 from fastgmm._maximization import precisions_from_cholesky
 from fastgmm._records import EMResult
 
-__all__ = ["Peer", "fitted_attributes", "from_sklearn", "is_kept", "set_by_fit", "to_sklearn"]
+__all__ = [
+    "Peer",
+    "fitted_attributes",
+    "from_sklearn",
+    "in_scikit_learns_place",
+    "is_kept",
+    "set_by_fit",
+    "to_sklearn",
+]
 
 Estimator = TypeVar("Estimator")
+Class = TypeVar("Class", bound=type)
 
 # Attributes of records that scikit-learn's mixture does without.
 RECORDS = ("fit_history_", "repairs_")
@@ -27,6 +37,20 @@ UNKNOWN = {
     "largest_fall_": math.nan,
     "degenerate_components_": np.empty(0, np.intp),
 }
+
+
+def in_scikit_learns_place(cls: Class) -> Class:
+    """Have a class stand wherever code expects scikit-learn's.
+
+    Objects may come without its ``__init__`` having run: a scikit-learn mixture's ``__dict__`` in
+    a new object, subclasses with an ``__init__`` of their own. So the class has the defaults of
+    the arguments that it adds. Other libraries ask for isinstance(mixture, GaussianMixture).
+    """
+    for name, argument in signature(cls).parameters.items():
+        if name not in signature(Peer).parameters:
+            setattr(cls, name, argument.default)
+    Peer.register(cls)
+    return cls
 
 
 def fitted_attributes(result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:

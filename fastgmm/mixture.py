@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from inspect import signature
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -24,7 +23,7 @@ from fastgmm._em import run_em
 from fastgmm._fitted import FittedMixture, untouched_by_failure
 from fastgmm._hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm._initialization import initial_parameters
-from fastgmm._interchange import Peer, fitted_attributes, from_sklearn, is_kept, to_sklearn
+from fastgmm._interchange import fitted_attributes, in_scikit_learns_place, is_kept
 from fastgmm._maximization import IllDefinedCovariance, precisions_cholesky_from_covariances
 from fastgmm._memory import bytes_of_fit, check_memory
 from fastgmm._progress import Progress
@@ -60,6 +59,7 @@ CHECKED_FIRST = 2**20
 
 
 @originals
+@in_scikit_learns_place
 class GaussianMixture(CallbackSupport, FittedMixture):
     """Gaussian mixture, fitted by expectation-maximization in compiled multicore kernels.
 
@@ -375,37 +375,6 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         mixture._keep(EMResult(p, Status.INITIALIZED), log_likelihood=math.nan)
         return mixture
 
-    @classmethod
-    def from_sklearn(cls, model: Any) -> GaussianMixture:
-        """Make a mixture of scikit-learn's: same arguments, and fitted if it is.
-
-        Parameters
-        ----------
-        model : sklearn.mixture.GaussianMixture
-
-        Returns
-        -------
-        mixture : GaussianMixture
-
-        Raises
-        ------
-        TypeError
-            If `model` is anything else.
-        """
-        return from_sklearn(cls, model)
-
-    def to_sklearn(self) -> Any:
-        """Make scikit-learn's mixture of this one: same arguments, and fitted if it is.
-
-        Arguments that scikit-learn's does not have are left out, and a start that it does not
-        know becomes ``'kmeans'``.
-
-        Returns
-        -------
-        model : sklearn.mixture.GaussianMixture
-        """
-        return to_sklearn(self)
-
     @untouched_by_failure
     @blas_on_one_thread()
     @on_its_threads
@@ -527,13 +496,3 @@ class GaussianMixture(CallbackSupport, FittedMixture):
     def _keep(self, result: EMResult, log_likelihood: float) -> None:
         """Set the fitted attributes."""
         self.__dict__.update(fitted_attributes(result, log_likelihood))  # all or none
-
-
-# Objects may come without our __init__ having run: a scikit-learn mixture's __dict__ in a new
-# object, old pickles, subclasses with an __init__ of their own.
-for _name, _argument in signature(GaussianMixture).parameters.items():
-    if _name not in signature(Peer).parameters:
-        setattr(GaussianMixture, _name, _argument.default)
-
-# isinstance(mixture, sklearn.mixture.GaussianMixture), which other libraries ask for.
-Peer.register(GaussianMixture)
