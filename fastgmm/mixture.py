@@ -389,9 +389,8 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         """Validate, run EM from each start, keep the best run; return X as it was used."""
         X, weight = check_fit_data(self, X, sample_weight, self.n_components)
         n_seen = len(X) if self.init_size is None else min(len(X), self.init_size)
-        n_bytes = bytes_of_fit(
-            n_seen, self.n_components, X.shape[1], self.covariance_type, X.itemsize
-        )
+        shape = n_seen, self.n_components, X.shape[1]
+        n_bytes = bytes_of_fit(*shape, self.covariance_type, X.itemsize)
         check_memory(n_bytes, "The fit", "use fewer components, features or covariance_type='diag'")
         if X.size <= CHECKED_FIRST:
             check_magnitude(X)
@@ -416,10 +415,14 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         if self.reg_covar_relative > 0:
             spread = spread_of(X, weight, self.covariance_type)
             reg_covar = reg_covar + self.reg_covar_relative * spread.variances
-        runs: list[tuple[EMResult, Caretaker]] = []
+        finished: list[tuple[EMResult, Caretaker]] = []  # the best run so far
 
         def expectation(p: Parameters) -> Statistics:
             return kernels.expectation(X, *p.arguments, weight)
+
+        def keep_better(result: EMResult, caretaker: Caretaker) -> None:
+            if not finished or result.lower_bound > finished[0][0].lower_bound:
+                finished[:] = [(result, caretaker)]
 
         def run(on_iteration: Callable[[Iteration], bool]) -> EMResult:
             caretaker = Caretaker(self.on_degenerate, X, weight, self.covariance_type, reg_covar)
@@ -449,7 +452,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
                 on_iteration=on_iteration,
                 keep_history=self.fit_history,
                 keep_on_interrupt=self.keep_on_interrupt,
-                on_result=lambda result: runs.append((result, caretaker)),
+                on_result=lambda result: keep_better(result, caretaker),
             )
             return caretaker.account_for(result)
 
@@ -469,11 +472,10 @@ class GaussianMixture(CallbackSupport, FittedMixture):
             check_magnitude(X)
             raise
         except KeyboardInterrupt:
-            if not (self.keep_on_interrupt and (kept or runs)):
+            if not (self.keep_on_interrupt and (kept or finished)):
                 raise
             if kept is None:
-                result, caretaker = max(runs, key=lambda one: one[0].lower_bound)
-                kept = caretaker.account_for(result)
+                kept = finished[0][1].account_for(finished[0][0])
             if not is_kept(self, kept):
                 self._keep(kept, self._log_likelihood(X, kept, weight))
         return X
