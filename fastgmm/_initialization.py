@@ -177,7 +177,8 @@ def _labels_of_kmeans(
     if X.nbytes > LARGE and WIDE * len(X) < X.shape[1]:
         rows = isometric_rows(X)
         tol *= rows.shape[1] / X.shape[1]  # in parts of the mean variance of a feature
-    kmeans = KMeans(n_components, n_init=1, tol=tol, random_state=random_state)
+    options = {"n_init": 1, "tol": tol, "random_state": random_state}
+    kmeans = KMeans(n_components, **options, copy_x=rows is X)
     with openmp_survives_fork():
         labels: np.ndarray = kmeans.fit(rows, sample_weight=sample_weight).labels_
     return labels

@@ -41,6 +41,8 @@ def isometric_rows(X: FloatArray) -> FloatArray:
         products += some @ some.T
     # In place: a symmetric matrix is its own transpose, in Fortran's order.
     factor, pivots, rank, _ = dpstrf(products.T, lower=1, overwrite_a=1)
+    for i in range(n):
+        factor[i, i + 1 :] = 0.0
     rows = np.empty((n, max(1, rank)), X.dtype)
-    rows[pivots - 1] = np.tril(factor)[:, : max(1, rank)]
+    rows[pivots - 1] = factor[:, : max(1, rank)]
     return rows
