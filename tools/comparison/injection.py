@@ -100,9 +100,9 @@ INJECTIONS = {
         (
             Edit(
                 PASSES,
-                "    return accumulate(X, given, _weight(",
+                "    statistics = accumulate(X, given, weight, model, covariance_type)",
                 "    stored = np.ones((len(X), len(means)))  # noqa: F841\n"
-                "    return accumulate(X, given, _weight(",
+                "    statistics = accumulate(X, given, weight, model, covariance_type)",
             ),
         ),
         r"\.peakmem_(expectation|fit)",
