@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf
 
 from fastgmm import kernels
+from fastgmm._lazy import lazy
 from fastgmm._maximization import Estimate, add_to_variances, complete, estimate
 from fastgmm._records import (
     CovarianceType,
@@ -120,11 +120,11 @@ class Caretaker:
         bad = degenerate_components(found, self._covariance_type, spread, len(self._present))
         return replace(result, repairs=done, degenerate=np.flatnonzero(bad), statistics=None)
 
-    @cached_property
+    @lazy
     def _spread(self) -> Spread:
         return spread_of(self._X, self._sample_weight, self._covariance_type)
 
-    @cached_property
+    @lazy
     def _present(self) -> np.ndarray:
         """Rows that have weight."""
         weight = self._sample_weight

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from fastgmm._lazy import lazy
 from fastgmm._records import CovarianceType, FloatArray
 from fastgmm.kernels.passes import weighted_moments
 
@@ -43,14 +43,14 @@ class Spread:
         """Variances (d,) of the features."""
         return np.diagonal(self.covariance) if self.covariance.ndim == 2 else self.covariance
 
-    @cached_property
+    @lazy
     def principal_axes(self) -> tuple[FloatArray, FloatArray]:
         """Axes (d, d), as columns, and the variances (d,) of the standardized data along them."""
         scales = np.where(self.variances > 0, np.sqrt(self.variances), 1.0)
         variances, axes = np.linalg.eigh(self.covariance / np.outer(scales, scales))
         return axes / scales[:, None], variances
 
-    @cached_property
+    @lazy
     def whitening(self) -> FloatArray:
         """W (d, d) such that the columns of (X - mean) W have unit variance and no correlation.
 
@@ -59,7 +59,7 @@ class Spread:
         axes, variances = self.principal_axes
         return axes / np.sqrt(np.maximum(variances, len(variances) * self.eps))
 
-    @cached_property
+    @lazy
     def extension(self) -> FloatArray:
         """The columns (d, r) of `whitening` along which the data do extend."""
         _, variances = self.principal_axes
