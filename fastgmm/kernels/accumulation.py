@@ -33,6 +33,7 @@ from fastgmm.kernels._models import (
 )
 from fastgmm.kernels._threading_layer import max_threads
 from fastgmm.kernels._triangle_blocks import triangle_order
+from fastgmm.kernels._vectors import FARTHEST
 
 # Partial statistics of all blocks together stay below this unless they would be too few for the
 # threads, and those below the other unless they would be less than two.
@@ -47,7 +48,6 @@ FEWEST_PARTS = 16
 # Components that go through the tiles of a span together, and parts of work for each thread.
 MOST_TOGETHER = 16
 PARTS_PER_THREAD = 8
-LOWEST = -float(np.finfo(np.float64).max)
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
 # Numbers in those differences of means that are in memory at a time.
@@ -92,7 +92,7 @@ def log_likelihood(X: FloatArray, sample_weight: FloatArray, model: Model) -> fl
 
 def _finite(log_likelihood: float) -> float:
     """The number, or the lowest that there is where the sum of such numbers overflows."""
-    return max(float(log_likelihood), LOWEST)
+    return max(float(log_likelihood), -FARTHEST)
 
 
 def _moments(

@@ -24,8 +24,8 @@ from fastgmm.kernels._product_blocks import add_product, pack_columns
 from fastgmm.kernels._triangle_blocks import add_small_moments
 from fastgmm.kernels._vectors import VECTOR_BYTES, VECTORS
 
-# Shares that vanish beside the average one, for points whose log-density is at most so far below
-# the highest that there could be.
+# Part of the average share below which one vanishes, in a tile whose points all have a log-density
+# at most so far below the highest that there could be.
 VANISHING, FAR = 1e-17, 5e3
 
 
