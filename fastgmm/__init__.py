@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastgmm import kernels, plotting, reference
     from fastgmm._records import Parameters, Statistics
-    from fastgmm._steps import maximization, precisions_cholesky
     from fastgmm.mixture import GaussianMixture
+    from fastgmm.model.functions import maximization, precisions_cholesky
     from fastgmm.persistence import load, save
     from fastgmm.plotting import plot_mixture, plot_segmentation
 
@@ -39,10 +39,10 @@ _HOMES = {
     "Parameters": "fastgmm._records",
     "Statistics": "fastgmm._records",
     "load": "fastgmm.persistence",
-    "maximization": "fastgmm._steps",
+    "maximization": "fastgmm.model.functions",
     "plot_mixture": "fastgmm.plotting",
     "plot_segmentation": "fastgmm.plotting",
-    "precisions_cholesky": "fastgmm._steps",
+    "precisions_cholesky": "fastgmm.model.functions",
     "save": "fastgmm.persistence",
 }
 

@@ -23,11 +23,11 @@ from sklearn.datasets import load_sample_image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture._gaussian_mixture import GaussianMixture as PeerMixture
 
-from fastgmm._files import check_writable, written_whole
 from fastgmm._records import FloatArray
-from fastgmm._terminal import Terminal, key_values, plain_table, progress_bar
 from fastgmm.mixture import GaussianMixture
 from fastgmm.plotting import plot_segmentation, require_matplotlib
+from fastgmm.system.files import check_writable, written_whole
+from fastgmm.system.terminal import Terminal, key_values, plain_table, progress_bar
 
 __all__ = [
     "DemoResult",

@@ -16,41 +16,38 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgmm import kernels
-from fastgmm._callbacks import CallbackSupport, callbacks_of
-from fastgmm._criteria import mean_log_likelihood
-from fastgmm._degenerate import Caretaker
-from fastgmm._em import run_em
-from fastgmm._fitted import FittedMixture, untouched_by_failure
-from fastgmm._hooks import HOOKS, fit_with_hooks, originals, overridden
-from fastgmm._initialization import initial_parameters
-from fastgmm._interchange import fitted_attributes, in_scikit_learns_place, is_kept
-from fastgmm._maximization import IllDefinedCovariance, precisions_cholesky_from_covariances
-from fastgmm._memory import bytes_of_fit, check_memory
-from fastgmm._progress import Progress
 from fastgmm._records import (
     COVARIANCE_TYPES,
     INIT_METHODS,
     CovarianceType,
-    EMResult,
     FloatArray,
     InitFunction,
     InitMethod,
-    Iteration,
     Parameters,
-    RepairAction,
     Statistics,
-    Status,
 )
-from fastgmm._restarts import best_of_starts
-from fastgmm._spread import spread_of
-from fastgmm._threads import blas_on_one_thread, on_its_threads
-from fastgmm._validation import (
+from fastgmm.data.criteria import mean_log_likelihood
+from fastgmm.data.moments import spread_of
+from fastgmm.em.degeneracy import Caretaker
+from fastgmm.em.initialization import initial_parameters
+from fastgmm.em.loop import run_em
+from fastgmm.em.progress import Progress
+from fastgmm.em.restarts import best_of_starts
+from fastgmm.em.results import EMResult, Iteration, RepairAction, Status
+from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
+from fastgmm.estimator.fitted import FittedMixture, untouched_by_failure
+from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
+from fastgmm.estimator.interchange import fitted_attributes, in_scikit_learns_place, is_kept
+from fastgmm.estimator.validation import (
     check_fit_data,
     check_given_parameters,
     check_init_params,
     check_initial_values,
     check_magnitude,
 )
+from fastgmm.model.maximization import IllDefinedCovariance, precisions_cholesky_from_covariances
+from fastgmm.system.memory import bytes_of_fit, check_memory
+from fastgmm.system.threads import blas_on_one_thread, on_its_threads
 
 __all__ = ["GaussianMixture"]
 

@@ -20,12 +20,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastgmm._factors import contradictions
-from fastgmm._files import written_whole
-from fastgmm._interchange import fitted_attributes, set_by_fit
-from fastgmm._records import COVARIANCE_TYPES, EMResult, FloatArray, Parameters, Status
-from fastgmm._validation import covariances_shape
+from fastgmm._records import COVARIANCE_TYPES, FloatArray, Parameters
+from fastgmm.em.results import EMResult, Status
+from fastgmm.estimator.interchange import fitted_attributes, set_by_fit
+from fastgmm.estimator.validation import covariances_shape
 from fastgmm.mixture import GaussianMixture
+from fastgmm.model.factors import contradictions
+from fastgmm.system.files import written_whole
 
 __all__ = ["load", "save"]
 

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from fastgmm import GaussianMixture, _bench, _bench_mine, cli
-from fastgmm._bench import BESIDE_SCIKIT_LEARN, CELLS, BenchResult, Cell, Timing
+from fastgmm import GaussianMixture, cli
+from fastgmm.benchmarking import iterations, mine
+from fastgmm.benchmarking.iterations import BESIDE_SCIKIT_LEARN, CELLS, BenchResult, Cell, Timing
 
 TINY = (Cell("full", "float64", 300, 2, 3), Cell("diag", "float32", 300, 3, 2))
 
@@ -44,11 +45,11 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(_bench, "CELLS", TINY)
-    monkeypatch.setattr(_bench, "BESIDE_SCIKIT_LEARN", TINY[:1])
-    monkeypatch.setattr(_bench, "SECONDS", 0.0)
-    monkeypatch.setattr(_bench_mine, "SIZES", ((300, 2, 3),))
-    monkeypatch.setattr(_bench_mine, "SECONDS", 0.0)
+    monkeypatch.setattr(iterations, "CELLS", TINY)
+    monkeypatch.setattr(iterations, "BESIDE_SCIKIT_LEARN", TINY[:1])
+    monkeypatch.setattr(iterations, "SECONDS", 0.0)
+    monkeypatch.setattr(mine, "SIZES", ((300, 2, 3),))
+    monkeypatch.setattr(mine, "SECONDS", 0.0)
     (tmp_path / "my_fits.py").write_text(MINE)
     (tmp_path / "broken_fits.py").write_text("def fit(:\n")
     (tmp_path / "raising_fits.py").write_text("1 / 0\n")
@@ -87,7 +88,7 @@ def test_bench_prints_and_writes_what_it_measured(folder, capsys):
     assert diag["scikit-learn, seconds"] is None
     assert full["nanoseconds per point and component"] == pytest.approx(full["seconds"] * 1e9 / 900)
     assert full["GFLOP/s"] == pytest.approx(2 * 900 * 2 * 3 / full["seconds"] / 1e9)
-    read = _bench.read_json("now.json")
+    read = iterations.read_json("now.json")
     assert [timing.cell for timing in read.timings] == list(TINY)
     assert [timing.seconds for timing in read.timings] == [full["seconds"], diag["seconds"]]
 
@@ -102,17 +103,17 @@ def test_the_cells_are_a_dozen_and_have_names():
 def test_an_iteration_is_the_slope(monkeypatch):
     # When a measurement begins; begin and end of few iterations, and of many; when it ends.
     clock = iter([0, 0, 3, 3, 16, 16, 0, 0, 1, 1, 12, 12, 0, 0, 5, 5, 8, 8])
-    monkeypatch.setattr(_bench, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(_bench, "fitted_for", lambda *given: None)
-    X, means = _bench.draw(TINY[0])
+    monkeypatch.setattr(iterations, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(iterations, "fitted_for", lambda *given: None)
+    X, means = iterations.draw(TINY[0])
     for expected in (2, 2, pytest.approx(0, abs=1e-9)):
-        seconds = _bench.iteration_seconds(None, TINY[0], X, means)
+        seconds = iterations.iteration_seconds(None, TINY[0], X, means)
         assert seconds == expected
         assert seconds > 0, "though noise exceed the work"
 
 
 def test_a_different_likelihood_is_not_timed(monkeypatch, capsys):
-    honest = _bench.fitted_for
+    honest = iterations.fitted_for
 
     def fitted_for(estimator, *given):
         model = honest(estimator, *given)
@@ -120,7 +121,7 @@ def test_a_different_likelihood_is_not_timed(monkeypatch, capsys):
             model.lower_bound_ += 1e-3
         return model
 
-    monkeypatch.setattr(_bench, "fitted_for", fitted_for)
+    monkeypatch.setattr(iterations, "fitted_for", fitted_for)
     assert "report this as a bug" in fail(capsys)
 
 
@@ -138,31 +139,31 @@ def result_with(*seconds, **environment):
 
 
 def test_ratios_and_what_changed():
-    comparison = _bench.compare(result_with(3.0, 1.0), result_with(2.0, 1.1))
+    comparison = iterations.compare(result_with(3.0, 1.0), result_with(2.0, 1.1))
     assert comparison.ratios == {TINY[0]: 1.5, TINY[1]: pytest.approx(1 / 1.1)}
     assert (comparison.changed(slower=True), comparison.changed(slower=False)) == (1, 0)
-    (note,) = _bench.comparison_notes(comparison)
+    (note,) = iterations.comparison_notes(comparison)
     assert "1 slower and 0 faster by more than 1.25 times" in note
     assert "median ratio is 1.20" in note
     assert "noisy" in note
-    comparison = _bench.compare(result_with(1.0), result_with(2.0, 1.1))
+    comparison = iterations.compare(result_with(1.0), result_with(2.0, 1.1))
     assert (comparison.changed(slower=True), comparison.changed(slower=False)) == (0, 1)
 
 
 def test_another_machine_is_compared_but_said_so():
-    comparison = _bench.compare(result_with(1.0), result_with(1.0, processor="[another]"))
+    comparison = iterations.compare(result_with(1.0), result_with(1.0, processor="[another]"))
     assert list(comparison.ratios.values()) == [1]
     assert comparison.differences == {"processor": ("[another]", "one")}
-    assert "Another machine" in _bench.comparison_notes(comparison)[1]
+    assert "Another machine" in iterations.comparison_notes(comparison)[1]
 
 
 def test_no_cell_in_common():
-    comparison = _bench.compare(result_with(1.0), BenchResult({}, []))
-    assert "nothing to compare" in _bench.comparison_notes(comparison)[0]
+    comparison = iterations.compare(result_with(1.0), BenchResult({}, []))
+    assert "nothing to compare" in iterations.comparison_notes(comparison)[0]
 
 
 def test_against_a_file(folder, capsys, monkeypatch):
-    monkeypatch.setattr(_bench, "iteration_seconds", lambda *given: 0.5)
+    monkeypatch.setattr(iterations, "iteration_seconds", lambda *given: 0.5)
     succeed(capsys, "--json", "before.json")
     written = json.loads((folder / "before.json").read_text())
     written["environment"]["processor"] = "[bold]quicker"
@@ -211,7 +212,7 @@ def test_files_that_are_none_of_ours(name, folder, capsys):
     ],
 )
 def test_failures(arguments, said, folder, capsys, monkeypatch):
-    monkeypatch.setattr(_bench, "measure", None)  # found before any work
+    monkeypatch.setattr(iterations, "measure", None)  # found before any work
     before = sorted(folder.glob("*.json"))
     assert said in fail(capsys, *arguments)
     assert sorted(folder.glob("*.json")) == before
@@ -220,9 +221,9 @@ def test_failures(arguments, said, folder, capsys, monkeypatch):
 # --- functions of the user's ----------------------------------------------------------------
 @pytest.mark.parametrize("name", ["estimator", "parameters", "spherical"])
 def test_mine_beside_fastgmm(name, folder, capsys):
-    function = _bench_mine.load_function(f"my_fits:{name}")
-    (result,) = _bench_mine.measure_mine(function, _bench_mine.SIZES)
-    X, _ = _bench.draw(TINY[0])
+    function = mine.load_function(f"my_fits:{name}")
+    (result,) = mine.measure_mine(function, mine.SIZES)
+    X, _ = iterations.draw(TINY[0])
     expected = GaussianMixture(3, random_state=0).fit(X).score(X)
     assert result.log_likelihood == pytest.approx(expected)
     if name == "spherical":
@@ -244,11 +245,11 @@ def test_mine_that_tells_nothing_and_writes_into_its_points(capsys):
     [((3, 2, 2), "full"), ((2, 2), "tied"), ((3, 2), "diag"), ((3,), "spherical")],
 )
 def test_covariance_type_of_a_shape(shape, expected):
-    assert _bench_mine.type_of_covariances(np.ones(shape), (3, 2)) == expected
+    assert mine.type_of_covariances(np.ones(shape), (3, 2)) == expected
 
 
 def test_a_long_call_is_not_repeated(monkeypatch):
-    monkeypatch.setattr(_bench_mine, "LONG", -1)
+    monkeypatch.setattr(mine, "LONG", -1)
     calls = []
-    _bench_mine.shortest(lambda: calls.append(1))
+    mine.shortest(lambda: calls.append(1))
     assert len(calls) == 1

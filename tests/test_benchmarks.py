@@ -12,7 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from fastgmm import Statistics, _criteria, kernels, reference
+from fastgmm import Statistics, kernels, reference
+from fastgmm.data import criteria
 from fastgmm.kernels import accumulation
 
 SUITES = Path(__file__).parent.parent / "asv_benchmarks" / "benchmarks"
@@ -102,7 +103,7 @@ def _spoil(suite: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in kernels.__all__:
         spoil(kernels, name)
-    spoil(_criteria, "total_log_likelihood")
+    spoil(criteria, "total_log_likelihood")
     spoil(accumulation, "accumulate")
     if hasattr(suite, "repeated"):  # tricks.py: the trick does nothing
         repeated = suite.repeated

@@ -13,7 +13,7 @@ from sklearn.mixture import GaussianMixture as Peer
 
 import fastgmm
 from fastgmm import GaussianMixture
-from fastgmm._factors import contradictions, upper_factors
+from fastgmm.model.factors import contradictions, upper_factors
 
 X, K = load("iris")
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

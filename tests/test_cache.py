@@ -14,7 +14,7 @@ import pytest
 from processes import run_python
 
 import fastgmm
-from fastgmm.kernels import _cache
+from fastgmm.kernels.jit import cache
 
 PACKAGE = Path(fastgmm.__file__).parent
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
@@ -65,11 +65,11 @@ class CopiedPackage:
     def entries(self) -> dict[Path, bytes]:
         """All the files of the cache, but those that say whose it is."""
         files = (path for path in self.cache.rglob("*") if path.is_file())
-        return {path: path.read_bytes() for path in files if path.name != _cache.PACKAGE_FILE}
+        return {path: path.read_bytes() for path in files if path.name != cache.PACKAGE_FILE}
 
     def edit(self) -> float:
         """Change what a kernel computes; return the log-density that it gives now."""
-        vectors = self.package / "kernels" / "_vectors.py"
+        vectors = self.package / "kernels" / "codegen" / "vectors.py"
         half, quarter = "self.constant(-0.5)", "self.constant(-0.25)"
         text = vectors.read_text(encoding="utf-8")
         assert half in text, "the edit below must change the log-density"
@@ -182,8 +182,10 @@ def test_versions_side_by_side_leave_each_other_alone(tmp_path: Path):
     assert one.run(**shared) == (pytest.approx(LOG_P), 2, 0, [])
     assert two.run(**shared) == (pytest.approx(edited), 2, 0, [])
     shutil.rmtree(one.package)
-    text = (two.package / "kernels" / "_jit.py").read_text(encoding="utf-8")
-    (two.package / "kernels" / "_jit.py").write_text(text + "# another version\n", encoding="utf-8")
+    text = (two.package / "kernels" / "jit" / "settings.py").read_text(encoding="utf-8")
+    (two.package / "kernels" / "jit" / "settings.py").write_text(
+        text + "# another version\n", encoding="utf-8"
+    )
     assert two.run(**shared).saved == 2
     assert len(list((tmp_path / "cache").rglob("*.nbc"))) == 2
 
@@ -218,81 +220,81 @@ def test_every_source_file_counts(tmp_path: Path):
     (tmp_path / "below").mkdir()
     for name in ("one.py", "below/two.py", "below/data.txt"):
         (tmp_path / name).write_text(name)
-    found = dict(_cache.source_files(tmp_path))
+    found = dict(cache.source_files(tmp_path))
     assert found == {"one.py": b"one.py", "below/two.py": b"below/two.py"}
 
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that holds the cache's, as if nobody had asked for it yet."""
-    monkeypatch.setattr(_cache.config, "CACHE_DIR", str(tmp_path))
-    _cache.cache_folder.cache_clear()
+    monkeypatch.setattr(cache.config, "CACHE_DIR", str(tmp_path))
+    cache.cache_folder.cache_clear()
     yield tmp_path / "fastgmm"
-    _cache.cache_folder.cache_clear()
+    cache.cache_folder.cache_clear()
 
 
 def test_the_folder_is_for_its_user_alone(base: Path):
-    folder = _cache.cache_folder()
+    folder = cache.cache_folder()
     assert folder.parent == base
-    assert _cache.is_trusted(folder)
+    assert cache.is_trusted(folder)
     if os.name == "posix":
         assert folder.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such permissions")
 def test_where_others_may_write_another_folder_is_taken(base: Path):
-    first = _cache.cache_folder()
+    first = cache.cache_folder()
     first.chmod(0o777)
-    _cache.cache_folder.cache_clear()
-    second = _cache.cache_folder()
+    cache.cache_folder.cache_clear()
+    second = cache.cache_folder()
     assert second == first.with_name(f"{first.name}-{os.getuid()}")
     second.chmod(0o777)
-    _cache.cache_folder.cache_clear()
+    cache.cache_folder.cache_clear()
     with pytest.raises(PermissionError, match="written by others"):
-        _cache.cache_folder()
+        cache.cache_folder()
 
 
 def test_a_filled_folder_that_cannot_be_written_serves(base: Path, monkeypatch):
     """As in an image that was warmed up, and now runs with a file system for reading."""
-    folder = _cache.cache_folder()
+    folder = cache.cache_folder()
     (folder / "one.nbc").write_bytes(b"")
 
     def read_only(*unused, **options):
         raise OSError(30, "Read-only file system")
 
-    for module, name in [(_cache.tempfile, "TemporaryFile"), (_cache.os, "utime")]:
+    for module, name in [(cache.tempfile, "TemporaryFile"), (cache.os, "utime")]:
         monkeypatch.setattr(module, name, read_only)
-    _cache.cache_folder.cache_clear()
-    assert _cache.cache_folder() == folder
+    cache.cache_folder.cache_clear()
+    assert cache.cache_folder() == folder
     (folder / "one.nbc").unlink()
-    _cache.cache_folder.cache_clear()
+    cache.cache_folder.cache_clear()
     with pytest.raises(OSError, match="Read-only"):
-        _cache.cache_folder()
+        cache.cache_folder()
 
 
 def test_old_leftovers_are_removed(base: Path):
     for name, days in [("kernels-old", 61), ("kernels-young", 59), ("other", 61)]:
         (base / name).mkdir(parents=True)
-        (base / name / _cache.PACKAGE_FILE).write_text(str(base))  # which exists
+        (base / name / cache.PACKAGE_FILE).write_text(str(base))  # which exists
         moment = os.stat(base).st_mtime - days * 24 * 3600
         os.utime(base / name, (moment, moment))
-    folder = _cache.cache_folder()
+    folder = cache.cache_folder()
     assert {path.name for path in base.iterdir()} == {folder.name, "kernels-young", "other"}
 
 
 def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch):
     """For whom `~` stays what it is."""
-    monkeypatch.setattr(_cache.config, "CACHE_DIR", "")
-    monkeypatch.setattr(_cache.platformdirs, "user_cache_path", lambda *_, **__: Path("~/.cache"))
+    monkeypatch.setattr(cache.config, "CACHE_DIR", "")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda *_, **__: Path("~/.cache"))
     with pytest.raises(FileNotFoundError, match="no home folder"):
-        _cache.cache_base()
+        cache.cache_base()
 
 
 def test_what_layouts_depend_on_is_part_of_the_name(base: Path, monkeypatch: pytest.MonkeyPatch):
-    entries = _cache.Entries(base, "function")
+    entries = cache.Entries(base, "function")
     names = {entries._name("key")}
     for name, value in [("VECTOR_BYTES", 128), ("VECTORS", 9)]:
-        monkeypatch.setattr(_cache, name, value)
+        monkeypatch.setattr(cache, name, value)
         names.add(entries._name("key"))
     assert len(names) == 3
 
@@ -300,9 +302,9 @@ def test_what_layouts_depend_on_is_part_of_the_name(base: Path, monkeypatch: pyt
 TARGET = """
 import numpy as np
 from fastgmm import kernels, reference
-from fastgmm.kernels import _vectors
+from fastgmm.kernels.codegen import vectors
 from registry import Case, relative_error
-print(_vectors.VECTOR_BYTES, _vectors.VECTORS)
+print(vectors.VECTOR_BYTES, vectors.VECTORS)
 for case in (Case("full", "float64", 300, 3, 2), Case("tied", "float64", 300, 17, 2),
              Case("full", "float64", 300, 17, 2), Case("diag", "float32", 300, 5, 3)):
     X, *mixture, weight = case.make()

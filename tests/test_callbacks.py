@@ -16,7 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from fastgmm import GaussianMixture, _callbacks, persistence
+from fastgmm import GaussianMixture, persistence
+from fastgmm.estimator import callbacks
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 brings the callbacks")
 
@@ -394,7 +395,7 @@ def test_without_callbacks_nothing_is_made_for_them(monkeypatch):
     def forbidden(*arguments, **options):
         raise AssertionError("nobody listens")
 
-    monkeypatch.setattr(_callbacks, "Callbacks", forbidden)
+    monkeypatch.setattr(callbacks, "Callbacks", forbidden)
     fitted = GaussianMixture(K, random_state=0).fit(X)
     assert not [name for name in vars(fitted) if name.startswith("_")]
     assert vars(with_them).keys() - vars(fitted).keys() == {"_skl_callbacks"}
@@ -405,7 +406,7 @@ def test_without_scikit_learns_callbacks_the_mixture_works():
         "import sys\n"
         "import sklearn.callback as theirs\n"
         "sys.modules['sklearn.callback'] = None\n"  # cannot be imported
-        "import fastgmm._callbacks\n"
+        "import fastgmm.estimator.callbacks\n"
         "sys.modules['sklearn.callback'] = theirs\n"  # scikit-learn itself needs it to fit
         "from fastgmm import GaussianMixture\n"
         "from problems import load\n"

@@ -16,17 +16,11 @@ from processes import run_python
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import cli, demo, kernels
-from fastgmm._tables import read_table
-from fastgmm._terminal import (
-    Terminal,
-    advice_on_degenerate,
-    components_table,
-    key_values,
-    plain_table,
-    with_deviation,
-)
+from fastgmm.cli.summary import advice_on_degenerate, components_table
+from fastgmm.cli.tables import read_table
 from fastgmm.mixture import GaussianMixture
 from fastgmm.persistence import load, save
+from fastgmm.system.terminal import Terminal, key_values, plain_table, with_deviation
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import ARRAYS, COVARIANCE_TYPES, load
 
 from fastgmm import GaussianMixture
-from fastgmm._degenerate import FLOOR, MOST_RESETS, degenerate_components
-from fastgmm._maximization import Estimate
-from fastgmm._spread import Spread, spread_of
+from fastgmm.data.moments import Spread, spread_of
+from fastgmm.em.degeneracy import FLOOR, MOST_RESETS, degenerate_components
+from fastgmm.model.maximization import Estimate
 from fastgmm.persistence import load as load_mixture
 from fastgmm.persistence import save as save_mixture
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from fastgmm import cli
-from fastgmm._terminal import Terminal
 from fastgmm.demo import (
     DemoResult,
     Run,
@@ -22,6 +21,7 @@ from fastgmm.demo import (
     results_table,
     thinned,
 )
+from fastgmm.system.terminal import Terminal
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("matplotlib")

@@ -3,9 +3,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastgmm import reference
-from fastgmm._em import run_em
-from fastgmm._maximization import complete
-from fastgmm._records import Parameters, Statistics, Status
+from fastgmm._records import Parameters, Statistics
+from fastgmm.em.loop import run_em
+from fastgmm.em.results import Status
+from fastgmm.model.maximization import complete
 
 START = Parameters(
     weights=np.array([0.25, 0.75]),

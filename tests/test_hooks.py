@@ -9,7 +9,7 @@ from problems import load
 from sklearn.mixture import GaussianMixture as Peer
 
 from fastgmm import GaussianMixture
-from fastgmm._hooks import HOOKS, overridden
+from fastgmm.estimator.hooks import HOOKS, overridden
 
 X, K = load("iris")
 

@@ -8,9 +8,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Peer
 from sklearn.utils.random import sample_without_replacement
 
-from fastgmm import _initialization
-from fastgmm._initialization import initial_parameters
 from fastgmm._records import InitialValues
+from fastgmm.em import initialization
+from fastgmm.em.initialization import initial_parameters
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_init_params = pytest.mark.parametrize("init_params", INIT_PARAMS)
@@ -75,13 +75,13 @@ def test_float32_starts_are_scikit_learns(covariance_type, init_params):
 def test_more_rows_than_init_size_start_from_a_random_subset(init_params, monkeypatch):
     X, K = load("digits")
     seen = []
-    original = _initialization.weighted_moments
+    original = initialization.weighted_moments
 
     def watched(rows, *arguments):
         seen.append(len(rows))
         return original(rows, *arguments)
 
-    monkeypatch.setattr(_initialization, "weighted_moments", watched)
+    monkeypatch.setattr(initialization, "weighted_moments", watched)
     actual = start(X, K, "full", 3, init_params=init_params, init_size=200)
     assert all(n == 200 for n in seen)
 
@@ -201,7 +201,7 @@ def test_with_all_given_nothing_is_computed_or_drawn(covariance_type, monkeypatc
         raise AssertionError("nothing is to be estimated")
 
     for name in ("_share", "_choose", "_rows_to_start_from"):
-        monkeypatch.setattr(_initialization, name, forbidden)
+        monkeypatch.setattr(initialization, name, forbidden)
     given = fixed_start(X, K, covariance_type)
     random_state = np.random.RandomState(0)
     parameters = start(

@@ -15,10 +15,11 @@ from numpy.testing import assert_array_equal
 from processes import TESTS, run_python
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import GaussianMixture, _em, _initialization, kernels, load
+from fastgmm import GaussianMixture, kernels, load
 from fastgmm import mixture as mixture_module
-from fastgmm._degenerate import Caretaker
-from fastgmm._restarts import Outcome
+from fastgmm.em import initialization, loop
+from fastgmm.em.degeneracy import Caretaker
+from fastgmm.em.restarts import Outcome
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 over_keeping = pytest.mark.parametrize("keep", [False, True])
@@ -66,11 +67,11 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, call: int)
 
 
 PLACES = {
-    "start": (_initialization, "spread_of", 1),
+    "start": (initialization, "spread_of", 1),
     "first pass": (kernels, "expectation", 1),
     "fifth pass": (kernels, "expectation", 5),
-    "maximization": (_em, "estimate", 3),
-    "between two parts": (_em, "_mean_log_likelihood", 3),
+    "maximization": (loop, "estimate", 3),
+    "between two parts": (loop, "_mean_log_likelihood", 3),
 }
 over_places = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
 
@@ -260,7 +261,7 @@ def test_ctrl_c_ends_a_long_fit_within_an_iteration(keep: bool):
 STORM = """
 import random, signal, threading, time, warnings
 import numba
-from fastgmm.kernels import _threading_layer as threading_layer
+from fastgmm.kernels.jit import threading_layer
 from test_threads import blas_threads, digest, fit, points
 def interrupted(number, frame):
     raise KeyboardInterrupt

@@ -8,7 +8,7 @@ import pytest
 from registry import assert_statistics_agree
 
 from fastgmm import kernels, reference
-from fastgmm.kernels import _models, accumulation, likely
+from fastgmm.kernels import accumulation, layouts, pruning
 
 FAR, NEAR = 3.0, 0.3  # clusters whose points belong to one component, and to nearly all
 
@@ -45,7 +45,7 @@ def two_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(accumulation, "SHARED_BYTES", 0)
     monkeypatch.setattr(accumulation, "_moments_by_components", counted)
-    monkeypatch.setattr(_models, "SPAN_BYTES", 2**18)
+    monkeypatch.setattr(layouts, "SPAN_BYTES", 2**18)
     return calls
 
 
@@ -72,14 +72,14 @@ def test_a_covariance_in_several_slabs_and_runs_of_tiles(two_steps, monkeypatch)
 def test_bounds_are_above_the_log_density(dtype):
     """And the pairs that they leave out are impossible."""
     X, weights, means, factors, _ = clusters(400, 30, 12, 10 * FAR, dtype)
-    model = _models.prepare_model(weights, means, factors, "full", X.dtype)
-    length = _models.tile_length(model, X.dtype)
-    tiles = _models.allocate_tiles(model, length, X.dtype, 1, n_together=1)
-    span = _models.allocate_span(model, length, X.dtype, 1)
-    tile = _models.Tile(
+    model = layouts.prepare_model(weights, means, factors, "full", X.dtype)
+    length = layouts.tile_length(model, X.dtype)
+    tiles = layouts.allocate_tiles(model, length, X.dtype, 1, n_together=1)
+    span = layouts.allocate_span(model, length, X.dtype, 1)
+    tile = layouts.Tile(
         *(
             getattr(tiles, name)[0] if name not in ("rows", "shares") else getattr(span, name)[0]
-            for name in _models.Tile._fields
+            for name in layouts.Tile._fields
         )
     )
     chunk = tile.centred.shape[1]
@@ -98,19 +98,19 @@ def test_bounds_are_above_the_log_density(dtype):
     assert possible[chunk:].mean() < 0.5
     scale = np.abs(exact).max()
     assert np.max(np.abs(found - exact)[possible]) <= tolerance * scale
-    impossible = exact < exact.max(axis=1, keepdims=True) - likely.IMPOSSIBLE
+    impossible = exact < exact.max(axis=1, keepdims=True) - pruning.IMPOSSIBLE
     assert np.all(impossible[~possible])
 
 
 @numba.njit
 def bound(model, tile, n_chunks):
     """Workers have no entry from Python when they are compiled."""
-    likely.bound_chunks(model, tile, 0, n_chunks)
+    pruning.bound_chunks(model, tile, 0, n_chunks)
 
 
 @numba.njit
 def evaluate_likely(model, tile, m):
-    likely.likely_log_density(model, tile, m)
+    pruning.likely_log_density(model, tile, m)
 
 
 def test_a_component_without_points_counts_nothing(two_steps):

@@ -10,8 +10,9 @@ from sklearn.mixture._gaussian_mixture import (
 )
 
 from fastgmm import reference
-from fastgmm._lapack import invert_upper_factors
-from fastgmm._maximization import (
+from fastgmm._records import Statistics
+from fastgmm.model.lapack import invert_upper_factors
+from fastgmm.model.maximization import (
     covariances_from_cholesky,
     maximize,
     n_parameters,
@@ -19,7 +20,6 @@ from fastgmm._maximization import (
     precisions_cholesky_from_precisions,
     precisions_from_cholesky,
 )
-from fastgmm._records import Statistics
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 REMEDIES = "decrease the number of components, increase reg_covar, or scale .* float64"

@@ -14,9 +14,11 @@ from processes import run_python
 from scipy.spatial.distance import pdist
 from sklearn.cluster import KMeans
 
-from fastgmm import GaussianMixture, _initialization, _memory
-from fastgmm._isometry import isometric_rows
-from fastgmm._memory import UNQUESTIONED, available_bytes, bytes_of_fit, check_memory
+from fastgmm import GaussianMixture
+from fastgmm.data.isometry import isometric_rows
+from fastgmm.em import initialization
+from fastgmm.system import memory
+from fastgmm.system.memory import UNQUESTIONED, available_bytes, bytes_of_fit, check_memory
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
@@ -50,7 +52,7 @@ def test_a_thousand_fits_keep_no_memory():
 @pytest.fixture
 def little_is_left(monkeypatch: pytest.MonkeyPatch) -> int:
     """A machine with as much memory as is never asked about."""
-    monkeypatch.setattr(_memory, "available_bytes", lambda: UNQUESTIONED)
+    monkeypatch.setattr(memory, "available_bytes", lambda: UNQUESTIONED)
     return UNQUESTIONED
 
 
@@ -104,7 +106,7 @@ def test_small_requests_never_look(monkeypatch: pytest.MonkeyPatch):
     def look() -> int:
         raise AssertionError
 
-    monkeypatch.setattr(_memory, "available_bytes", look)
+    monkeypatch.setattr(memory, "available_bytes", look)
     check_memory(UNQUESTIONED, "This", "wait")
     X = np.random.default_rng(0).normal(size=(100, 2))
     mixture = GaussianMixture(covariance_type="diag").fit(X)
@@ -115,7 +117,7 @@ def test_small_requests_never_look(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_nothing_is_refused_where_nothing_is_known(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_memory, "available_bytes", lambda: None)
+    monkeypatch.setattr(memory, "available_bytes", lambda: None)
     check_memory(2**80, "This", "wait")
 
 
@@ -233,11 +235,11 @@ def test_rows_in_fewer_dimensions_keep_their_distances():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_k_means_of_wide_data_has_scikit_learns_labels(dtype, monkeypatch):
-    monkeypatch.setattr(_initialization, "LARGE", 0)
+    monkeypatch.setattr(initialization, "LARGE", 0)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 900)) + 0.3 * rng.normal(size=(4, 900))[np.arange(120) % 4]
     X = X.astype(dtype)
     for seed in range(3):
         expected = KMeans(4, n_init=1, random_state=np.random.RandomState(seed)).fit(X).labels_
-        actual = _initialization._labels_of_kmeans(X, 4, np.random.RandomState(seed), None)
+        actual = initialization._labels_of_kmeans(X, 4, np.random.RandomState(seed), None)
         assert_array_equal(actual, expected)

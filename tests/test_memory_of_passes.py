@@ -7,7 +7,7 @@ import pytest
 from memory_peak import peak_of
 
 from fastgmm import kernels
-from fastgmm.kernels import _models
+from fastgmm.kernels import layouts
 from fastgmm.kernels.accumulation import bytes_of_pass
 
 PASSES = [
@@ -49,13 +49,13 @@ def full_factors(covariance_type: str, K: int, d: int) -> np.ndarray:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_over_the_points_of_a_tile_hold_its_padding(vector_bytes, vectors, dtype, monkeypatch):
     """Of narrow vectors of doubles a tile may hold an odd number of half the padding."""
-    monkeypatch.setattr(_models, "VECTOR_BYTES", vector_bytes)
-    monkeypatch.setattr(_models, "CHUNK_BYTES", vector_bytes * vectors)
+    monkeypatch.setattr(layouts, "VECTOR_BYTES", vector_bytes)
+    monkeypatch.setattr(layouts, "CHUNK_BYTES", vector_bytes * vectors)
     dtype = np.dtype(dtype)
     for d in (1, 5, 17, 120, 130, 333, 1000):
         for covariance_type in ("full", "tied", "diag", "spherical"):
-            model = _models.outline(3, d, covariance_type, dtype)
-            length = _models.tile_length(model, dtype)
-            shapes = _models.tile_shapes(model, length, dtype)
+            model = layouts.outline(3, d, covariance_type, dtype)
+            length = layouts.tile_length(model, dtype)
+            shapes = layouts.tile_shapes(model, length, dtype)
             for name in ("shares", "log_density", "scale"):
                 assert shapes[name][-1] >= -(-length // 16) * 16

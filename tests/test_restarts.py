@@ -11,9 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Peer
 
 from fastgmm import GaussianMixture
-from fastgmm._maximization import IllDefinedCovariance
-from fastgmm._records import EMResult, Iteration, Parameters, Status
-from fastgmm._restarts import Outcome, best_of_starts
+from fastgmm._records import Parameters
+from fastgmm.em.restarts import Outcome, best_of_starts
+from fastgmm.em.results import EMResult, Iteration, Status
+from fastgmm.model.maximization import IllDefinedCovariance
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 

@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastgmm._tables import read_table
+from fastgmm.cli.tables import read_table
 
 EXPECTED = np.array([[1.5, 2.0, -3.0], [4.0, 5.25, 6.0], [7.0, 8.0, 9e3]])
 ROWS = "1.5,2,-3\n4,5.25,6\n7,8,9e3\n"

@@ -21,9 +21,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastgmm import GaussianMixture
 from fastgmm._records import COVARIANCE_TYPES
-from fastgmm._threads import blas_on_one_thread
-from fastgmm.kernels import _threading_layer as threading_layer
-from fastgmm.kernels._processors import cpu_quota
+from fastgmm.kernels.jit import threading_layer
+from fastgmm.system.processors import cpu_quota
+from fastgmm.system.threads import blas_on_one_thread
 
 
 def installed_layers() -> list[str]:
@@ -94,7 +94,7 @@ def after_fork(check: Callable[[], bool]) -> str:
 # --- any number of threads --------------------------------------------------------------------
 BITS = """
 import numba, test_threads
-from fastgmm.kernels import _models, accumulation
+from fastgmm.kernels import accumulation, layouts
 from test_threads import COVARIANCE_TYPES, digest, fit, points
 def digests(X, *kind, **options):
     found = set()
@@ -105,7 +105,7 @@ def digests(X, *kind, **options):
     return found
 for covariance_type in COVARIANCE_TYPES:
     print(*digests(points(), covariance_type))
-accumulation.SHARED_BYTES, _models.SPAN_BYTES = 0, 2**18  # so that this one takes two steps
+accumulation.SHARED_BYTES, layouts.SPAN_BYTES = 0, 2**18  # so that this one takes two steps
 print(*digests(points(900, 24), "full", n_components=9))
 assert numba.threading_layer() == layer
 """

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from registry import DTYPES
 
-from fastgmm.kernels._jit import JIT_DISABLED
-from fastgmm.kernels._tile_blocks import exponentials
-from fastgmm.kernels._vector_math import log
-from fastgmm.kernels._vectors import VECTOR_BYTES
+from fastgmm.kernels.codegen.logarithm import log
+from fastgmm.kernels.codegen.tiles import exponentials
+from fastgmm.kernels.jit.target import JIT_DISABLED, VECTOR_BYTES
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="is about compiled code")
 over_dtypes = pytest.mark.parametrize("dtype", DTYPES)

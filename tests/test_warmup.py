@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from processes import TESTS, run_python
 
-from fastgmm import GaussianMixture, _warmup, cli, kernels
+from fastgmm import GaussianMixture, cli, kernels, warmup
 from fastgmm._records import COVARIANCE_TYPES
-from fastgmm._warmup import DTYPES, FEATURES, specializations, warm_up
-from fastgmm.kernels import _cache, _jit
-from fastgmm.kernels._jit import Driver
+from fastgmm.kernels.jit import cache, settings
+from fastgmm.kernels.jit.settings import Driver
+from fastgmm.warmup import DTYPES, FEATURES, specializations, warm_up
 
 SMALL_PROBLEM = ["--features", "3", "--covariance-types", "full", "--dtypes", "float64"]
 
@@ -116,7 +116,7 @@ def test_every_problem_has_one_specialization():
     assert large.endswith(" and more")
     for one in found:
         if "diag" in one.covariance_types:
-            assert one == _warmup.Specialization(("diag",), "any number", one.dtype, 2)
+            assert one == warmup.Specialization(("diag",), "any number", one.dtype, 2)
 
 
 def test_many_features_are_compiled_with_few():
@@ -136,7 +136,7 @@ def test_features_beyond_the_named_ones_share_their_model(covariance_type):
 
 # --- reports --------------------------------------------------------------------------------
 def test_the_command_says_what_was_there(capsys, monkeypatch):
-    monkeypatch.setattr(_warmup, "_run", lambda specialization: None)
+    monkeypatch.setattr(warmup, "_run", lambda specialization: None)
     monkeypatch.setenv("COLUMNS", "500")
     assert cli.main(["warmup"]) == 0
     captured = capsys.readouterr()
@@ -148,7 +148,7 @@ def test_the_command_says_what_was_there(capsys, monkeypatch):
 
 
 def test_the_command_shows_its_progress_to_a_terminal(capsys, monkeypatch):
-    monkeypatch.setattr(_warmup, "_run", lambda specialization: None)
+    monkeypatch.setattr(warmup, "_run", lambda specialization: None)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "200")
@@ -157,7 +157,7 @@ def test_the_command_shows_its_progress_to_a_terminal(capsys, monkeypatch):
 
 
 def test_progress_is_told_before_each_specialization(monkeypatch):
-    monkeypatch.setattr(_warmup, "_run", lambda specialization: None)
+    monkeypatch.setattr(warmup, "_run", lambda specialization: None)
     told = []
     result = warm_up([2], on_next=lambda *arguments: told.append(arguments))
     assert told == [(done, 6, one) for done, one in enumerate(result.compiled)]
@@ -204,7 +204,7 @@ def test_no_folder_for_the_cache(capsys, monkeypatch):
 
 def test_a_cache_that_cannot_be_written_after_all(capsys, monkeypatch):
     def full_disk(*arguments):
-        _cache.warn_uncached(OSError("no space left"))
+        cache.warn_uncached(OSError("no space left"))
 
     monkeypatch.setattr(kernels, "expectation", full_disk)
     message = fail(capsys, *SMALL_PROBLEM)
@@ -221,5 +221,5 @@ def test_other_warnings_pass(monkeypatch):
 
 
 def test_without_a_compiler_there_is_nothing_to_do(capsys, monkeypatch):
-    monkeypatch.setattr(_jit, "JIT_DISABLED", True)
+    monkeypatch.setattr(settings, "JIT_DISABLED", True)
     assert "NUMBA_DISABLE_JIT is set" in fail(capsys, *SMALL_PROBLEM)

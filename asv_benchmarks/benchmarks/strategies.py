@@ -10,8 +10,8 @@ import numpy as np
 from numba import prange
 
 from fastgmm import kernels
-from fastgmm.kernels import _models, accumulation, components
-from fastgmm.kernels._jit import driver
+from fastgmm.kernels import accumulation, large_models, layouts
+from fastgmm.kernels.jit.settings import driver
 
 from .common import TINY, Case, _Gain, assert_agree
 
@@ -51,7 +51,7 @@ class MomentsByComponents(_Gain):
         rng = np.random.default_rng(0)
         X = rng.standard_normal((64 if TINY else 2000, 128))
         shares = rng.dirichlet(np.ones(K), len(X))
-        model = _models.moments_model(rng.standard_normal((K, 128)), "full", X.dtype)
+        model = layouts.moments_model(rng.standard_normal((K, 128)), "full", X.dtype)
         by_components = partial(accumulation.accumulate, X, shares, np.empty(0), model, "full")
         by_blocks = mock.patch.object(accumulation, "SHARED_BYTES", math.inf)(by_components)
         for field in ("counts", "first", "second"):
@@ -78,8 +78,8 @@ def next_to_a_cache_line(shape, dtype):
     """Zeros where numpy may put them: a quarter of a cache line beyond its start."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(size + 2 * _models.CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % _models.CACHE_LINE + _models.CACHE_LINE // 4
+    memory = np.zeros(size + 2 * layouts.CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % layouts.CACHE_LINE + layouts.CACHE_LINE // 4
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
@@ -93,19 +93,19 @@ class AlignedWorkspaces(_Gain):
         case = Case(covariance_type, "float64", 64 if TINY else 4000, 16, 3 if TINY else 16)
         X, *mixture, _ = case.make()
         aligned = partial(kernels.expectation, X, *mixture, covariance_type)
-        shifted = mock.patch.object(_models, "_aligned_zeros", next_to_a_cache_line)(aligned)
+        shifted = mock.patch.object(layouts, "_aligned_zeros", next_to_a_cache_line)(aligned)
         assert_agree(aligned().counts, shifted().counts, "float64")
         self.calls = shifted, aligned
 
 
-@driver(of=components.moments_of_slab)
+@driver(of=large_models.moments_of_slab)
 def moments_of_shared_slabs(
     n_threads, next_part, n_parts, n, first_tile, n_tiles, n_slabs, model, tiles, span, partial
 ):
-    """`components.moments_of_slabs` where each thread has its part from the start."""
+    """`large_models.moments_of_slabs` where each thread has its part from the start."""
     for thread in prange(n_threads):
         for index in range(thread * n_parts // n_threads, (thread + 1) * n_parts // n_threads):
-            components.moments_of_slab(
+            large_models.moments_of_slab(
                 index, np.int64(thread), n_parts,
                 n, first_tile, n_tiles, n_slabs, model, tiles, span, partial,
             )  # fmt: skip
@@ -121,9 +121,11 @@ class BlocksInTurn(_Gain):
         n, K, d = 64 if TINY else 4000, 16, 64
         X = rng.standard_normal((n, d))
         shares = np.eye(K)[rng.choice(K, n, p=rng.dirichlet(np.ones(K)))]
-        model = _models.moments_model(rng.standard_normal((K, d)), "full", X.dtype)
+        model = layouts.moments_model(rng.standard_normal((K, d)), "full", X.dtype)
         in_turn = partial(accumulation.accumulate, X, shares, np.empty(0), model, "full")
-        shared = mock.patch.object(components, "moments_of_slabs", moments_of_shared_slabs)(in_turn)
+        shared = mock.patch.object(large_models, "moments_of_slabs", moments_of_shared_slabs)(
+            in_turn
+        )
         assert accumulation.goes_by_components(model), "it does not run the driver in question"
         for field in ("counts", "first", "second"):
             assert_agree(getattr(in_turn(), field), getattr(shared(), field), "float64")

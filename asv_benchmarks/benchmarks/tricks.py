@@ -13,18 +13,19 @@ import numba
 import numpy as np
 
 from fastgmm import kernels
-from fastgmm.kernels import _models
-from fastgmm.kernels._axis_blocks import FEATURES, NOTHING, add_axis_moments, axis_log_density
-from fastgmm.kernels._jit import FLAGS, REDUCTION_FLAGS
-from fastgmm.kernels._tile_blocks import exponentials
-from fastgmm.kernels._triangle_blocks import add_small_moments, small_log_density, triangle_order
-from fastgmm.kernels._vector_math import log
-from fastgmm.kernels._vectors import CHUNK_BYTES, FARTHEST, VECTOR_BYTES, VECTORS
-from fastgmm.kernels.blocks import tile_in_span, transpose_chunk
+from fastgmm.kernels import layouts
+from fastgmm.kernels.codegen.diagonals import FEATURES, NOTHING, add_axis_moments, axis_log_density
+from fastgmm.kernels.codegen.logarithm import log
+from fastgmm.kernels.codegen.tiles import exponentials
+from fastgmm.kernels.codegen.triangles import add_small_moments, small_log_density, triangle_order
+from fastgmm.kernels.codegen.vectors import FARTHEST
 from fastgmm.kernels.density import log_density_of_chunks, tile_log_density
-from fastgmm.kernels.likely import likely_log_density
+from fastgmm.kernels.drivers import tile_in_span, transpose_chunk
+from fastgmm.kernels.jit.settings import FLAGS, REDUCTION_FLAGS
+from fastgmm.kernels.jit.target import CHUNK_BYTES, VECTOR_BYTES, VECTORS
 from fastgmm.kernels.moments import add_symmetric_product
 from fastgmm.kernels.normalization import log_of_product
+from fastgmm.kernels.pruning import likely_log_density
 
 from .common import TINY, Case, _Gain, aligned, assert_agree
 
@@ -153,7 +154,7 @@ class UnrolledDensities(_Gain):
 
     def setup(self, d):
         problem = Case("full", "float64", LENGTH, d, K).make()
-        model = _models.prepare_model(*problem.mixture, "full", np.dtype("float64"))
+        model = layouts.prepare_model(*problem.mixture, "full", np.dtype("float64"))
         inputs = (aligned(problem.X.T), *model)
         self.calls = pair(*small_densities(d), inputs, (np.zeros((K, LENGTH)),))
 
@@ -195,8 +196,8 @@ class TriangularDensities(_Gain):
     def setup(self, d):
         pitch, dtype = CHUNK_BYTES // 8, np.dtype("float64")
         problem = Case("full", "float64", 4 * pitch, d, K).make()
-        model = _models.prepare_model(*problem.mixture, "full", dtype)
-        tiles = _models.allocate_tiles(model, 4 * pitch, dtype, n_threads=1)
+        model = layouts.prepare_model(*problem.mixture, "full", dtype)
+        tiles = layouts.allocate_tiles(model, 4 * pitch, dtype, n_threads=1)
         tiles.points[0] = problem.X.reshape(4, pitch, d).swapaxes(1, 2)
         self.calls = pair(
             plain_triangular_densities,
@@ -235,13 +236,13 @@ class LikelyDensities(_Gain):
         if clusters == "apart":
             labels = kernels.assign(X, *problem.mixture, "full")
             means, X = 40 * means, X + 39 * means[labels]
-        model = _models.prepare_model(
+        model = layouts.prepare_model(
             problem.weights, means, problem.precisions_cholesky, "full", dtype
         )
-        tiles = _models.allocate_tiles(model, LENGTH, dtype, n_threads=1, n_together=1)
+        tiles = layouts.allocate_tiles(model, LENGTH, dtype, n_threads=1, n_together=1)
         pitch = tiles.squares.shape[1]
         tiles.points[0] = X.reshape(-1, pitch, d).swapaxes(1, 2)
-        rows = np.zeros((1, LENGTH, _models.row_pitch(d)))
+        rows = np.zeros((1, LENGTH, layouts.row_pitch(d)))
         rows[0, :, :d] = X
         self.calls = pair(
             all_densities,
@@ -287,7 +288,7 @@ class AxisDensities(_Gain):
 
     def setup(self, covariance_type, d):
         problem = Case("diag", "float64", LENGTH, d, K).make()
-        model = _models.prepare_model(*problem.mixture, "diag", np.dtype("float64"))
+        model = layouts.prepare_model(*problem.mixture, "diag", np.dtype("float64"))
         self.calls = pair(
             *axis_densities(covariance_type == "diag"),
             (aligned(problem.X.T), *model),
@@ -389,7 +390,7 @@ class SymmetricProduct(_Gain):
     param_names = ("d",)
 
     def setup(self, d):
-        rows = np.zeros((_models.COLUMN_BYTES // 8, _models.row_pitch(d)))
+        rows = np.zeros((layouts.COLUMN_BYTES // 8, layouts.row_pitch(d)))
         rows[:, :d] = np.random.default_rng(0).standard_normal((len(rows), d))
         self.calls = pair(
             plain_symmetric_product,
@@ -470,6 +471,6 @@ class Transposition(_Gain):
         self.calls = pair(
             plain_transposition,
             transposition_by_squares,
-            (_models.as_rows(X),),
+            (layouts.as_rows(X),),
             (np.zeros((LENGTH // pitch, d, pitch)),),
         )

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastgmm._files import check_writable
+from fastgmm.system.files import check_writable
 
 if TYPE_CHECKING:
-    from fastgmm._tables import NumericTable
+    from fastgmm.cli.tables import NumericTable
 
 __all__ = [
     "DEFAULT",
@@ -48,7 +48,7 @@ def describe_data(add: Add) -> None:
 
 def read_data(options: argparse.Namespace) -> NumericTable:
     """Read the points, and say on stderr how they were understood where that may surprise."""
-    from fastgmm._tables import read_table
+    from fastgmm.cli.tables import read_table
 
     table = read_table(options.data, header=options.header)
     for note in table.notes:
@@ -77,7 +77,7 @@ def check_output(path: str | None, suffixes: Sequence[str], data: str) -> None:
 @contextlib.contextmanager
 def steps_in_sight(kind: str) -> Iterator[Callable[[int, int, str], None]]:
     """Show how many steps are done, of how many, and what follows, if somebody is watching."""
-    from fastgmm._terminal import progress_bar
+    from fastgmm.system.terminal import progress_bar
 
     bar = progress_bar()
     task = bar.add_task("starting", total=None, state="")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from fastgmm._files import check_writable
 from fastgmm.cli._common import Add, steps_in_sight
+from fastgmm.system.files import check_writable
 
 __all__ = ["describe", "run"]
 
@@ -28,19 +28,19 @@ def run(options: argparse.Namespace) -> None:
     if options.mine is not None:
         run_mine(options)
         return
-    from fastgmm import _bench
-    from fastgmm._terminal import Terminal, key_values
+    from fastgmm.benchmarking import iterations
+    from fastgmm.system.terminal import Terminal, key_values
 
     if options.json:
         check_writable(options.json)
-    before = _bench.read_json(options.against) if options.against else None
+    before = iterations.read_json(options.against) if options.against else None
     with steps_in_sight("problem") as show:
-        result = _bench.measure(_bench.CELLS, _bench.BESIDE_SCIKIT_LEARN, on_stage=show)
+        result = iterations.measure(iterations.CELLS, iterations.BESIDE_SCIKIT_LEARN, on_stage=show)
     if options.json:
-        _bench.write_json(result, options.json)
-    comparison = _bench.compare(result, before) if before else None
-    notes = _bench.comparison_notes(comparison) if comparison else []
-    table = _bench.results_table(result, comparison)
+        iterations.write_json(result, options.json)
+    comparison = iterations.compare(result, before) if before else None
+    notes = iterations.comparison_notes(comparison) if comparison else []
+    table = iterations.results_table(result, comparison)
     Terminal().show(table, *notes, key_values(result.environment))
 
 
@@ -48,10 +48,10 @@ def run_mine(options: argparse.Namespace) -> None:
     """``--mine``: whole fits beside a function of the user's."""
     if options.json or options.against:
         raise ValueError("--mine measures something else; leave --json and --against out.")
-    from fastgmm import _bench_mine
-    from fastgmm._terminal import Terminal
+    from fastgmm.benchmarking import mine
+    from fastgmm.system.terminal import Terminal
 
-    function = _bench_mine.load_function(options.mine)
+    function = mine.load_function(options.mine)
     with steps_in_sight("size") as show:
-        results = _bench_mine.measure_mine(function, _bench_mine.SIZES, on_stage=show)
-    Terminal().show(_bench_mine.mine_table(results))
+        results = mine.measure_mine(function, mine.SIZES, on_stage=show)
+    Terminal().show(mine.mine_table(results))

@@ -10,11 +10,12 @@ from collections import Counter
 from copy import copy
 from typing import TYPE_CHECKING, get_args
 
-from fastgmm._records import COVARIANCE_TYPES, INIT_METHODS, RepairAction
+from fastgmm._records import COVARIANCE_TYPES, INIT_METHODS
 from fastgmm.cli._common import DEFAULT, Add, check_output, describe_data, read_data
+from fastgmm.em.results import RepairAction
 
 if TYPE_CHECKING:
-    from fastgmm._tables import NumericTable
+    from fastgmm.cli.tables import NumericTable
     from fastgmm.mixture import GaussianMixture
 
 __all__ = ["describe", "run"]
@@ -90,7 +91,7 @@ def fit_in_sight(model: GaussianMixture, points: NumericTable) -> bool:
     """Fit, and show the progress if somebody is watching; tell whether Ctrl-C ended the fit."""
     from sklearn.exceptions import ConvergenceWarning
 
-    from fastgmm._terminal import LiveProgress
+    from fastgmm.cli.progress import LiveProgress
 
     progress = LiveProgress(model.n_init, model.max_iter)
     model._progress = lambda: progress  # type: ignore[method-assign]
@@ -131,7 +132,8 @@ def repairs_in_words(model: GaussianMixture) -> str:
 
 def print_summary(model: GaussianMixture, figures: dict[str, str]) -> None:
     """Print the components and the figures of the fit."""
-    from fastgmm._terminal import Terminal, advice_on_degenerate, components_table, key_values
+    from fastgmm.cli.summary import advice_on_degenerate, components_table
+    from fastgmm.system.terminal import Terminal, key_values
 
     terminal = Terminal()
     terminal.show(components_table(model, terminal.width), key_values(figures))

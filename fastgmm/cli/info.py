@@ -15,7 +15,7 @@ def describe(add: Add) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print names and values."""
-    from fastgmm._environment import describe_environment
-    from fastgmm._terminal import Terminal, key_values
+    from fastgmm.benchmarking.environment import describe_environment
+    from fastgmm.system.terminal import Terminal, key_values
 
     Terminal().show(key_values(describe_environment()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastgmm.cli._common import Add, check_output, describe_data, read_data
 
 if TYPE_CHECKING:
-    from fastgmm._tables import NumericTable
+    from fastgmm.cli.tables import NumericTable
     from fastgmm.mixture import GaussianMixture
 
 __all__ = ["describe", "run"]
@@ -25,7 +25,7 @@ def describe(add: Add) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print or write what the model says of each point."""
-    from fastgmm._tables import csv_lines, write_table
+    from fastgmm.cli.tables import csv_lines, write_table
 
     check_output(options.out, (".csv", ".npy"), options.data)
     points = read_data(options)

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from fastgmm._records import COVARIANCE_TYPES
-from fastgmm._warmup import DTYPES, FEATURES, Specialization, WarmupResult, warm_up
 from fastgmm.cli._common import Add, steps_in_sight
+from fastgmm.warmup import DTYPES, FEATURES, Specialization, WarmupResult, warm_up
 
 __all__ = ["describe", "run"]
 
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
 
 def print_warmup(result: WarmupResult) -> None:
     """Print what is on the disk now, and what was new."""
-    from fastgmm._terminal import Terminal, key_values, plain_table
+    from fastgmm.system.terminal import Terminal, key_values, plain_table
 
     dtypes = list(dict.fromkeys(one.dtype for one in result.compiled))
     rows: dict[tuple[str, str], dict[str, str]] = {}

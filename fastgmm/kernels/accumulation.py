@@ -9,8 +9,10 @@ from typing import TypeGuard
 import numpy as np
 
 from fastgmm._records import CovarianceType, FloatArray, Statistics
-from fastgmm.kernels import blocks, components
-from fastgmm.kernels._models import (
+from fastgmm.kernels import drivers, large_models
+from fastgmm.kernels.codegen.triangles import triangle_order
+from fastgmm.kernels.codegen.vectors import FARTHEST
+from fastgmm.kernels.layouts import (
     FARTHEST_APART,
     DiagonalModel,
     FullModel,
@@ -31,9 +33,7 @@ from fastgmm.kernels._models import (
     tile_length,
     tiles_of_span,
 )
-from fastgmm.kernels._threading_layer import max_threads
-from fastgmm.kernels._triangle_blocks import triangle_order
-from fastgmm.kernels._vectors import FARTHEST
+from fastgmm.system.threads import max_threads
 
 # Partial statistics of all blocks together stay below this unless they would be too few for the
 # threads, and those below the other unless they would be less than two.
@@ -115,14 +115,14 @@ def _moments(
     n_blocks = min(n_tiles, most_blocks(model))
     tiles = allocate_tiles(model, length, X.dtype, min(n_blocks, max_threads()))
     moments = allocate_moments(model, n_blocks, likelihood_alone=likelihood_alone)
-    blocks.expectation_blocks(
+    drivers.expectation_blocks(
         n_blocks, as_rows(X), as_rows(given), len(X), length, sample_weight, model, tiles, moments
     )
     return moments
 
 
 def goes_by_components(model: Model) -> TypeGuard[FullModel]:
-    """Whether the model is so large that other drivers take its moments, by components."""
+    """Whether the model is so large that other drivers take its moments, by large_models."""
     return isinstance(model, FullModel) and bytes_per_block(model) > SHARED_BYTES
 
 
@@ -147,7 +147,7 @@ def _moments_by_components(
     n_tiles: int,
     likelihood_alone: bool,
 ) -> Moments:
-    """Run through spans of tiles, and in each first through the tiles, then the components."""
+    """Run through spans of tiles, and in each first through the tiles, then the large_models."""
     K, d = model.means.shape
     n_slabs, n_runs, n_together = _parts(K, d, n_tiles)
     n_parts = n_runs * n_slabs * -(-K // n_together)
@@ -157,11 +157,11 @@ def _moments_by_components(
     moments = allocate_moments(model, n_runs, likelihood_alone=likelihood_alone)
     for first_tile in range(0, n_tiles, len(span.rows)):
         n_present = min(len(span.rows), n_tiles - first_tile)
-        components.responsibilities_of_tiles(
+        large_models.responsibilities_of_tiles(
             n_present, source, given_rows, len(X), first_tile, sample_weight, model, tiles, span
         )
         if not likelihood_alone:
-            components.moments_of_slabs(
+            large_models.moments_of_slabs(
                 n_parts, len(X), first_tile, n_present, n_slabs, model, tiles, span, moments
             )
         moments.log_likelihood[0] += span.log_likelihood[:n_present].sum()

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastgmm.kernels._axis_blocks import DISTANCES, FEATURES, NOTHING, axis_log_density
-from fastgmm.kernels._jit import dispatch_on_record, worker
-from fastgmm.kernels._models import (
+from fastgmm.kernels.codegen.diagonals import DISTANCES, FEATURES, NOTHING, axis_log_density
+from fastgmm.kernels.codegen.products import add_product, add_squares
+from fastgmm.kernels.codegen.triangles import small_log_density
+from fastgmm.kernels.codegen.vectors import FARTHEST, FARTHEST32
+from fastgmm.kernels.jit.settings import dispatch_on_record, worker
+from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
+from fastgmm.kernels.layouts import (
     PANEL,
     SMALL_MODELS,
     DiagonalModel,
@@ -18,9 +22,6 @@ from fastgmm.kernels._models import (
     SphericalModel,
     TiedModel,
 )
-from fastgmm.kernels._product_blocks import add_product, add_squares
-from fastgmm.kernels._triangle_blocks import small_log_density
-from fastgmm.kernels._vectors import FARTHEST, FARTHEST32, VECTOR_BYTES, VECTORS
 
 
 @worker

@@ -9,9 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastgmm.kernels._axis_blocks import add_axis_moments
-from fastgmm.kernels._jit import dispatch_on_record, reduction, worker
-from fastgmm.kernels._models import (
+from fastgmm.kernels.codegen.diagonals import add_axis_moments
+from fastgmm.kernels.codegen.products import add_product, pack_columns
+from fastgmm.kernels.codegen.triangles import add_small_moments
+from fastgmm.kernels.jit.settings import dispatch_on_record, reduction, worker
+from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
+from fastgmm.kernels.layouts import (
     GROUP,
     ROWS,
     SMALL_MODELS,
@@ -20,9 +23,6 @@ from fastgmm.kernels._models import (
     SphericalModel,
     TiedModel,
 )
-from fastgmm.kernels._product_blocks import add_product, pack_columns
-from fastgmm.kernels._triangle_blocks import add_small_moments
-from fastgmm.kernels._vectors import VECTOR_BYTES, VECTORS
 
 # Part of the average share below which one vanishes, in a tile whose points all have a log-density
 # at most so far below the highest that there could be.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastgmm.kernels._jit import reduction, worker
-from fastgmm.kernels._tile_blocks import exponentials
-from fastgmm.kernels._vector_math import log
-from fastgmm.kernels._vectors import VECTOR_BYTES
+from fastgmm.kernels.codegen.logarithm import log
+from fastgmm.kernels.codegen.tiles import exponentials
+from fastgmm.kernels.jit.settings import reduction, worker
+from fastgmm.kernels.jit.target import VECTOR_BYTES
 
 
 @worker

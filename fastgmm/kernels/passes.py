@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastgmm._factors import check_upper_factors
-from fastgmm._far import are_far, far_responsibilities, may_be_far
-from fastgmm._records import CovarianceType, FloatArray, Statistics, check_covariance_type
-from fastgmm.kernels import blocks
-from fastgmm.kernels._models import (
+from fastgmm._contract import (
+    are_far,
+    check_covariance_type,
+    check_upper_factors,
+    far_responsibilities,
+    may_be_far,
+)
+from fastgmm._records import CovarianceType, FloatArray, Statistics
+from fastgmm.kernels import drivers
+from fastgmm.kernels.accumulation import MOST_BLOCKS, accumulate, log_likelihood
+from fastgmm.kernels.layouts import (
     LogDensityModel,
     Model,
     allocate_tiles,
@@ -20,8 +26,7 @@ from fastgmm.kernels._models import (
     prepare_model,
     tile_length,
 )
-from fastgmm.kernels._threading_layer import max_threads
-from fastgmm.kernels.accumulation import MOST_BLOCKS, accumulate, log_likelihood
+from fastgmm.system.threads import max_threads
 
 
 def log_gaussian_density(
@@ -411,7 +416,7 @@ def _predict(
     tiles = allocate_tiles(model, length, X.dtype, min(n_blocks, max_threads()))
     empty_rows, empty = np.empty((0, 0), X.dtype), np.empty(0, X.dtype)
     if n_blocks:
-        blocks.prediction_blocks(
+        drivers.prediction_blocks(
             n_blocks,
             as_rows(X),
             len(X),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastgmm._factors import check_upper_factors
-from fastgmm._far import farthest
+from fastgmm._contract import check_upper_factors, farthest
 from fastgmm._records import CovarianceType, FloatArray
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastgmm._far import are_far, far_responsibilities, farthest
+from fastgmm._contract import are_far, far_responsibilities, farthest
 from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.reference.density import component_log_density
 from fastgmm.reference.moments import first_moments, second_moments

@@ -19,7 +19,7 @@ from comparison.measurement import ALL, Settings, compare_times
 from comparison.memory import compare_memory
 from comparison.processes import BenchmarkError, WorkerDied
 from comparison.sources import FOLDER, WORKTREE, SourceError, export_both
-from fastgmm._environment import describe_environment
+from fastgmm.benchmarking.environment import describe_environment
 
 FINE, REGRESSION, FAILURE = 0, 1, 2
 

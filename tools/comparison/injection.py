@@ -47,7 +47,7 @@ class Injection:
     is_memory: bool = False
 
 
-BLOCKS, PASSES = "fastgmm/kernels/blocks.py", "fastgmm/kernels/passes.py"
+BLOCKS, PASSES = "fastgmm/kernels/drivers.py", "fastgmm/kernels/passes.py"
 
 TILES = """\
     first, stop = tiles_of_block(index, n_blocks, n, length)

@@ -15,8 +15,8 @@ from rich.table import Table
 from comparison.decision import Verdict
 from comparison.measurement import CellResult, Comparison, Settings
 from comparison.memory import MemoryResult
-from fastgmm._files import written_whole
-from fastgmm._terminal import plain_table
+from fastgmm.system.files import written_whole
+from fastgmm.system.terminal import plain_table
 
 STYLES = {Verdict.SLOWER: "bold red", Verdict.UNCONFIRMED: "yellow", Verdict.FASTER: "green"}
 

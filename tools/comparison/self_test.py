@@ -18,7 +18,7 @@ from comparison.injection import INJECTIONS, inject
 from comparison.measurement import Settings, compare_times
 from comparison.memory import compare_memory
 from comparison.sources import FOLDER, Source, export, export_both
-from fastgmm._terminal import plain_table
+from fastgmm.system.terminal import plain_table
 
 
 @dataclass(slots=True)

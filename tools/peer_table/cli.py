@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fastgmm._environment import describe_environment, usable_cores
+from fastgmm.benchmarking.environment import describe_environment
+from fastgmm.system.processors import usable_cores
 from peer_table import report
 from peer_table.libraries import PEERS, Peer
 from peer_table.measurement import CellResult, measure, with_efficiency

@@ -9,8 +9,8 @@ from time import perf_counter
 import numba
 import numpy as np
 
-from fastgmm.kernels._product_blocks import add_product
-from fastgmm.kernels._vectors import VECTOR_BYTES, VECTORS
+from fastgmm.kernels.codegen.products import add_product
+from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from peer_table.libraries import limited_threads
 
 PEAK_SECONDS = 0.5  # of trying to reach it, for each of these numbers of rows of a block

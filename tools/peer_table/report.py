@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fastgmm._files import written_whole
-from fastgmm._terminal import plain_table
+from fastgmm.system.files import written_whole
+from fastgmm.system.terminal import plain_table
 
 BEGIN, END = "<!-- peers table -->", "<!-- /peers table -->"
 

@@ -1,0 +1,1 @@
+"""Measuring fastgmm here: problems, an iteration's time, what this runs on."""

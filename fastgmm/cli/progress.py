@@ -1,0 +1,69 @@
+"""The progress of a fit, shown while it lasts."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import numpy as np
+
+from fastgmm.em.progress import Progress
+from fastgmm.em.results import EMResult, Iteration, Status
+from fastgmm.system.terminal import progress_bar
+
+__all__ = ["LiveProgress"]
+
+
+class LiveProgress(Progress):
+    """Shows the iterations of a fit on stderr while the block lasts, and then goes away.
+
+    Parameters
+    ----------
+    n_init : int
+        Number of starts.
+    max_iter : int
+        Most iterations from each.
+    """
+
+    def __init__(self, n_init: int, max_iter: int) -> None:
+        super().__init__(verbose=0, interval=1)
+        self._n_init = n_init
+        self._bar = progress_bar()
+        self._task = self._bar.add_task("starting", total=max_iter, state="")
+        self.interrupted = False  # whether Ctrl-C ended the fit, or the run that goes on
+
+    def __enter__(self) -> LiveProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def run_begins(self, index: int) -> None:
+        """Begin a new bar."""
+        self.interrupted = True  # until it ends: a start that is cut short is not told of
+        name = f"start {index + 1} of {self._n_init}" if self._n_init > 1 else "fitting"
+        state = "finding a start" if index else "compiling or loading the kernels"
+        self._bar.reset(self._task, description=name, state=state)
+
+    def iteration_ends(self, iteration: Iteration) -> bool:
+        """Move on by one iteration."""
+        state = f"iteration {iteration.n_iter}, lower bound {iteration.lower_bound:.6f}"
+        if np.isfinite(iteration.change):
+            state += f" ({iteration.change:+.1e})"
+        self._bar.update(self._task, completed=iteration.n_iter, state=state)
+        return False
+
+    def run_ends(self, result: EMResult) -> bool:
+        """Fill the bar: a run that has converged is complete."""
+        self.interrupted = result.status is Status.INTERRUPTED
+        self._bar.update(self._task, completed=self._bar.tasks[0].total)
+        return False
+
+    def run_fails(self, error: Exception) -> None:
+        """A start that fails has not been interrupted."""
+        self.interrupted = False

@@ -1,0 +1,183 @@
+"""Tables of numbers in files: reading the data of the command line, writing its answers."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from fastgmm._records import FloatArray
+from fastgmm.cli.text_tables import MISSING, first_fault_of_values, read_text
+from fastgmm.system.files import written_whole
+
+__all__ = ["NumericTable", "csv_lines", "read_table", "write_table"]
+
+NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"  # what files begin with
+COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+ROWS_AT_ONCE = 10_000  # of a table written as text
+
+
+class NumericTable(NamedTuple):
+    """The points of a file.
+
+    Attributes
+    ----------
+    X : (n, d) array of numbers
+    feature_names : list of str or None
+        From the header of a text file that has one.
+    notes : tuple of str
+        How the file was understood, where that may surprise.
+    """
+
+    X: FloatArray
+    feature_names: list[str] | None
+    notes: tuple[str, ...] = ()
+
+
+def read_table(path: str | os.PathLike[str], header: bool | None = None) -> NumericTable:
+    """Read the points of a text, ``.npy`` or ``.npz`` file, compressed or not.
+
+    Text has its cells between commas, semicolons, tabs or blanks. A ``.npz`` file has one
+    two-dimensional array, or one that is named X. Nothing is unpickled.
+
+    Parameters
+    ----------
+    path : path-like
+        ``"-"`` for standard input.
+    header : bool, optional
+        Whether the first line of a text file has names; by default that is found out.
+
+    Raises
+    ------
+    ValueError
+        If the file is no table of finite numbers; the message names the file, and the line if it
+        can.
+    OSError
+        If the file cannot be read.
+    """
+    name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
+    with opened(path) as stream:  # the operating system's own error, if that fails
+        try:
+            return read_stream(stream, Path(path), header)
+        except Exception as error:  # zipfile and numpy raise a dozen types on damaged bytes
+            raise ValueError(f"{name}: {in_words(error)}") from error
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open for reading from the start, more than once; pipes are read into memory."""
+    if os.fspath(path) == "-":
+        return io.BytesIO(sys.stdin.buffer.read())
+    stream = open(path, "rb")  # noqa: SIM115
+    if stream.seekable():
+        return stream
+    with stream:
+        return io.BytesIO(stream.read())
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with a file, and what may help."""
+    if isinstance(error, EOFError | lzma.LZMAError | zipfile.BadZipFile):
+        return f"it is cut off or damaged ({error}); write it again."
+    return str(error) or "it is damaged; write it again."
+
+
+def read_stream(stream: BinaryIO, path: Path, header: bool | None) -> NumericTable:
+    """Read what the first bytes, or else the name, say that this is."""
+    start = peek(stream)
+    for magic, decompressed in COMPRESSED.items():
+        if start.startswith(magic):
+            with decompressed(stream) as inner:
+                return read_stream(inner, path.with_suffix(""), header)
+    suffix = path.suffix.lower()
+    if start.startswith(NPY) or suffix == ".npy":
+        array = read_npy(stream, path)
+    elif start.startswith(ZIP) or suffix == ".npz":
+        array = read_npz(stream)
+    else:
+        return NumericTable(*read_text(stream, header))
+    check_array(array)
+    return NumericTable(array, None)
+
+
+def peek(stream: BinaryIO) -> bytes:
+    """The first bytes, which stay to be read."""
+    start = stream.read(8)
+    stream.seek(0)
+    return start
+
+
+def check_array(array: np.ndarray) -> None:
+    """Raise if an array is no table of finite numbers."""
+    if array.ndim != 2:
+        raise ValueError(
+            f"the array has {array.ndim} dimensions; "
+            "two are needed, one row for each point and one column for each feature."
+        )
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"the array holds {array.dtype}, not real numbers.")
+    fault = first_fault_of_values(array)
+    if fault is not None:
+        row, column, value = fault
+        raise ValueError(f"row {row}, column {column} (counted from 0) is {value}; {MISSING}.")
+
+
+def read_npy(stream: BinaryIO, path: Path) -> FloatArray:
+    """Map a file into memory, so that its declared size is checked against the file's."""
+    is_file = isinstance(stream, io.BufferedReader)
+    try:
+        if not is_file:  # a pipe's bytes, or decompressed ones
+            return np.lib.format.read_array(stream, allow_pickle=False)
+        return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+    except ValueError as error:
+        raise ValueError(f"{error}; the file is cut off or damaged, write it again.") from error
+
+
+def read_npz(stream: BinaryIO) -> FloatArray:
+    """Return the array named X, or the only one that has two dimensions."""
+    if not zipfile.is_zipfile(stream):
+        raise ValueError("it is not a whole .npz archive; write it again with numpy.savez.")
+    stream.seek(0)
+    with np.load(stream, allow_pickle=False) as archive:
+        if "X" in archive.files:
+            return archive["X"]
+        if "header.json" in archive.files:
+            raise ValueError("it is a saved model, not a table of points.")
+        arrays = [archive[name] for name in archive.files]
+    if not all(isinstance(array, np.ndarray) for array in arrays):
+        raise ValueError("it is an archive or a spreadsheet; save its table as a .csv file.")
+    tables = [array for array in arrays if array.ndim == 2]
+    if len(tables) != 1:
+        raise ValueError(
+            f"it has {len(tables)} two-dimensional arrays; name the one with the points X."
+        )
+    return tables[0]
+
+
+def csv_lines(array: np.ndarray) -> Iterator[str]:
+    """Lines of a ``.csv`` file, each number in the fewest digits that tell it apart."""
+    rows = array.reshape(len(array), -1)
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        for row in rows[first : first + ROWS_AT_ONCE].astype(str).tolist():
+            yield ",".join(row) + "\n"
+
+
+def write_table(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write an array to a ``.npy`` file, or else its lines as text; whole or not at all."""
+    with written_whole(path) as stream:
+        if Path(path).suffix.lower() == ".npy":
+            np.save(stream, array, allow_pickle=False)
+        else:
+            stream.writelines(line.encode() for line in csv_lines(array))

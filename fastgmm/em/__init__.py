@@ -1,0 +1,1 @@
+"""Expectation-maximization: starts, steps, the loop, what is done about degenerate components."""

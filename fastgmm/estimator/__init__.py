@@ -1,0 +1,1 @@
+"""What estimators share: the fit in steps, predictions, validation, scikit-learn's conventions."""

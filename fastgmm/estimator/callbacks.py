@@ -1,0 +1,116 @@
+"""Scikit-learn's callbacks (from 1.9 on), told of each start and each iteration of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastgmm._records import FloatArray
+from fastgmm.em.results import EMResult, Iteration, Status
+
+__all__ = ["CallbackSupport", "Callbacks", "callbacks_of"]
+
+try:
+    from sklearn.callback import CallbackSupportMixin as CallbackSupport
+except ImportError:
+
+    class CallbackSupport:  # type: ignore[no-redef]
+        """With scikit-learn before 1.9 there are no callbacks, nor `set_callbacks`."""
+
+
+def callbacks_of(
+    estimator: Any,
+    X: FloatArray,
+    y: Any,
+    sample_weight: FloatArray | None,
+    n_starts: int,
+    fitted_attributes: Callable[[EMResult], dict[str, Any]],
+) -> list[Callbacks]:
+    """What tells the callbacks of an estimator of its fit; nothing if it has none."""
+    if not getattr(estimator, "_skl_callbacks", None):
+        return []
+    data = X, y, sample_weight
+    return [Callbacks(estimator, *data, n_starts, estimator.max_iter, fitted_attributes)]
+
+
+class Callbacks:
+    """The tasks of a fit as scikit-learn's callbacks see them: fit, its starts, their iterations.
+
+    Parameters
+    ----------
+    estimator : GaussianMixture
+    X : (n, d) array
+    y : array or None
+        Where there is none, callbacks get NaN for each sample: ``ScoringMonitor`` scores nothing
+        without a `y`, and what needs a true one refuses NaN.
+    sample_weight : (n,) array or None
+    n_starts, max_iter : int
+        Most subtasks of the fit and of a start.
+    fitted_attributes : callable
+        EMResult → what makes a copy of the estimator a fitted one.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        X: FloatArray,
+        y: Any,
+        sample_weight: FloatArray | None,
+        n_starts: int,
+        max_iter: int,
+        fitted_attributes: Callable[[EMResult], dict[str, Any]],
+    ) -> None:
+        self._max_iter = max_iter
+        self._fitted_attributes = fitted_attributes
+        self._lower_bounds: list[float] = []
+        self._largest_fall = 0.0
+        self._data = {
+            "estimator": estimator,
+            "X": X,
+            "y": (lambda: np.full(len(X), np.nan)) if y is None else y,
+            "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
+        }
+        self._fit = estimator._init_callback_context(max_subtasks=n_starts)
+        self._fit.call_on_fit_task_begin(**self._data)
+
+    def run_begins(self, index: int) -> None:
+        """Begin the task of a start."""
+        self._lower_bounds, self._largest_fall = [], 0.0
+        self._start = self._fit.subcontext(task_name="start", max_subtasks=self._max_iter)
+        self._start.call_on_fit_task_begin(**self._data)
+
+    def iteration_ends(self, iteration: Iteration) -> bool:
+        """Tell of an iteration; both hooks come after it, since it is short."""
+        self._lower_bounds.append(iteration.lower_bound)
+        self._largest_fall = max(self._largest_fall, -iteration.change)
+        so_far = EMResult(
+            iteration.parameters,
+            Status.STOPPED,
+            list(self._lower_bounds),
+            iteration.change,
+            largest_fall=self._largest_fall,
+        )
+        task = self._start.subcontext(task_name="iteration")
+        task.call_on_fit_task_begin(**self._data)
+        return self._end(task, so_far)
+
+    def run_ends(self, result: EMResult) -> bool:
+        """End the task of a start."""
+        return self._end(self._start, result)
+
+    def run_fails(self, error: Exception) -> None:
+        """End the task of a start that has no result."""
+        self._start.call_on_fit_task_end(**self._data)
+
+    def fit_ends(self, result: EMResult) -> None:
+        """End the task of the fit."""
+        self._end(self._fit, result)
+
+    def _end(self, task: Any, result: EMResult) -> bool:
+        return bool(
+            task.call_on_fit_task_end(
+                **self._data, reconstruction_attributes=lambda: self._fitted_attributes(result)
+            )
+        )

@@ -1,0 +1,383 @@
+"""What every fitted mixture can do: predict, score, draw, be compared."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from fastgmm import kernels
+from fastgmm._records import CovarianceType, FloatArray, Parameters
+from fastgmm.data.criteria import classification_entropy, mean_log_likelihood, total_weight
+from fastgmm.estimator.hooks import ESTIMATES, MixtureHooks, call, originals, overridden
+from fastgmm.estimator.interchange import from_sklearn, set_by_fit, to_sklearn
+from fastgmm.estimator.validation import (
+    check_n_samples,
+    check_parameters,
+    check_predict_data,
+    check_sample_weight,
+    check_total_weight,
+)
+from fastgmm.model.factors import FROM_PARAMETERS, contradictions, upper_factors
+from fastgmm.model.maximization import covariances_from_cholesky, n_parameters
+from fastgmm.model.sampling import draw
+from fastgmm.system.memory import check_memory
+from fastgmm.system.threads import on_its_threads
+
+__all__ = ["FittedMixture", "untouched_by_failure"]
+
+# What probabilities are made of, beside log-densities.
+PREDICTIONS = (*ESTIMATES, "_estimate_log_prob_resp")
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+Mixture = TypeVar("Mixture", bound="FittedMixture")
+
+
+def untouched_by_failure(method: Method) -> Method:
+    """Have a fit that fails, or is interrupted, leave the fitted attributes as they were.
+
+    One that keeps what it has when it is interrupted keeps it also on the way back.
+    """
+
+    @wraps(method)
+    def careful(self: Any, *arguments: Any, **options: Any) -> Any:
+        before = set_by_fit(self)
+        try:
+            return method(self, *arguments, **options)
+        except BaseException as error:
+            has_result = vars(self).get("means_") is not before.get("means_")
+            if isinstance(error, KeyboardInterrupt) and self.keep_on_interrupt and has_result:
+                raise
+            for name in set_by_fit(self):
+                delattr(self, name)
+            vars(self).update(before)
+            raise
+
+    return cast(Method, careful)
+
+
+@originals
+class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
+    """The methods of a mixture that has its parameters, whatever they were fitted with.
+
+    Where one of scikit-learn's methods that these are made of there is overridden, they are made
+    of it here too.
+    """
+
+    _is_in_loop = False  # of scikit-learn, whose hooks set the parameters one after another
+    covariance_type: CovarianceType
+    random_state: int | np.random.RandomState | None
+    n_jobs: int | None
+    weights_: FloatArray
+    means_: FloatArray
+    precisions_cholesky_: FloatArray
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Most probable component of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        labels : ndarray of shape (n,)
+        """
+        if overridden(self, ESTIMATES):
+            data = self._check_hooks_data(X)
+            return np.argmax(self._estimate_weighted_log_prob(data), axis=1)
+        return self._assign(self._check_predict_data(X))
+
+    @on_its_threads
+    def predict_proba(self, X: ArrayLike) -> FloatArray:
+        """Posterior probability of each component for each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n, K)
+            Each row sums to 1.
+        """
+        if overridden(self, PREDICTIONS):
+            data = self._check_hooks_data(X)
+            return np.exp(call(self._estimate_log_prob_resp, data, xp=np)[1])
+        X = self._check_predict_data(X)
+        arguments = self._arguments(X)
+        n_bytes = len(X) * len(arguments[0]) * X.itemsize
+        check_memory(n_bytes, "The responsibilities", "predict in parts, or use predict")
+        return kernels.responsibilities(X, *arguments)
+
+    @on_its_threads
+    def score_samples(self, X: ArrayLike) -> FloatArray:
+        """Log-density of the mixture at each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        log_density : ndarray of shape (n,)
+        """
+        if overridden(self, ESTIMATES):
+            data = self._check_hooks_data(X)
+            return logsumexp(self._estimate_weighted_log_prob(data), axis=1)
+        X = self._check_predict_data(X)
+        return kernels.log_density(X, *self._arguments(X))
+
+    @on_its_threads
+    def score(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Mean log-density of the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : ignored
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the mean.
+
+        Returns
+        -------
+        log_likelihood : float
+        """
+        if overridden(self, (*ESTIMATES, "score_samples")):
+            log_density = np.asarray(self.score_samples(X))
+            weight = check_sample_weight(sample_weight, log_density)
+            return float(np.average(log_density, weights=weight))
+        X, weight = self._check_scored(X, sample_weight)
+        return mean_log_likelihood(X, self._parameters().astype(X.dtype), weight)
+
+    def sample(self, n_samples: int = 1) -> tuple[FloatArray, np.ndarray]:
+        """Draw samples from the mixture.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, d)
+        components : ndarray of shape (n_samples,)
+            The component that each was drawn from; they come in order.
+        """
+        check_is_fitted(self)
+        check_n_samples(n_samples)
+        p = self._drawn_from()
+        n_bytes = 16 * n_samples * p.means.shape[1]
+        check_memory(n_bytes, "The samples", "draw fewer at a time")
+        return draw(p, n_samples, check_random_state(self.random_state))
+
+    @on_its_threads
+    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Akaike's information criterion, -2 log-likelihood + 2 parameters: the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities of the samples.
+
+        Returns
+        -------
+        aic : float
+        """
+        return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
+
+    @on_its_threads
+    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Bayesian information criterion, -2 log-likelihood + parameters · log n: lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities of the samples; n is their sum.
+
+        Returns
+        -------
+        bic : float
+        """
+        deviance, n = self._deviance(X, sample_weight)
+        return deviance + math.log(n) * self._n_parameters()
+
+    @on_its_threads
+    def icl(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Integrated completed likelihood: BIC, and a penalty for components that overlap.
+
+        The penalty is -2 Σᵢ log maxₖ rᵢₖ with the responsibilities r [1]_: the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities of the samples; n is their sum.
+
+        Returns
+        -------
+        icl : float
+
+        References
+        ----------
+        .. [1] Biernacki, Celeux and Govaert, Assessing a mixture model for clustering with the
+           integrated completed likelihood, IEEE Transactions on Pattern Analysis and Machine
+           Intelligence 22 (2000).
+        """
+        if overridden(self, (*PREDICTIONS, "score_samples", "score", "predict_proba")):
+            deviance, n = self._deviance(X, sample_weight)
+            logarithms = np.log(np.max(self.predict_proba(X), axis=1))
+            weight = check_sample_weight(sample_weight, logarithms)
+            entropy = -float(np.average(logarithms, weights=weight)) * n
+        else:
+            X, weight = self._check_scored(X, sample_weight)
+            p, n = self._parameters().astype(X.dtype), check_total_weight(sample_weight, X)
+            deviance = -2 * mean_log_likelihood(X, p, weight) * n
+            entropy = classification_entropy(X, p, weight) * (n / total_weight(X, weight))
+        return deviance + math.log(n) * self._n_parameters() + 2 * entropy
+
+    @classmethod
+    def from_sklearn(cls: type[Mixture], model: Any) -> Mixture:
+        """Make a mixture of scikit-learn's: same arguments, and fitted if it is.
+
+        Parameters
+        ----------
+        model : sklearn.mixture.GaussianMixture
+
+        Returns
+        -------
+        mixture : GaussianMixture
+
+        Raises
+        ------
+        TypeError
+            If `model` is anything else.
+        """
+        return from_sklearn(cls, model)
+
+    def to_sklearn(self) -> Any:
+        """Make scikit-learn's mixture of this one: same arguments, and fitted if it is.
+
+        Arguments that scikit-learn's does not have are left out, and a start that it does not
+        know becomes ``'kmeans'``.
+
+        Returns
+        -------
+        model : sklearn.mixture.GaussianMixture
+        """
+        return to_sklearn(self)
+
+    @on_its_threads
+    def _assign(self, X: FloatArray) -> np.ndarray:
+        """Most probable component of each row of X, which is checked already."""
+        return kernels.assign(X, *self._arguments(X))
+
+    def _parameters(
+        self, n_components: int | None = None, n_features: int | None = None
+    ) -> Parameters:
+        """The fitted attributes as a record; they may have been set by hand.
+
+        Lower factors become upper ones here, and nowhere else. So it is here that attributes are
+        seen to contradict each other: the numbers are then scikit-learn's, with a warning.
+        """
+        self._require("weights_", "means_", "precisions_cholesky_")
+        weights, means, cholesky = check_parameters(
+            self.weights_,
+            self.means_,
+            self.precisions_cholesky_,
+            self.covariance_type,
+            n_components=n_components,
+            n_features=n_features,
+        )
+        cholesky = upper_factors(cholesky, self.covariance_type)
+        covariances = self._covariances_of_shape(cholesky.shape)
+        if covariances is None:
+            covariances = covariances_from_cholesky(cholesky, self.covariance_type)
+        p = Parameters(weights, means, covariances, cholesky, self.covariance_type)
+        # Of a start alone not even scikit-learn's weights sum to 1.
+        starts = getattr(self, "max_iter", None) == 0
+        for contradiction in () if self._is_in_loop else contradictions(p, proportions=not starts):
+            warnings.warn(
+                f"{contradiction}: predictions and scores are of weights_, means_ and "
+                "precisions_cholesky_, samples of covariances_. Change all of them together, in "
+                f"the same order of components. {FROM_PARAMETERS}.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return p
+
+    def _covariances_of_shape(self, shape: tuple[int, ...]) -> FloatArray | None:
+        """Return `covariances_` if there are any, rather than something that keeps their place."""
+        covariances = np.asarray(getattr(self, "covariances_", None))
+        usable = covariances.shape == shape and covariances.dtype.kind in "fiu"
+        return covariances if usable and np.all(np.isfinite(covariances)) else None
+
+    def _require(self, *names: str) -> None:
+        """Refuse to go on without these attributes, in a mixture that was made by hand."""
+        missing = [name for name in names if getattr(self, name, None) is None]
+        if missing:
+            raise NotFittedError(
+                f"This {type(self).__name__} has no {' nor '.join(missing)}, and needs "
+                f"{', '.join(names)}. Fit it, or set them all: {FROM_PARAMETERS}."
+            )
+
+    def _drawn_from(self) -> Parameters:
+        """Return the parameters, of which samples do not need `precisions_cholesky_`."""
+        if getattr(self, "precisions_cholesky_", None) is not None:
+            return self._parameters()
+        self._require("weights_", "means_", "covariances_")
+        arrays = check_parameters(
+            *(self.weights_, self.means_, self.covariances_, self.covariance_type),
+            third="covariances_",
+        )
+        return Parameters(*arrays, arrays[-1], self.covariance_type)
+
+    def _arguments(
+        self, X: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
+        """What the kernels want after X, in X's dtype."""
+        return self._parameters().astype(X.dtype).arguments
+
+    def _check_predict_data(self, X: ArrayLike) -> FloatArray:
+        check_is_fitted(self)
+        self._require("weights_", "means_", "precisions_cholesky_")
+        return check_predict_data(self, X, np.shape(self.means_)[-1])
+
+    def _check_hooks_data(self, X: ArrayLike) -> FloatArray:
+        """Check X alone: what there is of a mixture's attributes, the hooks know."""
+        check_is_fitted(self)
+        return check_predict_data(self, X)
+
+    def _check_scored(
+        self, X: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[FloatArray, FloatArray | None]:
+        X = self._check_predict_data(X)
+        return X, check_sample_weight(sample_weight, X)
+
+    def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
+        """-2 log-likelihood, and the number of samples or the sum of their weights."""
+        if overridden(self, (*ESTIMATES, "score_samples", "score")):
+            options = {} if sample_weight is None else {"sample_weight": sample_weight}
+            data = self._check_hooks_data(X)
+            n = check_total_weight(sample_weight, data)
+            return -2 * float(self.score(X, **options)) * n, n
+        X, weight = self._check_scored(X, sample_weight)
+        p, n = self._parameters().astype(X.dtype), check_total_weight(sample_weight, X)
+        return -2 * mean_log_likelihood(X, p, weight) * n, n
+
+    def _n_parameters(self) -> int:
+        """Number of free parameters, under scikit-learn's name for it."""
+        return n_parameters(self.covariance_type, *self.means_.shape)

@@ -1,0 +1,1 @@
+"""Numba's settings, drivers, threads, and the machine code on disk."""

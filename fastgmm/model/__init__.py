@@ -1,0 +1,1 @@
+"""What a mixture is: covariance families, maximization, Cholesky factors, samples."""

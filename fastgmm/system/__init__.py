@@ -1,0 +1,1 @@
+"""The machine: threads, memory, files, processors, the terminal."""

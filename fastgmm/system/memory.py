@@ -1,0 +1,93 @@
+"""Refusing what does not fit into memory, before any of it is allocated."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fastgmm._records import CovarianceType
+from fastgmm.estimator.validation import covariances_shape
+from fastgmm.kernels.accumulation import bytes_of_pass
+from fastgmm.system.processors import control_groups
+
+__all__ = ["available_bytes", "bytes_of_fit", "check_memory"]
+
+# Arrays of the size of the covariances that a fit holds at a time beside those of the pass:
+# covariances and factors, of this iteration and the one before.
+COVARIANCES_AT_ONCE = 4
+# Bytes that are asked for without looking.
+UNQUESTIONED = 2**28
+# Limit and use, by the version of control groups.
+MEMORY_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    2: ("memory.max", "memory.current"),
+}
+
+
+def check_memory(n_bytes: int, what: str, remedy: str) -> None:
+    """Raise MemoryError if so many bytes are not to be had.
+
+    The system would promise them, and kill the process when they are used.
+    """
+    if n_bytes <= UNQUESTIONED:
+        return
+    available = available_bytes()
+    if available is not None and n_bytes > available:
+        raise MemoryError(
+            f"{what} would take {n_bytes:,} bytes of memory, of which {available:,} are available; "
+            f"{remedy}."
+        )
+
+
+def bytes_of_fit(
+    n_samples: int, n_components: int, n_features: int, covariance_type: CovarianceType, size: int
+) -> int:
+    """Memory that a fit takes beside its data, roughly.
+
+    Parameters
+    ----------
+    n_samples : int
+        Those that the start looks at.
+    n_components, n_features : int
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    size : int
+        Bytes of a number of the data.
+    """
+    covariances = math.prod(covariances_shape(covariance_type, n_components, n_features))
+    parameters = 8 * COVARIANCES_AT_ONCE * (covariances + n_components * n_features)
+    shares = 2 * size * n_samples * n_components
+    one_pass = bytes_of_pass(n_samples, n_components, n_features, covariance_type, size)
+    return parameters + shares + one_pass
+
+
+def available_bytes(
+    meminfo: Path = Path("/proc/meminfo"),
+    membership: Path = Path("/proc/self/cgroup"),
+    cgroups: Path = Path("/sys/fs/cgroup"),
+) -> int | None:
+    """Memory that can still be had on this machine and in this container; None if unknown."""
+    amounts = [*_of_machine(meminfo), *_of_container(membership, cgroups)]
+    if not amounts and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        amounts = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    return min(amounts, default=None)
+
+
+def _of_machine(meminfo: Path) -> Iterator[int]:
+    """What Linux says could be had without swapping, and the free swap."""
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        yield sum(1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+    except (OSError, KeyError, ValueError):
+        return
+
+
+def _of_container(membership: Path, cgroups: Path) -> Iterator[int]:
+    """What the limits of the control groups around this process leave."""
+    for folder, version in control_groups("memory", membership, cgroups):
+        try:
+            amounts = [int((folder / name).read_text()) for name in MEMORY_FILES[version]]
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        yield max(0, amounts[0] - amounts[1])

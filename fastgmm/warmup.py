@@ -1,0 +1,253 @@
+"""Compiling ahead: fill the cache on disk, so that the first fit of later processes is warm."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count, product
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray
+
+if TYPE_CHECKING:
+    from fastgmm.kernels.layouts import Model
+
+__all__ = ["DTYPES", "FEATURES", "Specialization", "WarmupResult", "specializations", "warm_up"]
+
+DTYPES = ("float64", "float32")
+# Few features are what is fitted most; the last stands for all the numbers that share code.
+FEATURES = (2, 3, 4, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Specialization:
+    """A problem for which the kernels have machine code of its own.
+
+    Attributes
+    ----------
+    covariance_types : tuple of str
+        Those that were asked for and share it.
+    features : str
+        The numbers of features that share it, in words.
+    dtype : str
+    n_features : int
+        One such number, to compile with.
+    """
+
+    covariance_types: tuple[CovarianceType, ...]
+    features: str
+    dtype: str
+    n_features: int
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupResult:
+    """What was done.
+
+    Attributes
+    ----------
+    compiled : dict of Specialization to bool
+        Whether each was compiled; the others were on the disk already.
+    seconds : float
+    cache_directory : str
+        Where machine code is kept.
+    """
+
+    compiled: dict[Specialization, bool]
+    seconds: float
+    cache_directory: str
+
+
+def warm_up(
+    features: Sequence[int] = FEATURES,
+    covariance_types: Sequence[CovarianceType] = COVARIANCE_TYPES,
+    dtypes: Sequence[str] = DTYPES,
+    *,
+    on_next: Callable[[int, int, Specialization], object] = lambda done, total, following: None,
+) -> WarmupResult:
+    """Compile the kernels for these problems, or load what is on the disk already.
+
+    Machine code is for the kind of processor that this runs on.
+
+    Parameters
+    ----------
+    features : sequence of int
+        Numbers of features; small ones are compiled apart, large ones share their code.
+    covariance_types : sequence of {'full', 'tied', 'diag', 'spherical'}
+    dtypes : sequence of {'float64', 'float32'}
+    on_next : callable
+        Told how many specializations are done, of how many, and which one follows.
+
+    Returns
+    -------
+    WarmupResult
+
+    Raises
+    ------
+    ValueError
+        If a number of features is below 1, or numba's compiler is switched off.
+    OSError
+        If machine code cannot be kept on disk.
+    """
+    began = perf_counter()
+    todo = specializations(features, covariance_types, dtypes)
+    directory = _cache_directory()
+    compiled = {}
+    for done, specialization in enumerate(todo):
+        on_next(done, len(todo), specialization)
+        before = _machine_code(directory)
+        with _uncached_is_an_error():
+            _run(specialization)
+        compiled[specialization] = _machine_code(directory) != before
+    return WarmupResult(compiled, perf_counter() - began, directory)
+
+
+def specializations(
+    features: Sequence[int], covariance_types: Sequence[CovarianceType], dtypes: Sequence[str]
+) -> list[Specialization]:
+    """Return what the kernels are compiled for apart, once each.
+
+    Parameters
+    ----------
+    features : sequence of int
+    covariance_types : sequence of {'full', 'tied', 'diag', 'spherical'}
+    dtypes : sequence of {'float64', 'float32'}
+
+    Returns
+    -------
+    list of Specialization
+
+    Raises
+    ------
+    ValueError
+        If a number of features is below 1.
+    """
+    if min(features, default=1) < 1:
+        raise ValueError(
+            f"The number of features is {min(features)}, but must be 1 or more; give the number "
+            "of columns of the data that will be fitted."
+        )
+    with _uncached_is_an_error():
+        from fastgmm.kernels.layouts import SMALL, SMALL_TIED
+
+    # Beyond this, numbers of features are not told apart; large ones would only take memory.
+    most = max(SMALL, SMALL_TIED) + 1
+    sharing: dict[tuple[type, str], list[tuple[CovarianceType, int]]] = {}
+    numbers = sorted({min(d, most) for d in features})
+    for d, covariance_type, dtype in product(numbers, covariance_types, dtypes):
+        key = _model_class(covariance_type, d, dtype), dtype
+        sharing.setdefault(key, []).append((covariance_type, d))
+    return [
+        Specialization(
+            tuple(dict.fromkeys(covariance_type for covariance_type, _ in problems)),
+            _features_in_words(*problems[0], dtype),
+            dtype,
+            problems[0][1],
+        )
+        for (_, dtype), problems in sharing.items()
+    ]
+
+
+def _model(covariance_type: CovarianceType, d: int, dtype: str, n_components: int = 2) -> Model:
+    """The record whose class selects the workers at compile time."""
+    from fastgmm.kernels.layouts import prepare_model
+
+    return prepare_model(*_mixture(covariance_type, d, n_components), np.dtype(dtype))
+
+
+def _model_class(covariance_type: CovarianceType, d: int, dtype: str) -> type:
+    return type(_model(covariance_type, d, dtype))
+
+
+def _features_in_words(covariance_type: CovarianceType, d: int, dtype: str) -> str:
+    """The numbers of features that share machine code with `d`."""
+    kind = _model_class(covariance_type, d, dtype)
+    if _model_class(covariance_type, d + 1, dtype) is not kind:
+        return str(d)
+    least = next(i for i in count(1) if _model_class(covariance_type, i, dtype) is kind)
+    return "any number" if least == 1 else f"{least} and more"
+
+
+def _mixture(
+    covariance_type: CovarianceType, d: int, n_components: int
+) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
+    """Weights, means, Cholesky factors of the precisions: all components standard normal."""
+    K = n_components
+    factors = {
+        "full": np.broadcast_to(np.eye(d), (K, d, d)),
+        "tied": np.eye(d),
+        "diag": np.ones((K, d)),
+        "spherical": np.ones(K),
+    }
+    return np.full(K, 1 / K), np.zeros((K, d)), factors[covariance_type], covariance_type
+
+
+def _run(specialization: Specialization) -> None:
+    """Run all the drivers, those of fits and those of predictions, on a few points.
+
+    Given responsibilities share the drivers of the expectation.
+    """
+    from fastgmm import kernels
+
+    covariance_type = specialization.covariance_types[0]
+    d, dtype = specialization.n_features, specialization.dtype
+    points = np.zeros((2, d), dtype)
+    for n_components in _numbers_of_components(covariance_type, d, dtype):
+        kernels.expectation(points, *_mixture(covariance_type, d, n_components))
+    kernels.log_density(points, *_mixture(covariance_type, d, 2))
+    # Without a model, this is the same for all the specializations of a dtype.
+    kernels.normalize_responsibilities(points)
+
+
+def _numbers_of_components(covariance_type: CovarianceType, d: int, dtype: str) -> list[int]:
+    """Few components, and so many that other drivers run, where there are others."""
+    from fastgmm.kernels.accumulation import goes_by_components
+    from fastgmm.kernels.layouts import FullModel
+
+    if _model_class(covariance_type, d, dtype) is not FullModel:
+        return [2]
+    doubled = (2**power for power in count(1))
+    many = next(K for K in doubled if goes_by_components(_model(covariance_type, d, dtype, K)))
+    return [2, many]
+
+
+# --- the disk -------------------------------------------------------------------------------
+def _cache_directory() -> str:
+    """Where machine code is kept; an error if that is nowhere."""
+    from fastgmm.kernels.drivers import expectation_blocks
+    from fastgmm.kernels.jit.target import JIT_DISABLED
+
+    if JIT_DISABLED:
+        raise ValueError("NUMBA_DISABLE_JIT is set, so there is nothing to compile; unset it.")
+    directory = expectation_blocks.cache_directory
+    if directory is None:
+        raise OSError(
+            "No folder is writable that compiled kernels could be kept in. Set NUMBA_CACHE_DIR "
+            "to a writable folder."
+        )
+    return directory
+
+
+def _machine_code(directory: str) -> dict[str, int]:
+    """The files with machine code, and when each was written."""
+    with os.scandir(directory) as entries:
+        return {e.name: e.stat().st_mtime_ns for e in entries if e.name.endswith(".nbc")}
+
+
+@contextmanager
+def _uncached_is_an_error() -> Iterator[None]:
+    """Raise when the kernels have warned that they cannot be kept; pass other warnings on."""
+    text = "fastgmm's compiled kernels cannot be kept on disk"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", text, RuntimeWarning)
+        yield
+    for warning in caught:
+        if str(warning.message).startswith(text):
+            raise OSError(str(warning.message))
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
