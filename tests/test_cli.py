@@ -16,11 +16,11 @@ from processes import run_python
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import cli, demo, kernels
-from fastgmm.cli.summary import advice_on_degenerate, components_table
+from fastgmm.cli.summary import advice_on_degenerate, components_table, with_deviation
 from fastgmm.cli.tables import read_table
 from fastgmm.mixture import GaussianMixture
 from fastgmm.persistence import load, save
-from fastgmm.system.terminal import Terminal, key_values, plain_table, with_deviation
+from fastgmm.system.terminal import Terminal, key_values, plain_table
 
 
 @pytest.fixture(scope="module")
