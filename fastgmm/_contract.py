@@ -90,6 +90,7 @@ def far_responsibilities(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> FloatArray:
     """Responsibilities (n, K) of points that are far, in float64: all to the nearest component.
 
@@ -116,6 +117,8 @@ def far_responsibilities(
             case "spherical":
                 log_determinants = d * np.log(U)
         scores = np.log(weights.astype(np.float64)) + log_determinants
+        if log_constants is not None:
+            scores = scores + np.asarray(log_constants, np.float64)
     distances[:, np.isneginf(scores)] = np.inf
     nearest = distances == distances.min(axis=1, keepdims=True)
     scores = np.where(nearest, scores - scores.max(), -np.inf)

@@ -52,10 +52,10 @@ class Parameters(NamedTuple):
     means: FloatArray
     covariances: FloatArray
     precisions_cholesky: FloatArray
-    covariance_type: CovarianceType
+    covariance_type: str
 
     @property
-    def arguments(self) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
+    def arguments(self) -> tuple[FloatArray, FloatArray, FloatArray, str]:
         """What the kernels want to know after the points."""
         return self.weights, self.means, self.precisions_cholesky, self.covariance_type
 

@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgmm import kernels
-from fastgmm._records import (
-    COVARIANCE_TYPES,
-    INIT_METHODS,
-    CovarianceType,
-    FloatArray,
-    InitFunction,
-    InitMethod,
-    Parameters,
-    Statistics,
-)
-from fastgmm.data.criteria import mean_log_likelihood
-from fastgmm.data.moments import spread_of
-from fastgmm.em.degeneracy import Caretaker
-from fastgmm.em.initialization import initial_parameters
-from fastgmm.em.loop import run_em
-from fastgmm.em.progress import Progress
-from fastgmm.em.restarts import best_of_starts
-from fastgmm.em.results import EMResult, Iteration, RepairAction, Status
-from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
-from fastgmm.estimator.fitted import FittedMixture, untouched_by_failure
-from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
-from fastgmm.estimator.interchange import fitted_attributes, in_scikit_learns_place, is_kept
-from fastgmm.estimator.validation import (
-    check_fit_data,
-    check_given_parameters,
-    check_init_params,
-    check_initial_values,
-    check_magnitude,
-)
-from fastgmm.model.maximization import IllDefinedCovariance, precisions_cholesky_from_covariances
-from fastgmm.system.memory import bytes_of_fit, check_memory
-from fastgmm.system.threads import blas_on_one_thread, on_its_threads
+from fastgmm._records import INIT_METHODS, InitFunction, InitMethod, Parameters
+from fastgmm.em.results import EMResult, RepairAction, Status
+from fastgmm.estimator.base import EMMixture
+from fastgmm.estimator.hooks import originals
+from fastgmm.estimator.interchange import in_scikit_learns_place
+from fastgmm.estimator.validation import check_given_parameters
+from fastgmm.model.factors import precisions_cholesky_from_covariances
+from fastgmm.model.families import FAMILIES
 
 __all__ = ["GaussianMixture"]
-
-# Numbers whose size is looked at before a fit; that of more only after it has failed.
-CHECKED_FIRST = 2**20
 
 
 @originals
 @in_scikit_learns_place
-class GaussianMixture(CallbackSupport, FittedMixture):
+class GaussianMixture(EMMixture):
     """Gaussian mixture, fitted by expectation-maximization in compiled multicore kernels.
 
     Takes the place of :class:`sklearn.mixture.GaussianMixture`: the same arguments, attributes
@@ -202,7 +169,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
+        "covariance_type": [StrOptions(FAMILIES.keys())],  # a view, of later families too
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -232,7 +199,7 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         self,
         n_components: int = 1,
         *,
-        covariance_type: CovarianceType = "full",
+        covariance_type: str = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
@@ -275,62 +242,13 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         self.keep_on_interrupt = keep_on_interrupt
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
-    ) -> GaussianMixture:
-        """Fit the mixture to the samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-            Samples. float32 and float64 arrays of any memory order are used as they are.
-        y : ignored
-            Except by callbacks.
-        sample_weight : array-like of shape (n,), default=None
-            Multiplicities of the samples.
-
-        Returns
-        -------
-        self : GaussianMixture
-        """
-        if overridden(self, ["fit_predict"]):  # as in scikit-learn, where it does the work
-            options = {} if sample_weight is None else {"sample_weight": sample_weight}
-            self.fit_predict(X, y, **options)
-        elif overridden(self, HOOKS):
-            self._fit_with_hooks(X, sample_weight)
-        else:
-            self._fit(X, y, sample_weight)
-        return self
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit_predict(
-        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Fit the mixture and return the most probable component of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        y : ignored
-        sample_weight : array-like of shape (n,), default=None
-            Multiplicities of the samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n,)
-        """
-        if overridden(self, HOOKS):
-            return self._fit_with_hooks(X, sample_weight)
-        return self._assign(self._fit(X, y, sample_weight))
-
     @classmethod
     def from_parameters(
         cls,
         weights: ArrayLike,
         means: ArrayLike,
         covariances: ArrayLike,
-        covariance_type: CovarianceType = "full",
+        covariance_type: str = "full",
     ) -> GaussianMixture:
         """Make a fitted mixture of given parameters, without data.
 
@@ -371,127 +289,3 @@ class GaussianMixture(CallbackSupport, FittedMixture):
         mixture.n_features_in_ = means.shape[1]
         mixture._keep(EMResult(p, Status.INITIALIZED), log_likelihood=math.nan)
         return mixture
-
-    @untouched_by_failure
-    @blas_on_one_thread()
-    @on_its_threads
-    def _fit_with_hooks(self, X: ArrayLike, sample_weight: ArrayLike | None) -> np.ndarray:
-        """Run scikit-learn's loop, with those of its methods that are overridden; return labels."""
-        return fit_with_hooks(self, X, sample_weight)
-
-    @untouched_by_failure
-    @blas_on_one_thread()
-    @on_its_threads
-    def _fit(self, X: ArrayLike, y: object, sample_weight: ArrayLike | None) -> FloatArray:
-        """Validate, run EM from each start, keep the best run; return X as it was used."""
-        X, weight = check_fit_data(self, X, sample_weight, self.n_components)
-        n_seen = len(X) if self.init_size is None else min(len(X), self.init_size)
-        shape = n_seen, self.n_components, X.shape[1]
-        n_bytes = bytes_of_fit(*shape, self.covariance_type, X.itemsize)
-        check_memory(n_bytes, "The fit", "use fewer components, features or covariance_type='diag'")
-        if X.size <= CHECKED_FIRST:
-            check_magnitude(X)
-        given = check_initial_values(
-            self.weights_init,
-            self.means_init,
-            self.precisions_init,
-            covariance_type=self.covariance_type,
-            n_components=self.n_components,
-            n_features=X.shape[1],
-        )
-        init_params = check_init_params(self.init_params, len(X), self.n_components, X.dtype)
-        resumed = self.warm_start and hasattr(self, "converged_")
-        if resumed:
-            K = None if self.on_degenerate == "drop" else self.n_components
-            self._parameters(n_components=K, n_features=X.shape[1])
-        random_state = check_random_state(self.random_state)
-        n_starts = 1 if resumed or isinstance(init_params, np.ndarray) else self.n_init
-        callbacks = callbacks_of(self, X, y, weight, n_starts, fitted_attributes)
-
-        reg_covar: float | FloatArray = self.reg_covar
-        if self.reg_covar_relative > 0:
-            spread = spread_of(X, weight, self.covariance_type)
-            reg_covar = reg_covar + self.reg_covar_relative * spread.variances
-        finished: list[tuple[EMResult, Caretaker]] = []  # the best run so far
-
-        def expectation(p: Parameters) -> Statistics:
-            return kernels.expectation(X, *p.arguments, weight)
-
-        def keep_better(result: EMResult, caretaker: Caretaker) -> None:
-            if not finished or result.lower_bound > finished[0][0].lower_bound:
-                finished[:] = [(result, caretaker)]
-
-        def run(on_iteration: Callable[[Iteration], bool]) -> EMResult:
-            caretaker = Caretaker(self.on_degenerate, X, weight, self.covariance_type, reg_covar)
-            if resumed:
-                start = self._parameters().astype(X.dtype)
-            else:
-                start = initial_parameters(
-                    X,
-                    self.n_components,
-                    self.covariance_type,
-                    init_params=init_params,
-                    given=given,
-                    reg_covar=reg_covar,
-                    repair=caretaker.complete,
-                    init_size=self.init_size,
-                    random_state=random_state,
-                    sample_weight=weight,
-                    whiten=self.init_whiten,
-                )
-            result = run_em(
-                expectation,
-                start,
-                complete=caretaker.complete,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                lower_bound=self.lower_bound_ if resumed else -np.inf,
-                on_iteration=on_iteration,
-                keep_history=self.fit_history,
-                keep_on_interrupt=self.keep_on_interrupt,
-                on_result=lambda result: keep_better(result, caretaker),
-            )
-            return caretaker.account_for(result)
-
-        kept: EMResult | None = None
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
-                outcome = best_of_starts(
-                    n_starts, run, [self._progress(), *callbacks], self.keep_on_interrupt
-                )
-            kept = outcome.best
-            self._keep(kept, self._log_likelihood(X, kept, weight))
-            for watcher in callbacks:
-                watcher.fit_ends(kept)
-            for warning in outcome.warnings(n_starts, self.tol):
-                warnings.warn(warning, ConvergenceWarning, stacklevel=7)
-        except IllDefinedCovariance:
-            check_magnitude(X)
-            raise
-        except KeyboardInterrupt:
-            if not (self.keep_on_interrupt and (kept or finished)):
-                raise
-            if kept is None:
-                kept = finished[0][1].account_for(finished[0][0])
-            if not is_kept(self, kept):
-                self._keep(kept, self._log_likelihood(X, kept, weight))
-        return X
-
-    def _log_likelihood(
-        self, X: FloatArray, result: EMResult, sample_weight: FloatArray | None
-    ) -> float:
-        """Of the result; NaN if an interruption leaves no time for it."""
-        try:
-            return mean_log_likelihood(X, result.parameters, sample_weight)
-        except KeyboardInterrupt:
-            if not self.keep_on_interrupt:
-                raise
-            return math.nan
-
-    def _progress(self) -> Progress:
-        """What is told of each step of a fit; the command line puts its display here."""
-        return Progress(self.verbose, self.verbose_interval)
-
-    def _keep(self, result: EMResult, log_likelihood: float) -> None:
-        """Set the fitted attributes."""
-        self.__dict__.update(fitted_attributes(result, log_likelihood))  # all or none

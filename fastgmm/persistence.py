@@ -20,12 +20,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastgmm._records import COVARIANCE_TYPES, FloatArray, Parameters
+from fastgmm._records import FloatArray, Parameters
 from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.interchange import fitted_attributes, set_by_fit
-from fastgmm.estimator.validation import covariances_shape
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.factors import contradictions
+from fastgmm.model.families import FAMILIES
 from fastgmm.system.files import written_whole
 
 __all__ = ["load", "save"]
@@ -227,7 +227,7 @@ def read_header(members: dict[str, bytes]) -> dict[str, Any]:
     parameters, fitted = header.get("parameters"), header.get("fitted")
     if not isinstance(parameters, dict) or not isinstance(fitted, dict):
         raise Damage("its header has no parameters")
-    if parameters.get("covariance_type") not in COVARIANCE_TYPES:
+    if parameters.get("covariance_type") not in FAMILIES:
         raise Damage("its header has an unknown covariance_type")
     for name, kind in SCALARS.items():
         if type(fitted.get(name)) is not kind or fitted[name] < 0:
@@ -288,7 +288,8 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
     K, d = arrays["weights_"].size, fitted["n_features_in_"]
     if K < 1 or d < 1:
         raise Damage("it has no component or no feature")
-    component = covariances_shape(covariance_type, K, d)
+    family = FAMILIES[covariance_type]
+    component = family.shape(K, d)
     shapes: dict[str, tuple[int, ...]] = {
         "weights_": (K,),
         "means_": (K, d),
@@ -314,7 +315,7 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
     weights, factors = arrays["weights_"], arrays["precisions_cholesky_"]
     if (weights < 0).any() or not math.isclose(math.fsum(weights), 1.0, rel_tol=1e-3):
         raise Damage("weights_ are not proportions that sum to 1", "fit the model again")
-    if covariance_type in ("full", "tied"):
+    if family.is_matrix:
         triangular, diagonal = np.triu(factors), np.diagonal(factors, axis1=-2, axis2=-1)
     else:
         triangular = diagonal = factors

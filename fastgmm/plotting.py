@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgmm._records import CovarianceType, FloatArray
+from fastgmm._records import FloatArray
+from fastgmm.model.families import FAMILIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -213,7 +214,7 @@ def plot_mixture(
             alpha=0.55,
             linewidths=0,
         )
-    covariances = _full_covariances(model.covariances_, model.covariance_type, *model.means_.shape)
+    covariances = FAMILIES[model.covariance_type].dense(model.covariances_, *model.means_.shape)
     for mean, covariance, colour in zip(model.means_, covariances, colours, strict=True):
         variances, axes = np.linalg.eigh(covariance)
         angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
@@ -238,18 +239,3 @@ def component_colours(n_components: int) -> FloatArray:
     if n_components <= 10:
         return colormaps["tab10"](np.arange(n_components))[:, :3]
     return colormaps["turbo"](np.linspace(0.03, 0.97, n_components))[:, :3]
-
-
-def _full_covariances(
-    covariances: FloatArray, covariance_type: CovarianceType, n_components: int, n_features: int
-) -> FloatArray:
-    """Covariances of any type as (K, d, d)."""
-    match covariance_type:
-        case "full":
-            return covariances
-        case "tied":
-            return np.broadcast_to(covariances, (n_components, n_features, n_features))
-        case "diag":
-            return covariances[:, :, None] * np.eye(n_features)
-        case "spherical":
-            return covariances[:, None, None] * np.eye(n_features)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray
+from fastgmm.model.families import FAMILIES
 
 if TYPE_CHECKING:
     from fastgmm.kernels.layouts import Model
@@ -134,14 +135,14 @@ def specializations(
             "of columns of the data that will be fitted."
         )
     with _uncached_is_an_error():
-        from fastgmm.kernels.layouts import SMALL, SMALL_TIED
+        from fastgmm.kernels.layouts import MOST_UNROLLED, MOST_UNROLLED_TIED
 
     # Beyond this, numbers of features are not told apart; large ones would only take memory.
-    most = max(SMALL, SMALL_TIED) + 1
-    sharing: dict[tuple[type, str], list[tuple[CovarianceType, int]]] = {}
+    most = max(MOST_UNROLLED, MOST_UNROLLED_TIED) + 1
+    sharing: dict[tuple[object, str], list[tuple[CovarianceType, int]]] = {}
     numbers = sorted({min(d, most) for d in features})
     for d, covariance_type, dtype in product(numbers, covariance_types, dtypes):
-        key = _model_class(covariance_type, d, dtype), dtype
+        key = _kind(covariance_type, d, dtype), dtype
         sharing.setdefault(key, []).append((covariance_type, d))
     return [
         Specialization(
@@ -161,16 +162,18 @@ def _model(covariance_type: CovarianceType, d: int, dtype: str, n_components: in
     return prepare_model(*_mixture(covariance_type, d, n_components), np.dtype(dtype))
 
 
-def _model_class(covariance_type: CovarianceType, d: int, dtype: str) -> type:
-    return type(_model(covariance_type, d, dtype))
+def _kind(covariance_type: CovarianceType, d: int, dtype: str) -> tuple[type, object]:
+    """What machine code is specialized on: the class of a model, and its features if few."""
+    model = _model(covariance_type, d, dtype)
+    return type(model), getattr(model, "features", None)
 
 
 def _features_in_words(covariance_type: CovarianceType, d: int, dtype: str) -> str:
     """The numbers of features that share machine code with `d`."""
-    kind = _model_class(covariance_type, d, dtype)
-    if _model_class(covariance_type, d + 1, dtype) is not kind:
+    kind = _kind(covariance_type, d, dtype)
+    if _kind(covariance_type, d + 1, dtype) != kind:
         return str(d)
-    least = next(i for i in count(1) if _model_class(covariance_type, i, dtype) is kind)
+    least = next(i for i in count(1) if _kind(covariance_type, i, dtype) == kind)
     return "any number" if least == 1 else f"{least} and more"
 
 
@@ -179,13 +182,8 @@ def _mixture(
 ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
     """Weights, means, Cholesky factors of the precisions: all components standard normal."""
     K = n_components
-    factors = {
-        "full": np.broadcast_to(np.eye(d), (K, d, d)),
-        "tied": np.eye(d),
-        "diag": np.ones((K, d)),
-        "spherical": np.ones(K),
-    }
-    return np.full(K, 1 / K), np.zeros((K, d)), factors[covariance_type], covariance_type
+    factors = FAMILIES[covariance_type].identity(K, d)
+    return np.full(K, 1 / K), np.zeros((K, d)), factors, covariance_type
 
 
 def _run(specialization: Specialization) -> None:
@@ -207,13 +205,13 @@ def _run(specialization: Specialization) -> None:
 
 def _numbers_of_components(covariance_type: CovarianceType, d: int, dtype: str) -> list[int]:
     """Few components, and so many that other drivers run, where there are others."""
-    from fastgmm.kernels.accumulation import goes_by_components
     from fastgmm.kernels.layouts import FullModel
+    from fastgmm.kernels.partition import is_large
 
-    if _model_class(covariance_type, d, dtype) is not FullModel:
+    if _kind(covariance_type, d, dtype)[0] is not FullModel:
         return [2]
     doubled = (2**power for power in count(1))
-    many = next(K for K in doubled if goes_by_components(_model(covariance_type, d, dtype, K)))
+    many = next(K for K in doubled if is_large(_model(covariance_type, d, dtype, K)))
     return [2, many]
 
 

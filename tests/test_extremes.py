@@ -9,7 +9,7 @@ from problems import ARRAYS, COVARIANCE_TYPES, assert_close, fixed_start, load
 
 from fastgmm import GaussianMixture
 from fastgmm._records import INIT_METHODS
-from fastgmm.model.maximization import IllDefinedCovariance
+from fastgmm.model.factors import IllDefinedCovariance
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_data_set = pytest.mark.parametrize("data", ["iris", "wine", "random 0", "random 1"])

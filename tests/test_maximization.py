@@ -11,15 +11,14 @@ from sklearn.mixture._gaussian_mixture import (
 
 from fastgmm import reference
 from fastgmm._records import Statistics
-from fastgmm.model.lapack import invert_upper_factors
-from fastgmm.model.maximization import (
+from fastgmm.model.factors import (
     covariances_from_cholesky,
-    maximize,
-    n_parameters,
     precisions_cholesky_from_covariances,
     precisions_cholesky_from_precisions,
     precisions_from_cholesky,
 )
+from fastgmm.model.lapack import invert_upper_factors
+from fastgmm.model.maximization import maximize, n_parameters
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 REMEDIES = "decrease the number of components, increase reg_covar, or scale .* float64"

@@ -17,8 +17,9 @@ from sklearn.cluster import KMeans
 from fastgmm import GaussianMixture
 from fastgmm.data.isometry import isometric_rows
 from fastgmm.em import initialization
+from fastgmm.em.memory import bytes_of_fit
 from fastgmm.system import memory
-from fastgmm.system.memory import UNQUESTIONED, available_bytes, bytes_of_fit, check_memory
+from fastgmm.system.memory import UNQUESTIONED, available_bytes, check_memory
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 

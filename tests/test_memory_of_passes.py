@@ -8,7 +8,7 @@ from memory_peak import peak_of
 
 from fastgmm import kernels
 from fastgmm.kernels import layouts
-from fastgmm.kernels.accumulation import bytes_of_pass
+from fastgmm.kernels.partition import bytes_of_pass
 
 PASSES = [
     *(("diag", 2000, 3000, 20, "float32"), ("spherical", 2000, 3000, 20, "float64")),

@@ -7,7 +7,7 @@ import pytest
 from problems import COVARIANCE_TYPES
 
 from fastgmm import GaussianMixture
-from fastgmm.model.maximization import IllDefinedCovariance
+from fastgmm.model.factors import IllDefinedCovariance
 
 FITS = 1000
 ROUNDING = 1e-12

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from registry import COVARIANCE_TYPES, Case, full_covariances
 
 from fastgmm import kernels
-from fastgmm.model.maximization import maximize, precisions_cholesky_from_covariances
+from fastgmm.model.factors import precisions_cholesky_from_covariances
+from fastgmm.model.maximization import maximize
 
 EPS = np.finfo(np.float64).eps
 over_types = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

@@ -14,7 +14,7 @@ from fastgmm import GaussianMixture
 from fastgmm._records import Parameters
 from fastgmm.em.restarts import Outcome, best_of_starts
 from fastgmm.em.results import EMResult, Iteration, Status
-from fastgmm.model.maximization import IllDefinedCovariance
+from fastgmm.model.factors import IllDefinedCovariance
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 

@@ -10,9 +10,10 @@ from collections import Counter
 from copy import copy
 from typing import TYPE_CHECKING, get_args
 
-from fastgmm._records import COVARIANCE_TYPES, INIT_METHODS
+from fastgmm._records import INIT_METHODS
 from fastgmm.cli._common import DEFAULT, Add, check_output, describe_data, read_data
 from fastgmm.em.results import RepairAction
+from fastgmm.model.families import FAMILIES
 
 if TYPE_CHECKING:
     from fastgmm.cli.tables import NumericTable
@@ -28,7 +29,7 @@ def describe(add: Add) -> None:
     describe_data(add)
     add("-k", "--components", metavar="K", type=int, required=True, help="number of components")
     add("--out", metavar="MODEL", help="save the model, after Ctrl-C as far as it got: .npz")
-    add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help=DEFAULT)
+    add("--covariance-type", choices=tuple(FAMILIES), default="full", help=DEFAULT)
     tol = f"converged when the mean log-likelihood changes by less; {DEFAULT}"
     add("--tol", metavar="T", type=float, default=1e-3, help=tol)
     reg_covar = f"added to the variances; {DEFAULT}"
@@ -94,11 +95,11 @@ def fit_in_sight(model: GaussianMixture, points: NumericTable) -> bool:
     from fastgmm.cli.progress import LiveProgress
 
     progress = LiveProgress(model.n_init, model.max_iter)
-    model._progress = lambda: progress  # type: ignore[method-assign]
     model.keep_on_interrupt = True
+    model._validate_params()
     with warnings.catch_warnings(), progress if sys.stderr.isatty() else contextlib.nullcontext():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the summary says so
-        model.fit(points.X)
+        model._fit(points.X, watchers=[progress])
     model.keep_on_interrupt = False  # as it was asked for
     return progress.interrupted
 

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from fastgmm._records import FloatArray
+from fastgmm.model.families import FAMILIES
 from fastgmm.system.terminal import plain_table
 
 if TYPE_CHECKING:
@@ -102,14 +103,5 @@ def wrapped(name: str, width: int) -> str:
 
 def standard_deviations(model: GaussianMixture) -> FloatArray:
     """Square roots of the variances, (K, d) for every covariance type."""
-    K, d = model.means_.shape
-    match model.covariance_type:
-        case "full":
-            variances = np.diagonal(model.covariances_, axis1=1, axis2=2)
-        case "tied":
-            variances = np.broadcast_to(np.diagonal(model.covariances_), (K, d))
-        case "diag":
-            variances = model.covariances_
-        case "spherical":
-            variances = np.broadcast_to(model.covariances_[:, None], (K, d))
-    return np.sqrt(variances)
+    family = FAMILIES[model.covariance_type]
+    return np.sqrt(family.variances(model.covariances_, *model.means_.shape))

@@ -1,4 +1,4 @@
-"""Where the data lie and how far they extend."""
+"""Moments of all the data: where they lie and how far they extend."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastgmm._records import CovarianceType, FloatArray
-from fastgmm.kernels.passes import weighted_moments
+from fastgmm._records import FloatArray
+from fastgmm.kernels.covariances import weighted_moments
+from fastgmm.model.families import Family
+from fastgmm.model.maximization import Estimate
 from fastgmm.system.lazy import lazy
 
-__all__ = ["Spread", "spread_of", "spread_of_estimate"]
+__all__ = ["DataMoments", "moments_of", "moments_of_estimate"]
 
-# Up to so many features, variances are the diagonal of the whole covariance.
-FEW_FEATURES = 1024
 # Units of rounding in a covariance that is put together from those of components.
-ESTIMATED = 64
+ROUNDING_OF_ESTIMATE = 64
 
 
 @dataclass(frozen=True)
-class Spread:
+class DataMoments:
     """Mean and covariance of all the data, or their variances alone.
 
     Attributes
@@ -65,56 +65,38 @@ class Spread:
         _, variances = self.principal_axes
         return self.whitening[:, variances > len(variances) * self.rounding * self.eps]
 
-    def covariances(self, n_components: int, covariance_type: CovarianceType) -> FloatArray:
-        """The covariance of all the data as that of each component, in the shape of its type."""
-        K = n_components
-        match covariance_type:
-            case "full":
-                return np.tile(self.covariance, (K, 1, 1))
-            case "tied":
-                return self.covariance.copy()
-            case "diag":
-                return np.tile(self.variances, (K, 1))
-        return np.full(K, self.variances.mean())
+    def covariances(self, n_components: int, family: Family) -> FloatArray:
+        """The covariance of all the data as that of each component, in the shape of a family."""
+        if family.is_matrix:
+            one = self.covariance
+        else:
+            one = self.variances if "d" in family.axes else np.asarray(self.variances.mean())
+        return np.array(np.broadcast_to(one, family.shape(n_components, len(self.mean))))
 
 
-def spread_of(
-    X: FloatArray,
-    sample_weight: FloatArray | None = None,
-    covariance_type: CovarianceType = "full",
-) -> Spread:
-    """Mean of rows with weights, and as much of their covariance as a type has use for."""
+def moments_of(
+    X: FloatArray, sample_weight: FloatArray | None = None, *, matrix: bool = True
+) -> DataMoments:
+    """Mean of rows with weights, and their covariance, or their variances alone."""
     share = np.ones((len(X), 1), X.dtype) if sample_weight is None else sample_weight[:, None]
-    square = covariance_type in ("full", "tied") or X.shape[1] <= FEW_FEATURES
-    _, means, moments = weighted_moments(X, share, "full" if square else "diag")
-    return Spread(means[0], moments[0], float(np.finfo(X.dtype).eps))
+    _, means, covariances = weighted_moments(X, share, "full" if matrix else "diag")
+    return DataMoments(means[0], covariances[0], float(np.finfo(X.dtype).eps))
 
 
-def spread_of_estimate(
-    weights: FloatArray,
-    means: FloatArray,
-    covariances: FloatArray,
-    covariance_type: CovarianceType,
-    eps: float,
-) -> Spread:
-    """Spread of the data that a mixture was estimated from, with no look at them.
+def moments_of_estimate(estimate: Estimate, family: Family, eps: float) -> DataMoments:
+    """Moments of the data that a mixture was estimated from, with no look at them.
 
     Σₖ πₖ (Σₖ + (μₖ - μ)(μₖ - μ)ᵀ) is their covariance, if nothing was added to the Σₖ.
     """
+    weights, means, covariances = estimate
     mean = weights @ means
     apart = np.sqrt(weights)[:, None] * (means - mean)
-    match covariance_type:
-        case "full":
-            covariance = np.tensordot(weights, covariances, 1) + apart.T @ apart
-        case "tied":
-            covariance = covariances + apart.T @ apart
-        case "diag":
-            covariance = weights @ covariances + np.sum(apart**2, axis=0)
-        case "spherical":
-            covariance = weights @ covariances + np.sum(apart**2, axis=0)
-    spread = Spread(mean, covariance, eps, ESTIMATED)
-    constant = spread.variances <= (ESTIMATED * eps * np.abs(means).max(axis=0)) ** 2
+    within = covariances if family.is_shared else np.tensordot(weights, covariances, 1)
+    covariance = within + (apart.T @ apart if family.is_matrix else np.sum(apart**2, axis=0))
+    moments = DataMoments(mean, covariance, eps, ROUNDING_OF_ESTIMATE)
+    smallest = ROUNDING_OF_ESTIMATE * eps * np.abs(means).max(axis=0)
+    constant = moments.variances <= smallest**2
     covariance[constant] = 0.0
     if covariance.ndim == 2:
         covariance[:, constant] = 0.0
-    return spread
+    return moments

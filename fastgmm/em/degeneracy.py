@@ -1,207 +1,188 @@
-"""What is done about components that have collapsed or lost their points."""
+"""Components that have collapsed or lost their points, and what is done about them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf
 
-from fastgmm import kernels
-from fastgmm._records import CovarianceType, FloatArray, Parameters
-from fastgmm.data.moments import Spread, spread_of, spread_of_estimate
+from fastgmm._records import FloatArray, Parameters
+from fastgmm.data.moments import DataMoments, moments_of_estimate
+from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, Repair, RepairAction
-from fastgmm.model.maximization import Estimate, add_to_variances, complete, estimate
-from fastgmm.system.lazy import lazy
+from fastgmm.model.families import FAMILIES, Family
+from fastgmm.model.maximization import Estimate, Maximization
 
-__all__ = ["Caretaker", "degenerate_components"]
+__all__ = ["NO_REPAIRS", "Repairing", "Repairs", "degenerate_components", "with_degenerate"]
 
 # A component is empty when it expects less than this part of an average sample.
 EMPTY = 0.01
 # It has collapsed when its variance in some direction is what rounding leaves of none: so many
 # eps of the distance from the data's mean, or of its own largest variance.
-ROUNDING = 64
+ROUNDING_OF_VARIANCE = 64
 # The part of the data's variances that a floor adds.
 FLOOR = 1e-6
 # Resets that a run may have for each component.
 MOST_RESETS = 5
-# Rows to choose from, beside those that have been chosen.
+# Points to choose from, beside those that have been chosen.
 MOST_CANDIDATES = 1000
 # Points are at one place if no feature differs by more than this part of its deviation.
 SAME_PLACE = 1e-3
-# Rows whose log-densities are in memory at a time.
-CHUNK = 2**18
 
 
-class Caretaker:
-    """Completes the estimates of one run, and repairs degenerate components on the way.
+class Repairs(NamedTuple):
+    """What has been repaired in a run so far; a further repair makes another record."""
+
+    done: tuple[Repair, ...] = ()
+    places: tuple[FloatArray, ...] = ()  # points (d,) at which components were started again
+
+
+NO_REPAIRS = Repairs()
+
+
+@dataclass(frozen=True)
+class Repairing:
+    """Repairs degenerate components between the two halves of a maximization.
 
     Parameters
     ----------
-    action : {'raise', 'reset', 'drop', 'floor'}
-        Look for none; start again at the worst-explained samples, with the covariance of all the
-        data, and leave out what collapses time and again; leave out at once; or add a small part
-        of the data's variances.
-    X : (n, d) array
-    sample_weight : (n,) array or None
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
-    reg_covar : float or (d,) array
-
-    Attributes
-    ----------
-    repairs : list of Repair
-        What has been done.
+    action : {'reset', 'drop', 'floor'}
+        Start again at the worst-explained samples, with the covariance of all the data, and leave
+        out what collapses time and again; leave out at once; or add a small part of the data's
+        variances.
+    source : Source
+    maximization : Maximization
     """
 
-    def __init__(
-        self,
-        action: Literal["raise"] | RepairAction,
-        X: FloatArray,
-        sample_weight: FloatArray | None,
-        covariance_type: CovarianceType,
-        reg_covar: float | FloatArray,
-    ) -> None:
-        self.repairs: list[Repair] = []
-        self._action = action
-        self._X, self._sample_weight = X, sample_weight
-        self._covariance_type = covariance_type
-        self._reg_covar = reg_covar
-        self._used: list[int] = []  # rows that a component was reset to
+    action: RepairAction
+    source: Source
+    maximization: Maximization
 
-    def complete(self, estimate: Estimate, n_iter: int) -> tuple[Parameters, Repair | None]:
-        """Repair what is degenerate, regularize, factorize; tell what was repaired.
+    def complete(
+        self, estimate: Estimate, n_iter: int, before: Repairs
+    ) -> tuple[Parameters, Repairs]:
+        """Repair what is degenerate, regularize, factorize; return what was repaired too.
 
         Raises
         ------
         IllDefinedCovariance
             If that does not help.
         """
-        if self._action == "raise":
-            return self._completed(estimate), None
-        bad = degenerate_components(
-            estimate, self._covariance_type, self._spread, len(self._present)
-        )
-        if not bad.any() or (bad.all() and self._action != "floor"):  # nothing to lean on
-            return self._completed(estimate), None
-        action, rows = self._action, []
+        complete = self.maximization.complete
+        bad = degenerate_components(estimate, self._family, self._moments, self.source.n_weighted)
+        if not bad.any() or (bad.all() and self.action != "floor"):  # nothing to lean on
+            return complete(estimate), before
+        action = self.action
+        points: FloatArray = np.empty((0, self.source.n_features))
         if action == "reset":
-            rows = self._rows_to_reset_to(estimate, bad)
-            action = "reset" if rows else "drop"
+            points = self._points_to_reset_to(estimate, bad, before)
+            action = "reset" if len(points) else "drop"
         repair = Repair(n_iter, tuple(np.flatnonzero(bad).tolist()), action)
         match action:
             case "reset":
-                parameters = self._completed(self._reset(estimate, bad, rows))
+                parameters = complete(self._reset(estimate, bad, points))
             case "drop":
-                parameters = self._completed(self._drop(estimate, bad))
+                parameters = complete(self._drop(estimate, bad))
             case "floor":
-                parameters = self._completed(self._floor(estimate, bad))
-                if self.repairs and self.repairs[-1].components == repair.components:
-                    return parameters, None  # as before, so that the lower bound may settle
-        self.repairs.append(repair)
-        return parameters, repair
+                parameters = complete(self._floor(estimate, bad))
+                if before.done and before.done[-1].components == repair.components:
+                    return parameters, before  # as before, so that the lower bound may settle
+        return parameters, Repairs((*before.done, repair), (*before.places, *points))
 
-    def account_for(self, result: EMResult) -> EMResult:
-        """Add to the result of the run what was repaired, and what is degenerate in the end."""
-        done = [repair for repair in self.repairs if repair.n_iter <= result.n_iter]
-        replaced = bool(done) and done[-1].n_iter == result.n_iter and done[-1].action != "floor"
-        dtype = self._X.dtype
-        if result.statistics is None or replaced:
-            found = _without_regularization(result.parameters, self._reg_covar)
-        else:
-            found = estimate(result.statistics, self._covariance_type, dtype)
-        spread = spread_of_estimate(*found, self._covariance_type, float(np.finfo(dtype).eps))
-        bad = degenerate_components(found, self._covariance_type, spread, len(self._present))
-        return replace(result, repairs=done, degenerate=np.flatnonzero(bad), statistics=None)
+    @property
+    def _family(self) -> Family:
+        return FAMILIES[self.maximization.covariance_type]
 
-    @lazy
-    def _spread(self) -> Spread:
-        return spread_of(self._X, self._sample_weight, self._covariance_type)
-
-    @lazy
-    def _present(self) -> np.ndarray:
-        """Rows that have weight."""
-        weight = self._sample_weight
-        return np.arange(len(self._X)) if weight is None else np.flatnonzero(weight)
-
-    def _completed(self, estimate: Estimate) -> Parameters:
-        return complete(estimate, self._covariance_type, self._reg_covar, self._X.dtype)
+    @property
+    def _moments(self) -> DataMoments:
+        return self.source.moments(matrix=self._family.is_matrix)
 
     def _floor(self, estimate: Estimate, bad: np.ndarray) -> Estimate:
         covariances = np.array(estimate.covariances, dtype=np.float64)
-        part = ... if self._covariance_type == "tied" else bad
-        chosen = covariances[part]
-        add_to_variances(chosen, FLOOR * self._spread.variances, self._covariance_type)
+        part = ... if self._family.is_shared else bad
+        chosen = np.asarray(covariances[part])
+        self._family.add_to_variances(chosen, FLOOR * self._moments.variances)
         covariances[part] = chosen
         return estimate._replace(covariances=covariances)
 
     def _drop(self, estimate: Estimate, bad: np.ndarray) -> Estimate:
         weights, means, covariances = (np.array(array, np.float64) for array in estimate)
-        if self._covariance_type != "tied":
+        if not self._family.is_shared:
             covariances = covariances[~bad]
         weights = weights[~bad] / weights[~bad].sum()
         return Estimate(weights, means[~bad], covariances)
 
-    def _reset(self, estimate: Estimate, bad: np.ndarray, rows: list[int]) -> Estimate:
+    def _reset(self, estimate: Estimate, bad: np.ndarray, points: FloatArray) -> Estimate:
         weights, means, covariances = self._drop(estimate, bad)
         K = len(bad)
         reset = Estimate(
             np.full(K, 1 / K),
-            np.empty((K, self._X.shape[1])),
-            self._spread.covariances(K, self._covariance_type),
+            np.empty((K, self.source.n_features)),
+            self._moments.covariances(K, self._family),
         )
-        reset.weights[~bad] = weights * (1 - len(rows) / K)
-        reset.means[~bad], reset.means[bad] = means, self._X[rows]
-        reset.covariances[... if self._covariance_type == "tied" else ~bad] = covariances
+        reset.weights[~bad] = weights * (1 - len(points) / K)
+        reset.means[~bad], reset.means[bad] = means, points
+        reset.covariances[... if self._family.is_shared else ~bad] = covariances
         return reset
 
-    def _rows_to_reset_to(self, estimate: Estimate, bad: np.ndarray) -> list[int]:
-        """A row for each component; none if there are too few, or it has been done often enough.
+    def _points_to_reset_to(
+        self, estimate: Estimate, bad: np.ndarray, before: Repairs
+    ) -> FloatArray:
+        """A point for each component; none if there are too few, or it has been done often enough.
 
         They are those of the lowest densities under the other components, no two at one place,
         nor where a component has collapsed.
         """
-        n_rows = int(np.count_nonzero(bad))
-        if len(self._used) + n_rows > MOST_RESETS * len(bad):
-            return []
-        mixture = self._completed(self._drop(estimate, bad))
-        n_lowest = MOST_CANDIDATES + n_rows + len(self._used)
-        rows, log_density = np.empty(0, np.intp), np.empty(0)
-        for start in range(0, len(self._present), CHUNK):
-            chunk = self._present[start : start + CHUNK]
-            rows = np.concatenate([rows, chunk])
-            new = kernels.log_density(self._X[chunk], *mixture.arguments)
-            log_density = np.concatenate([log_density, new])
-            lowest = np.argsort(log_density, kind="stable")[:n_lowest]
-            rows, log_density = rows[lowest], log_density[lowest]
-        chosen: list[int] = []
-        taken = [*estimate.means[bad], *self._X[self._used]]
-        for row in rows.tolist():
-            point = self._X[row]
-            if len(chosen) < n_rows and not any(self._same_place(point, other) for other in taken):
-                chosen.append(row)
+        n_points, n_used = int(np.count_nonzero(bad)), len(before.places)
+        nothing = np.empty((0, self.source.n_features))
+        if n_used + n_points > MOST_RESETS * len(bad):
+            return nothing
+        mixture = self.maximization.complete(self._drop(estimate, bad))
+        candidates = self.source.least_likely(mixture, MOST_CANDIDATES + n_points + n_used)
+        chosen: list[FloatArray] = []
+        taken = [*estimate.means[bad], *before.places]
+        for point in candidates:
+            if len(chosen) < n_points and not any(self._same_place(point, one) for one in taken):
+                chosen.append(point)
                 taken.append(point)
-        if len(chosen) < n_rows:
-            return []
-        self._used.extend(chosen)
-        return chosen
+        return np.array(chosen) if len(chosen) == n_points else nothing
 
     def _same_place(self, one: FloatArray, other: FloatArray) -> bool:
         apart = np.abs(np.asarray(one, np.float64) - other)
-        return bool(np.all(apart <= SAME_PLACE * np.sqrt(self._spread.variances)))
+        return bool(np.all(apart <= SAME_PLACE * np.sqrt(self._moments.variances)))
 
 
-def _without_regularization(parameters: Parameters, reg_covar: float | FloatArray) -> Estimate:
+def with_degenerate(
+    result: EMResult, source: Source, maximization: Maximization, reg_covar: float | FloatArray
+) -> EMResult:
+    """Add to the result of a run what is degenerate in the end, with no look at the data."""
+    family, p = FAMILIES[maximization.covariance_type], result.parameters
+    last = result.repairs[-1] if result.repairs else None
+    replaced = last is not None and last.n_iter == result.n_iter and last.action != "floor"
+    if result.statistics is None or replaced:
+        found = _without_regularization(p, family, reg_covar)
+    else:
+        found = maximization.estimate(result.statistics, p)
+    eps = float(np.finfo(source.dtype).eps)
+    moments = moments_of_estimate(found, family, eps)
+    bad = degenerate_components(found, family, moments, source.n_weighted)
+    return replace(result, degenerate=np.flatnonzero(bad), statistics=None)
+
+
+def _without_regularization(
+    parameters: Parameters, family: Family, reg_covar: float | FloatArray
+) -> Estimate:
     """The estimate that was regularized, to rounding."""
     weights, means, regularized = (np.asarray(array, np.float64) for array in parameters[:3])
     covariances, dtype = np.array(regularized), parameters.covariances.dtype
-    added = np.asarray(reg_covar, dtype).astype(np.float64)
-    add_to_variances(covariances, -added, parameters.covariance_type)
+    family.add_to_variances(covariances, -np.asarray(reg_covar, dtype).astype(np.float64))
     return Estimate(weights, means, covariances)
 
 
 def degenerate_components(
-    estimate: Estimate, covariance_type: CovarianceType, spread: Spread, n_samples: int
+    estimate: Estimate, family: Family, moments: DataMoments, n_samples: int
 ) -> np.ndarray:
     """Tell which components are empty or have collapsed.
 
@@ -212,8 +193,8 @@ def degenerate_components(
     ----------
     estimate : Estimate
         Not regularized.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
-    spread : Spread
+    family : Family
+    moments : DataMoments
     n_samples : int
         Samples that have weight.
 
@@ -223,27 +204,26 @@ def degenerate_components(
     """
     weights, means, covariances = (np.asarray(array, np.float64) for array in estimate)
     empty = weights * n_samples < EMPTY
-    extended = spread.variances > 0
+    extended = moments.variances > 0
     if not extended.any():  # all the samples are one
         return empty
-    variances = spread.variances[extended]
+    variances = moments.variances[extended]
     offsets = 1 + np.max(np.abs(means[:, extended]) / np.sqrt(variances), axis=1)
-    nothing = (ROUNDING * spread.eps * offsets) ** 2
-    match covariance_type:
-        case "spherical":
-            relative = covariances[:, None] / spread.variances.mean()
-        case "diag":
-            relative = covariances[:, extended] / variances
-        case "full" | "tied":
-            W = spread.extension
-            matrices = covariances.reshape(-1, *covariances.shape[-2:])
-            relative = np.array([_variances_or_none(W.T @ m @ W, spread.eps) for m in matrices])
+    nothing = (ROUNDING_OF_VARIANCE * moments.eps * offsets) ** 2
+    if family.is_matrix:
+        W = moments.extension
+        matrices = covariances.reshape(-1, *covariances.shape[-2:])
+        relative = np.array([_variances_or_none(W.T @ m @ W, moments.eps) for m in matrices])
+    elif "d" in family.axes:
+        relative = np.atleast_2d(covariances)[:, extended] / variances
+    else:
+        relative = np.atleast_1d(covariances)[:, None] / moments.variances.mean()
     return empty | ~np.all(relative > nothing[:, None], axis=1)
 
 
 def _variances_or_none(matrix: FloatArray, eps: float) -> FloatArray:
     """The variances (r,) on the diagonal; 0 if rounding in the largest hides an eigenvalue."""
     variances = np.diagonal(matrix)
-    lost = ROUNDING * len(matrix) * eps * np.max(variances)
+    lost = ROUNDING_OF_VARIANCE * len(matrix) * eps * np.max(variances)
     _, failed = dpotrf(matrix - lost * np.eye(len(matrix)), clean=0)
     return np.zeros_like(variances) if failed else variances

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
 from sklearn.cluster import KMeans, kmeans_plusplus
-from sklearn.utils.random import sample_without_replacement
 
-from fastgmm._records import (
-    CovarianceType,
-    FloatArray,
-    InitFunction,
-    InitialValues,
-    InitMethod,
-    Parameters,
-)
+from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod, Parameters
 from fastgmm.data.isometry import isometric_rows
-from fastgmm.data.moments import spread_of
-from fastgmm.kernels.passes import weighted_moments
-from fastgmm.model.maximization import (
-    Completion,
-    Estimate,
-    complete,
-    count_floor,
-    covariances_from_cholesky,
-    precisions_cholesky_from_precisions,
-)
+from fastgmm.data.moments import DataMoments, moments_of
+from fastgmm.data.source import FEW_FEATURES, ArraySource, Rows, Source
+from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
+from fastgmm.kernels.covariances import weighted_moments
+from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_precisions
+from fastgmm.model.families import FAMILIES, Family
+from fastgmm.model.maximization import Estimate, MaximumLikelihood, count_floor
 from fastgmm.system.threads import openmp_survives_fork
 
-__all__ = ["initial_parameters"]
+__all__ = ["Initialization", "initial_parameters"]
 
 SINGLE_POINTS = ("k-means++", "random_from_data")
 # Bytes of data, and features for each row, from which on k-means sees them in fewer dimensions.
@@ -39,107 +28,131 @@ LARGE, WIDE = 2**26, 4
 INVISIBLE = 2.0**-54
 
 
-def initial_parameters(
-    X: FloatArray,
-    n_components: int,
-    covariance_type: CovarianceType,
-    *,
-    init_params: InitMethod | InitFunction | FloatArray,
-    given: InitialValues,
-    reg_covar: float | FloatArray,
-    repair: Completion | None = None,
-    init_size: int | None,
-    random_state: np.random.RandomState,
-    sample_weight: FloatArray | None = None,
-    whiten: bool = False,
-) -> Parameters:
-    """Starting parameters, estimated from the data except where they are given.
+class Initialization(NamedTuple):
+    """How a start is to be found.
 
-    Parameters
+    Attributes
     ----------
-    X : (n, d) array of float32 or float64
-    n_components : int
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
     init_params : InitMethod, (n, K) array of responsibilities, or a function that gives them
         The function takes the rows to start from, their weights having no part in it, K and the
         random state.
     given : InitialValues
         Where all are given, nothing is estimated and no random number is drawn.
-    reg_covar : float or (d,) array
-        Added to the variances.
-    repair : Completion, optional
-        Completes estimates from responsibilities. Those of single points, whose covariances are
-        nothing but `reg_covar`, are none of its business.
     init_size : int or None
         The largest number of rows to estimate from; of more, a random subset is drawn, but not
         where responsibilities are given.
-    random_state : RandomState
-        Advanced as scikit-learn advances it, as long as there are at most `init_size` rows.
-    sample_weight : (n,) array, optional
     whiten : bool
         Whether k-means and k-means++ measure distances in whitened data.
+    """
+
+    init_params: InitMethod | InitFunction | FloatArray = "kmeans"
+    given: InitialValues = InitialValues()
+    init_size: int | None = None
+    whiten: bool = False
+
+
+def initial_parameters(
+    source: Source,
+    n_components: int,
+    maximization: MaximumLikelihood,
+    how: Initialization,
+    random_state: np.random.RandomState,
+    repairing: Repairing | None = None,
+) -> tuple[Parameters, Repairs]:
+    """Starting parameters, estimated from the data except where they are given.
+
+    Parameters
+    ----------
+    source : Source
+    n_components : int
+    maximization : MaximumLikelihood
+        Regularizes and factorizes the estimate.
+    how : Initialization
+    random_state : RandomState
+        Advanced as scikit-learn advances it, as long as there are at most `init_size` rows.
+    repairing : Repairing, optional
+        Repairs estimates from responsibilities. Those of single points, whose covariances are
+        nothing but `reg_covar`, are none of its business.
 
     Returns
     -------
     start : Parameters
-        Of X's dtype.
+    repairs : Repairs
     """
-    weights, means, precisions = given
-    method = init_params if isinstance(init_params, str) else None
+    weights, means, precisions = how.given
+    family = FAMILIES[maximization.covariance_type]
+    method = how.init_params if isinstance(how.init_params, str) else None
+    covariances: FloatArray
     if weights is None or means is None or precisions is None:
-        if isinstance(init_params, np.ndarray):
-            rows, row_weight = X, sample_weight
-        else:
-            size = None if init_size is None else max(init_size, n_components)
-            rows, row_weight = _rows_to_start_from(X, sample_weight, size, random_state)
-        seen = rows
-        if whiten and method in ("kmeans", "k-means++"):
-            spread = spread_of(rows, row_weight)
-            seen = (rows - spread.mean.astype(X.dtype)) @ spread.whitening.astype(X.dtype)
-        if method in (*SINGLE_POINTS, "random_means"):
-            chosen = _choose(seen, n_components, method, random_state, row_weight)
-            moments_of = _equal_clouds if method == "random_means" else _single_points
-            counts, centres, covariances = moments_of(rows, chosen, covariance_type, row_weight)
-        else:
-            shares = _share(seen, n_components, init_params, random_state, row_weight)
-            counts, centres, covariances = weighted_moments(rows, shares, covariance_type)
-        floored = counts + _floor(counts, method, X.dtype)
+        rows = _rows_to_start_from(source, n_components, how, random_state)
+        counts, centres, covariances = _moments_of_start(
+            source, rows, n_components, family, how, random_state
+        )
+        floored = counts + _floor(counts, method, source.dtype)
         if weights is None:
-            total = len(rows) if row_weight is None else row_weight.sum(dtype=np.float64)
+            X, row_weight = rows
+            total = len(X) if row_weight is None else row_weight.sum(dtype=np.float64)
             weights = floored / total
         if means is None:  # an empty component is at the origin, as in scikit-learn
             means = centres * (counts / floored)[:, None]
             if method != "random_means":
-                shift = means.astype(X.dtype) - centres
-                shift[shift**2 <= INVISIBLE * reg_covar] = 0.0
-                covariances += _squares(shift, counts, floored, covariance_type)
+                shift = means.astype(source.dtype) - centres
+                shift[shift**2 <= INVISIBLE * maximization.reg_covar] = 0.0
+                covariances = covariances + _squares(shift, counts, floored, family)
     if precisions is None:
         estimate = Estimate(weights, means, covariances)
-        if repair is not None and method not in SINGLE_POINTS:
-            return repair(estimate, 0)[0]
-        return complete(estimate, covariance_type, reg_covar, X.dtype)
-    cholesky = precisions_cholesky_from_precisions(precisions, covariance_type)
-    covariances = covariances_from_cholesky(cholesky, covariance_type)
-    return Parameters(weights, means, covariances, cholesky, covariance_type).astype(X.dtype)
+        if repairing is not None and method not in SINGLE_POINTS:
+            return repairing.complete(estimate, 0, NO_REPAIRS)
+        return maximization.complete(estimate), NO_REPAIRS
+    cholesky = precisions_cholesky_from_precisions(precisions, maximization.covariance_type)
+    covariances = covariances_from_cholesky(cholesky, maximization.covariance_type)
+    start = Parameters(weights, means, covariances, cholesky, maximization.covariance_type)
+    return start.astype(source.dtype), NO_REPAIRS
 
 
 def _rows_to_start_from(
-    X: FloatArray,
-    sample_weight: FloatArray | None,
-    size: int | None,
+    source: Source, n_components: int, how: Initialization, random_state: np.random.RandomState
+) -> Rows:
+    """All the rows of an array where responsibilities are given, else those of the source."""
+    if isinstance(how.init_params, np.ndarray):
+        array = cast(ArraySource, source)
+        return array.X, array.sample_weight
+    size = None if how.init_size is None else max(how.init_size, n_components)
+    return source.rows(size, random_state)
+
+
+def _moments_of_start(
+    source: Source,
+    rows: Rows,
+    n_components: int,
+    family: Family,
+    how: Initialization,
     random_state: np.random.RandomState,
-) -> tuple[FloatArray, FloatArray | None]:
-    """Return the rows that have weight, or `size` of them drawn at random where there are more."""
-    n_present = len(X) if sample_weight is None else np.count_nonzero(sample_weight)
-    if size is not None and n_present > size:
-        rows = np.sort(sample_without_replacement(n_present, size, random_state=random_state))
-        if sample_weight is not None and n_present < len(X):
-            rows = np.flatnonzero(sample_weight)[rows]
-    elif sample_weight is not None and n_present < len(X):
-        rows = np.flatnonzero(sample_weight)
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Counts, means and covariances of the components that a method finds among rows."""
+    X, weight = rows
+    method, seen = how.init_params, X
+    if how.whiten and isinstance(method, str) and method in ("kmeans", "k-means++"):
+        moments = _moments_of(source, rows, matrix=True)
+        seen = (X - moments.mean.astype(X.dtype)) @ moments.whitening.astype(X.dtype)
+    if isinstance(method, str) and method in (*SINGLE_POINTS, "random_means"):
+        chosen = _choose(seen, n_components, method, random_state, weight)
+        if method == "random_means":
+            moments = _moments_of(source, rows, matrix=family.is_matrix)
+            return _equal_clouds(X, chosen, family, weight, moments)
+        counts, centres, covariances = _single_points(X, chosen, family, weight)
     else:
-        return X, sample_weight
-    return X[rows], None if sample_weight is None else sample_weight[rows]
+        shares = _share(seen, n_components, method, random_state, weight)
+        counts, centres, covariances = weighted_moments(X, shares, family.pass_type)
+    return counts, centres, family.combine(covariances, counts)
+
+
+def _moments_of(source: Source, rows: Rows, *, matrix: bool) -> DataMoments:
+    """Moments of rows, of which a source remembers those of all."""
+    X, weight = rows
+    if X is getattr(source, "X", None):
+        return source.moments(matrix=matrix)
+    return moments_of(X, weight, matrix=matrix or source.n_features <= FEW_FEATURES)
 
 
 def _share(
@@ -208,28 +221,30 @@ def _floor(counts: FloatArray, method: InitMethod | None, dtype: DTypeLike) -> f
 
 
 def _squares(
-    shift: FloatArray, counts: FloatArray, floored: FloatArray, covariance_type: CovarianceType
+    shift: FloatArray, counts: FloatArray, floored: FloatArray, family: Family
 ) -> FloatArray:
     """What covariances gain by a shift δ (K, d) of the means that they are about, δₖ δₖᵀ.
 
     Where a component has no extent of its own, this alone keeps its points within its reach.
     """
-    if covariance_type == "tied":
+    if family.pass_type == "tied":
         scaled = np.sqrt(counts / floored.sum())[:, None] * shift
         return scaled.T @ scaled
     scaled = np.sqrt(counts / floored)[:, None] * shift
-    match covariance_type:
+    match family.pass_type:
         case "full":
-            return scaled[:, :, None] * scaled[:, None, :]
+            squares = scaled[:, :, None] * scaled[:, None, :]
         case "diag":
-            return scaled**2
-    return np.asarray(np.mean(scaled**2, axis=1))
+            squares = scaled**2
+        case "spherical":
+            squares = np.asarray(np.mean(scaled**2, axis=1))
+    return family.combine(squares, floored)
 
 
 def _single_points(
     X: FloatArray,
     chosen: np.ndarray,
-    covariance_type: CovarianceType,
+    family: Family,
     sample_weight: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Counts, means and covariances of components that have a single point each.
@@ -242,7 +257,7 @@ def _single_points(
     means, d = X[chosen].astype(np.float64), X.shape[1]
     weight = np.ones(len(X)) if sample_weight is None else sample_weight.astype(np.float64)
     counts = weight[chosen]
-    match covariance_type:
+    match family.pass_type:
         case "full":
             covariances = np.zeros((len(chosen), d, d))
         case "tied":
@@ -255,7 +270,7 @@ def _single_points(
             floored = n + count_floor(counts, X.dtype)
             trace = n * points**2 / floored - (n * points / floored) ** 2
             covariances = np.maximum(trace, 0.0).astype(np.float64)  # it may round to less than 0
-            if covariance_type == "spherical":
+            if family.pass_type == "spherical":
                 covariances = covariances.mean(axis=1)
     return counts, means, covariances
 
@@ -263,11 +278,11 @@ def _single_points(
 def _equal_clouds(
     X: FloatArray,
     chosen: np.ndarray,
-    covariance_type: CovarianceType,
+    family: Family,
     sample_weight: FloatArray | None,
+    moments: DataMoments,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Counts, means and covariances of components about single points, each as wide as the data."""
     K = len(chosen)
     total = len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
-    spread = spread_of(X, sample_weight, covariance_type)
-    return np.full(K, total / K), X[chosen], spread.covariances(K, covariance_type)
+    return np.full(K, total / K), X[chosen], moments.covariances(K, family)

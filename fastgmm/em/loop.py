@@ -1,55 +1,60 @@
-"""The loop of expectation-maximization, as a pure function."""
+"""The loop of expectation-maximization: steps until the objective settles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastgmm._records import Parameters, Statistics
+from fastgmm.em.degeneracy import NO_REPAIRS, Repairs
 from fastgmm.em.results import EMResult, Iteration, Status
-from fastgmm.model.maximization import Completion, estimate
+from fastgmm.em.step import Step
 
-__all__ = ["run_em"]
+__all__ = ["Rules", "StepFunction", "run_em"]
+
+# (parameters, number of the iteration, repairs so far) → step
+StepFunction: TypeAlias = Callable[[Parameters, int, Repairs], Step]
+
+
+class Rules(NamedTuple):
+    """When a run ends, and what it keeps."""
+
+    tol: float
+    max_iter: int
+    keep_history: bool = False  # the parameters of every iteration
+    keep_on_interrupt: bool = False  # the last whole iteration, if there is one
 
 
 def run_em(
-    expectation: Callable[[Parameters], Statistics],
+    step: StepFunction,
     start: Parameters,
+    rules: Rules,
     *,
-    complete: Completion,
-    tol: float,
-    max_iter: int,
+    repairs: Repairs = NO_REPAIRS,
     lower_bound: float = -np.inf,
     on_iteration: Callable[[Iteration], object] | None = None,
-    keep_history: bool = False,
-    keep_on_interrupt: bool = False,
     on_result: Callable[[EMResult], object] | None = None,
 ) -> EMResult:
-    """Climb the likelihood from `start` until the lower bound settles.
+    """Climb from `start` until the lower bound, which is the objective of the steps, settles.
 
-    Each iteration takes the statistics of the data under the current parameters, and from them
-    the next parameters. It has converged as soon as the lower bound changes by less than `tol`,
-    up or down: scikit-learn's rule.
+    It has converged as soon as the lower bound changes by less than `tol`, up or down:
+    scikit-learn's rule. Where a step repairs something the lower bound may fall, and is compared
+    with no other.
 
     Parameters
     ----------
-    expectation : callable
-        Parameters → Statistics: the data source, whatever the data are and wherever they lie.
+    step : callable
+        (parameters, number of the iteration, repairs so far) → Step.
     start : Parameters
-        The dtype of its means is the dtype of all the parameters.
-    complete : Completion
-        From an estimate to the next parameters. Where it repairs them the lower bound may fall.
-    tol : float
-    max_iter : int
+    rules : Rules
+    repairs : Repairs
+        Those of the start.
     lower_bound : float
-        The lower bound that the first one is compared with, for a run that is resumed.
+        What the first one is compared with, for a run that is resumed.
     on_iteration : callable, optional
         Called with an `Iteration` after each one; the run stops where it returns True.
-    keep_history : bool
-        Whether to keep the parameters of every iteration.
-    keep_on_interrupt : bool
-        Whether a KeyboardInterrupt ends the run with the last complete iteration, if there is one.
     on_result : callable, optional
         Called with the result of a run that came to its end, so that a KeyboardInterrupt on the
         way back to the caller does not lose it.
@@ -57,53 +62,41 @@ def run_em(
     Returns
     -------
     result : EMResult
-
-    References
-    ----------
-    Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM algorithm,
-    Journal of the Royal Statistical Society B 39 (1977).
     """
-    parameters, dtype = start, start.means.dtype
+    parameters, max_iter = start, rules.max_iter
     status = Status.MAX_ITER if max_iter > 0 else Status.INITIALIZED
     lower_bounds: list[float] = []
     change, largest_fall, n_complete = np.inf, 0.0, 0
-    history = [start] if keep_history else []
+    history = [start] if rules.keep_history else []
     last: Statistics | None = None
 
     def result() -> EMResult:
-        return EMResult(
-            parameters,
-            status,
-            lower_bounds,
-            change,
-            history,
-            largest_fall=largest_fall,
-            statistics=last,
-        )
+        done = list(repairs.done)
+        found = parameters, status, lower_bounds, change, history, done
+        return EMResult(*found, largest_fall=largest_fall, statistics=last)
 
     try:
         for n_iter in range(1, max_iter + 1):
-            statistics = expectation(parameters)
-            estimated = estimate(statistics, start.covariance_type, dtype)
-            following, repair = complete(estimated, n_iter)
-            previous, lower_bound = lower_bound, _mean_log_likelihood(statistics)
+            taken = step(parameters, n_iter, repairs)
+            repaired = len(taken.repairs.done) > len(repairs.done)
+            previous, lower_bound = lower_bound, taken.objective
             lower_bounds.append(lower_bound)
-            if keep_history:
-                history.append(following)
+            if rules.keep_history:
+                history.append(taken.parameters)
             rise = lower_bound - previous
-            settled = repair is None and abs(rise) < tol
+            settled = not repaired and abs(rise) < rules.tol
             ended = Status.CONVERGED if settled else Status.MAX_ITER
             fall = max(largest_fall, -rise)
             # At once, so that an interruption finds a whole iteration or nothing of it.
-            parameters, last, n_complete, status, change, largest_fall = (
-                following, statistics, n_iter, ended, rise, fall,
+            parameters, last, repairs, n_complete, status, change, largest_fall = (
+                taken.parameters, taken.statistics, taken.repairs, n_iter, ended, rise, fall,
             )  # fmt: skip
             stopped = on_iteration is not None and on_iteration(
                 Iteration(n_iter, lower_bound, change, parameters)
             )
             if settled:
                 break
-            if repair is not None:
+            if repaired:
                 lower_bound = -np.inf
             if stopped:
                 status = Status.STOPPED
@@ -111,14 +104,9 @@ def run_em(
         if on_result is not None:
             on_result(result())
     except KeyboardInterrupt:
-        if not (keep_on_interrupt and n_complete):
+        if not (rules.keep_on_interrupt and n_complete):
             raise
         if status is Status.MAX_ITER and n_complete < max_iter:
             status = Status.INTERRUPTED
         del lower_bounds[n_complete:], history[n_complete + 1 :]
     return result()
-
-
-def _mean_log_likelihood(statistics: Statistics) -> float:
-    """Log-likelihood per unit of weight; the counts add up to the weight of all the points."""
-    return float(statistics.log_likelihood / statistics.counts.sum())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fastgmm.em.progress import Watcher
 from fastgmm.em.results import EMResult, Iteration, Status
-from fastgmm.model.maximization import IllDefinedCovariance
+from fastgmm.model.factors import IllDefinedCovariance
 
 __all__ = ["Outcome", "best_of_starts"]
 

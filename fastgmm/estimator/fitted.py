@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,9 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import kernels
 from fastgmm._records import CovarianceType, FloatArray, Parameters
-from fastgmm.data.criteria import classification_entropy, mean_log_likelihood, total_weight
+from fastgmm.data.criteria import classification_entropy, mean_log_likelihood
+from fastgmm.data.source import ArraySource
 from fastgmm.estimator.hooks import ESTIMATES, MixtureHooks, call, originals, overridden
-from fastgmm.estimator.interchange import from_sklearn, set_by_fit, to_sklearn
+from fastgmm.estimator.interchange import from_sklearn, to_sklearn
 from fastgmm.estimator.validation import (
     check_n_samples,
     check_parameters,
@@ -28,42 +27,23 @@ from fastgmm.estimator.validation import (
     check_sample_weight,
     check_total_weight,
 )
-from fastgmm.model.factors import FROM_PARAMETERS, contradictions, upper_factors
-from fastgmm.model.maximization import covariances_from_cholesky, n_parameters
+from fastgmm.model.factors import (
+    FROM_PARAMETERS,
+    contradictions,
+    covariances_from_cholesky,
+    upper_factors,
+)
+from fastgmm.model.families import arguments_of_pass, family_of
 from fastgmm.model.sampling import draw
 from fastgmm.system.memory import check_memory
 from fastgmm.system.threads import on_its_threads
 
-__all__ = ["FittedMixture", "untouched_by_failure"]
+__all__ = ["FittedMixture"]
 
 # What probabilities are made of, beside log-densities.
 PREDICTIONS = (*ESTIMATES, "_estimate_log_prob_resp")
 
-Method = TypeVar("Method", bound=Callable[..., Any])
 Mixture = TypeVar("Mixture", bound="FittedMixture")
-
-
-def untouched_by_failure(method: Method) -> Method:
-    """Have a fit that fails, or is interrupted, leave the fitted attributes as they were.
-
-    One that keeps what it has when it is interrupted keeps it also on the way back.
-    """
-
-    @wraps(method)
-    def careful(self: Any, *arguments: Any, **options: Any) -> Any:
-        before = set_by_fit(self)
-        try:
-            return method(self, *arguments, **options)
-        except BaseException as error:
-            has_result = vars(self).get("means_") is not before.get("means_")
-            if isinstance(error, KeyboardInterrupt) and self.keep_on_interrupt and has_result:
-                raise
-            for name in set_by_fit(self):
-                delattr(self, name)
-            vars(self).update(before)
-            raise
-
-    return cast(Method, careful)
 
 
 @originals
@@ -75,7 +55,7 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
     """
 
     _is_in_loop = False  # of scikit-learn, whose hooks set the parameters one after another
-    covariance_type: CovarianceType
+    covariance_type: str
     random_state: int | np.random.RandomState | None
     n_jobs: int | None
     weights_: FloatArray
@@ -159,8 +139,8 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
             log_density = np.asarray(self.score_samples(X))
             weight = check_sample_weight(sample_weight, log_density)
             return float(np.average(log_density, weights=weight))
-        X, weight = self._check_scored(X, sample_weight)
-        return mean_log_likelihood(X, self._parameters().astype(X.dtype), weight)
+        source = self._scored(X, sample_weight)
+        return mean_log_likelihood(source, self._parameters().astype(source.dtype))
 
     def sample(self, n_samples: int = 1) -> tuple[FloatArray, np.ndarray]:
         """Draw samples from the mixture.
@@ -243,10 +223,11 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
             weight = check_sample_weight(sample_weight, logarithms)
             entropy = -float(np.average(logarithms, weights=weight)) * n
         else:
-            X, weight = self._check_scored(X, sample_weight)
-            p, n = self._parameters().astype(X.dtype), check_total_weight(sample_weight, X)
-            deviance = -2 * mean_log_likelihood(X, p, weight) * n
-            entropy = classification_entropy(X, p, weight) * (n / total_weight(X, weight))
+            source = self._scored(X, sample_weight)
+            n = check_total_weight(sample_weight, source.X)
+            p = self._parameters().astype(source.dtype)
+            deviance = -2 * mean_log_likelihood(source, p) * n
+            entropy = classification_entropy(source, p) * (n / source.total_weight)
         return deviance + math.log(n) * self._n_parameters() + 2 * entropy
 
     @classmethod
@@ -349,7 +330,7 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
         self, X: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
         """What the kernels want after X, in X's dtype."""
-        return self._parameters().astype(X.dtype).arguments
+        return arguments_of_pass(self._parameters().astype(X.dtype))
 
     def _check_predict_data(self, X: ArrayLike) -> FloatArray:
         check_is_fitted(self)
@@ -361,11 +342,9 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
         check_is_fitted(self)
         return check_predict_data(self, X)
 
-    def _check_scored(
-        self, X: ArrayLike, sample_weight: ArrayLike | None
-    ) -> tuple[FloatArray, FloatArray | None]:
-        X = self._check_predict_data(X)
-        return X, check_sample_weight(sample_weight, X)
+    def _scored(self, X: ArrayLike, sample_weight: ArrayLike | None) -> ArraySource:
+        data = self._check_predict_data(X)
+        return ArraySource(data, check_sample_weight(sample_weight, data))
 
     def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
         """-2 log-likelihood, and the number of samples or the sum of their weights."""
@@ -374,10 +353,11 @@ class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
             data = self._check_hooks_data(X)
             n = check_total_weight(sample_weight, data)
             return -2 * float(self.score(X, **options)) * n, n
-        X, weight = self._check_scored(X, sample_weight)
-        p, n = self._parameters().astype(X.dtype), check_total_weight(sample_weight, X)
-        return -2 * mean_log_likelihood(X, p, weight) * n, n
+        source = self._scored(X, sample_weight)
+        n = check_total_weight(sample_weight, source.X)
+        p = self._parameters().astype(source.dtype)
+        return -2 * mean_log_likelihood(source, p) * n, n
 
     def _n_parameters(self) -> int:
         """Number of free parameters, under scikit-learn's name for it."""
-        return n_parameters(self.covariance_type, *self.means_.shape)
+        return family_of(self.covariance_type).n_parameters(*self.means_.shape)

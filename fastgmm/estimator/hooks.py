@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, TypeVar
 
@@ -17,9 +18,9 @@ from sklearn.mixture._base import BaseMixture
 from sklearn.utils import check_random_state
 
 from fastgmm import kernels
-from fastgmm._records import CovarianceType, FloatArray, InitialValues, Parameters
-from fastgmm.data.moments import spread_of
-from fastgmm.em.initialization import initial_parameters
+from fastgmm._records import FloatArray, InitialValues, Parameters
+from fastgmm.data.source import ArraySource, regularization
+from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.interchange import fitted_attributes
 from fastgmm.estimator.validation import (
@@ -28,7 +29,9 @@ from fastgmm.estimator.validation import (
     check_init_params,
     check_initial_values,
 )
-from fastgmm.model.maximization import Estimate, complete, precisions_from_cholesky
+from fastgmm.model.factors import precisions_from_cholesky
+from fastgmm.model.families import arguments_of_pass
+from fastgmm.model.maximization import Estimate, MaximumLikelihood
 from fastgmm.system.threads import on_its_threads
 
 __all__ = [
@@ -173,7 +176,7 @@ class MixtureHooks:
     """Scikit-learn's hooks, over the kernels; `xp`, the namespace of arrays, is numpy always."""
 
     n_components: int
-    covariance_type: CovarianceType
+    covariance_type: str
     n_jobs: int | None
     weights_: FloatArray
     means_: FloatArray
@@ -199,17 +202,14 @@ class MixtureHooks:
         init_params = check_init_params(model.init_params, len(X), K, X.dtype)
         given = model.weights_init, model.means_init, model.precisions_init
         if not overridden(self, ["_initialize"]):
-            start = initial_parameters(
-                X,
-                K,
-                self.covariance_type,
-                init_params=init_params,
-                given=_given(self, X, K),
-                reg_covar=_reg_covar(self, X),
-                init_size=model.init_size,
-                random_state=generator,
-                whiten=model.init_whiten,
+            source = ArraySource(X)
+            how = Initialization(
+                init_params, _given(self, X, K), model.init_size, model.init_whiten
             )
+            maximization = MaximumLikelihood(
+                self.covariance_type, _reg_covar(self, source), X.dtype
+            )
+            start, _ = initial_parameters(source, K, maximization, how, generator)
             _set(self, start)
         elif all(value is not None for value in given):
             self._initialize(X, None)
@@ -243,8 +243,7 @@ class MixtureHooks:
         """Log-density of each component at each sample, (n, K)."""
         X, model = _floats(X), self
         parameters = model._parameters().astype(X.dtype)  # type: ignore[attr-defined]
-        _, means, cholesky, covariance_type = parameters.arguments
-        return kernels.log_gaussian_density(X, means, cholesky, covariance_type)
+        return kernels.log_gaussian_density(X, *arguments_of_pass(parameters)[1:])
 
     def _estimate_log_weights(self, xp: Any = None) -> FloatArray:
         """Logarithms of the proportions."""
@@ -296,35 +295,32 @@ def _given(model: Any, X: FloatArray, n_components: int) -> InitialValues:
     )
 
 
-def _reg_covar(model: Any, X: FloatArray) -> float | FloatArray:
-    if model.reg_covar_relative == 0:
-        return float(model.reg_covar)
-    return model.reg_covar + model.reg_covar_relative * spread_of(X, None).variances
+def _reg_covar(model: Any, source: ArraySource) -> float | FloatArray:
+    return regularization(model.reg_covar, model.reg_covar_relative, source)
+
+
+@dataclass(frozen=True)
+class _CountingEverySample(MaximumLikelihood):
+    """Tied covariances as scikit-learn's, which count a sample whatever its responsibilities."""
+
+    added: FloatArray | float = 0.0
+
+    def complete(self, estimate: Estimate) -> Parameters:
+        """Add what is left out, regularize and factorize."""
+        return super().complete(estimate._replace(covariances=estimate.covariances + self.added))
 
 
 def _maximum(
     model: Any, X: FloatArray, responsibilities: FloatArray, given: InitialValues
 ) -> Parameters:
     """Parameters of the highest likelihood under responsibilities, but for those that are given."""
-    reg_covar = _reg_covar(model, X)
-
-    def completed(estimate: Estimate, n_iter: int) -> tuple[Parameters, None]:
-        if model.covariance_type == "tied":
-            covariances = estimate.covariances + _left_out(X, responsibilities)
-            estimate = estimate._replace(covariances=covariances)
-        return complete(estimate, model.covariance_type, reg_covar, X.dtype), None
-
-    return initial_parameters(
-        X,
-        responsibilities.shape[1],
-        model.covariance_type,
-        init_params=responsibilities,
-        given=given,
-        reg_covar=reg_covar,
-        repair=completed,
-        init_size=None,
-        random_state=np.random.RandomState(0),  # not used
-    )
+    source = ArraySource(X)
+    basis = model.covariance_type, _reg_covar(model, source), X.dtype
+    maximization = MaximumLikelihood(*basis)
+    if model.covariance_type == "tied" and len(responsibilities):
+        maximization = _CountingEverySample(*basis, _left_out(X, responsibilities))
+    how, unused = Initialization(responsibilities, given), np.random.RandomState(0)
+    return initial_parameters(source, responsibilities.shape[1], maximization, how, unused)[0]
 
 
 def _left_out(X: FloatArray, responsibilities: FloatArray) -> FloatArray | float:

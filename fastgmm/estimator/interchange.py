@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
 
 from fastgmm.em.results import EMResult
-from fastgmm.model.maximization import precisions_from_cholesky
+from fastgmm.model.factors import precisions_from_cholesky
 
 __all__ = [
     "Peer",

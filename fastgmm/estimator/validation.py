@@ -1,4 +1,6 @@
-"""The only place that casts input and raises users' errors, before any work is done.
+"""Casting input and raising users' errors, before any work is done.
+
+The kernels check shapes again, for those who call them; files and memory have their own errors.
 
 The types of the exceptions are scikit-learn's, and so are the messages of the checks that
 scikit-learn does for every estimator (sparse, complex, text, NaN, wrong number of features).
@@ -10,18 +12,12 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from sklearn import get_config
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastgmm._records import (
-    COVARIANCE_TYPES,
-    CovarianceType,
-    FloatArray,
-    InitFunction,
-    InitialValues,
-    InitMethod,
-)
+from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod
+from fastgmm.estimator.containers import refuse_missing, refuse_other_namespaces
+from fastgmm.model.families import family_of
 
 __all__ = [
     "check_fit_data",
@@ -34,7 +30,6 @@ __all__ = [
     "check_predict_data",
     "check_sample_weight",
     "check_total_weight",
-    "covariances_shape",
 ]
 
 FLOAT_DTYPES = [np.float64, np.float32]  # kept as they are; everything else becomes the first
@@ -52,7 +47,7 @@ def check_fit_data(
 
     Sets `n_features_in_` and, for a data frame, `feature_names_in_` on the estimator.
     """
-    _refuse_other_namespaces(X)
+    refuse_other_namespaces(X)
     data = _float_data(estimator, X, ensure_min_samples=2)
     if len(data) < n_components:
         raise ValueError(
@@ -70,7 +65,7 @@ def check_fit_data(
 
 def check_predict_data(estimator: Any, X: ArrayLike, n_features: int | None = None) -> FloatArray:
     """Return X as a float array with the features that the mixture was fitted on."""
-    _refuse_other_namespaces(X)
+    refuse_other_namespaces(X)
     data = _float_data(estimator, X, reset=False)
     if n_features not in (None, data.shape[1]):  # possible where the parameters were set by hand
         raise ValueError(
@@ -82,7 +77,7 @@ def check_predict_data(estimator: Any, X: ArrayLike, n_features: int | None = No
 
 def _float_data(estimator: Any, X: ArrayLike, **options: Any) -> FloatArray:
     """Let scikit-learn check X, whose sum it takes and does not mind if that overflows."""
-    _refuse_missing(X, "X")
+    refuse_missing(X, "X")
     with np.errstate(over="ignore", invalid="ignore"):  # invalid: overflow of either sign, added
         data: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, **options)
     return data
@@ -121,7 +116,7 @@ def check_total_weight(sample_weight: ArrayLike | None, X: FloatArray) -> float:
 
 
 def _weights_as_given(sample_weight: ArrayLike, X: FloatArray) -> FloatArray:
-    _refuse_missing(sample_weight, "sample_weight")
+    refuse_missing(sample_weight, "sample_weight")
     # A number is the weight of every sample, and would be cast to one type or another.
     dtype = np.float64 if np.isscalar(sample_weight) else FLOAT_DTYPES
     weight: FloatArray = _check_sample_weight(sample_weight, X, dtype=dtype)
@@ -146,7 +141,7 @@ def check_initial_values(
     means: ArrayLike | None,
     precisions: ArrayLike | None,
     *,
-    covariance_type: CovarianceType,
+    covariance_type: str,
     n_components: int,
     n_features: int,
 ) -> InitialValues:
@@ -162,20 +157,16 @@ def check_initial_values(
 
 
 def check_given_parameters(
-    weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: CovarianceType
+    weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the parameters of a mixture as float arrays of one dtype, the one of `means`."""
-    if covariance_type not in COVARIANCE_TYPES:
-        raise ValueError(
-            f"covariance_type should be one of {', '.join(COVARIANCE_TYPES)}, but is "
-            f"{covariance_type!r}."
-        )
+    family = family_of(covariance_type)
     centres: FloatArray = check_array(means, dtype=FLOAT_DTYPES, copy=True, input_name="means")
     K, d = centres.shape
     proportions = _check_weights(weights, "weights", K)
     checked = "covariances", "covariance", covariance_type, K, d
     matrices = _check_definite(covariances, *checked).astype(centres.dtype)
-    if covariance_type in ("full", "tied"):
+    if family.is_matrix:
         matrices = (matrices + matrices.swapaxes(-2, -1)) / 2
     _check_definite(matrices, *checked)  # float32 may have made nothing of little
     return proportions.astype(centres.dtype), centres, matrices
@@ -203,7 +194,7 @@ def check_parameters(
     weights: ArrayLike,
     means: ArrayLike,
     precisions_cholesky: ArrayLike,
-    covariance_type: CovarianceType,
+    covariance_type: str,
     *,
     n_components: int | None = None,
     n_features: int | None = None,
@@ -217,7 +208,7 @@ def check_parameters(
     weights, means = np.asarray(weights), np.asarray(means)
     cholesky = np.asarray(precisions_cholesky)
     K, d = means.shape if means.ndim == 2 else (-1, -1)
-    shape = covariances_shape(covariance_type, K, d)
+    shape = family_of(covariance_type).shape(K, d)
     consistent = weights.shape == (K,) and cholesky.shape == shape
     if not consistent or n_components not in (None, K) or n_features not in (None, d):
         raise ValueError(
@@ -237,74 +228,10 @@ def check_n_samples(n_samples: int) -> None:
         )
 
 
-def covariances_shape(
-    covariance_type: CovarianceType, n_components: int, n_features: int
-) -> tuple[int, ...]:
-    """Shape of the covariances, and so of the precisions and their Cholesky factors."""
-    return {
-        "full": (n_components, n_features, n_features),
-        "tied": (n_features, n_features),
-        "diag": (n_components, n_features),
-        "spherical": (n_components,),
-    }[covariance_type]
-
-
-def _refuse_other_namespaces(X: ArrayLike) -> None:
-    """Refuse to compute in another library than numpy, which array API dispatch asks for.
-
-    Without dispatch its arrays become numpy's, as in scikit-learn.
-    """
-    library = type(X).__module__.partition(".")[0]
-    foreign = hasattr(X, "__array_namespace__") or library in ("torch", "cupy")
-    if foreign and not isinstance(X, np.ndarray) and get_config()["array_api_dispatch"]:
-        raise TypeError(
-            f"With array_api_dispatch, X should be a numpy array, but is one of {library}: the "
-            "kernels compute on the processor, in numpy's memory. Pass np.asarray(X), or switch "
-            "the dispatch off."
-        )
-
-
-def _refuse_missing(values: Any, name: str) -> None:
-    """Refuse masked values and NaT, which conversion to numbers would turn into others."""
-    if any(np.ma.is_masked(part) for part in _parts(values)):
-        raise ValueError(
-            f"Input {name} contains masked values, and what is under a mask is no data. Leave out "
-            "such samples, or fill in values with its method filled."
-        )
-    dtypes = getattr(values, "dtypes", [getattr(values, "dtype", None)])
-    if any(_is_of_times(dtype) for dtype in np.atleast_1d(dtypes)) or _starts_with_time(values):
-        times = np.asarray(values)
-        missing = np.isnat(times) if times.dtype.kind in "mM" else times != times
-        if np.any(missing):
-            raise ValueError(
-                f"Input {name} contains NaT, a missing time, which is no number. Leave out such "
-                "samples, or fill in times."
-            )
-
-
-def _parts(values: Any) -> Any:
-    """The array, or the rows of a list, which may be masked arrays too."""
-    return values if isinstance(values, list | tuple) else (values,)
-
-
-def _is_of_times(dtype: Any) -> bool:
-    """Whether a dtype, of numpy, pandas or another library, is that of dates or of durations."""
-    named = str(dtype).lower().startswith(("date", "time", "duration"))
-    return named or getattr(dtype, "kind", "") in ("m", "M")
-
-
-def _starts_with_time(values: Any) -> bool:
-    """Whether the first of nested lists is a time of numpy's."""
-    while isinstance(values, list | tuple) and len(values):
-        values = values[0]
-    first = values.flat[0] if isinstance(values, np.ndarray) and values.size else values
-    return isinstance(first, np.datetime64 | np.timedelta64)
-
-
 # Of errors of the same kind the first sentence is scikit-learn's, for whom looks for it.
 def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, ...]) -> FloatArray:
     """Return a finite float array of exactly this shape, a copy that the caller does not own."""
-    _refuse_missing(value, argument)
+    refuse_missing(value, argument)
     array = check_array(
         value, dtype=FLOAT_DTYPES, ensure_2d=False, allow_nd=True, copy=True, input_name=argument
     )
@@ -343,15 +270,16 @@ def _check_definite(
     matrices: ArrayLike,
     argument: str,
     kind: str,
-    covariance_type: CovarianceType,
+    covariance_type: str,
     n_components: int,
     n_features: int,
 ) -> FloatArray:
     """Return precisions or covariances that are positive, or symmetric and positive definite."""
-    shape = covariances_shape(covariance_type, n_components, n_features)
+    family = family_of(covariance_type)
+    shape = family.shape(n_components, n_features)
     name = f"{covariance_type} {kind}"
     array = _check_array(matrices, argument, name, shape)
-    if covariance_type in ("diag", "spherical"):
+    if not family.is_matrix:
         if np.any(array <= 0.0):
             remedy = "variances" if kind == "covariance" else "inverse variances"
             raise ValueError(f"'{name}' should be positive. Pass {remedy} as {argument}.")

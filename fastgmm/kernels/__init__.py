@@ -3,6 +3,7 @@
 Nothing is compiled at import; machine code is kept on disk between processes.
 """
 
+from fastgmm.kernels.covariances import weighted_covariances
 from fastgmm.kernels.passes import (
     assign,
     expectation,
@@ -10,7 +11,6 @@ from fastgmm.kernels.passes import (
     log_gaussian_density,
     normalize_responsibilities,
     responsibilities,
-    weighted_covariances,
 )
 
 __all__ = [

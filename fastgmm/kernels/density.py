@@ -1,24 +1,25 @@
 """Log-densities of a tile under every component: serial workers, one per kind of model.
 
-Each fills `tile.shares[k]` with log πₖ + log N(x; μₖ, Σₖ) of the tile's points.
+Each fills `tile.components[k]` with log πₖ + log N(x; μₖ, Σₖ) of the tile's points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from fastgmm.kernels.codegen.diagonals import DISTANCES, FEATURES, NOTHING, axis_log_density
 from fastgmm.kernels.codegen.products import add_product, add_squares
 from fastgmm.kernels.codegen.triangles import small_log_density
-from fastgmm.kernels.codegen.vectors import FARTHEST, FARTHEST32
+from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE, LARGEST_SQUARE32
 from fastgmm.kernels.jit.settings import dispatch_on_record, worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from fastgmm.kernels.layouts import (
     PANEL,
-    SMALL_MODELS,
     DiagonalModel,
     FullModel,
     LogDensityModel,
+    SmallFullModel,
     SphericalModel,
     TiedModel,
 )
@@ -27,7 +28,7 @@ from fastgmm.kernels.layouts import (
 @worker
 def distances_to_log_density(squares, log_constant, shares, k, start):
     """shares[k, start:] = log_constant - ½ squares, limited to the farthest."""
-    limit = shares.dtype.type(FARTHEST if shares.itemsize == 8 else FARTHEST32)
+    limit = shares.dtype.type(LARGEST_SQUARE if shares.itemsize == 8 else LARGEST_SQUARE32)
     half = shares.dtype.type(0.5)
     for p in range(squares.shape[0]):
         distance = squares[p] if squares[p] < limit else limit
@@ -86,7 +87,7 @@ def panel_width(d, n_panels, panel):
 @worker
 def full_log_density(model, tile, m):
     """‖Uₖᵀ(x - μₖ)‖², by chunks of points."""
-    chunk_length = tile.centred.shape[1]
+    chunk_length = tile.scratch.centred.shape[1]
     log_density_of_chunks(model, tile, 0, (m + chunk_length - 1) // chunk_length)
 
 
@@ -97,14 +98,14 @@ def log_density_of_chunks(model, tile, first, stop):
     rows_per_component = model.factors.shape[0] // K
     for k in range(K):
         for chunk in range(first, stop):
-            tile.squares[:] = 0
+            tile.scratch.squares[:] = 0
             add_triangular_squares(
                 model.factors, k * rows_per_component, tile.points, chunk, model.means, k,
-                tile.centred, tile.squares,
+                tile.scratch.centred, tile.scratch.squares,
             )  # fmt: skip
             distances_to_log_density(
-                tile.squares, model.log_constants[k], tile.shares, k,
-                chunk * tile.centred.shape[1],
+                tile.scratch.squares, model.log_constants[k], tile.components, k,
+                chunk * tile.scratch.centred.shape[1],
             )  # fmt: skip
 
 
@@ -112,32 +113,35 @@ def log_density_of_chunks(model, tile, first, stop):
 def tied_log_density(model, tile, m):
     """‖Uᵀ(x - o) - Uᵀ(μₖ - o)‖²: the points are whitened once for all components."""
     d = model.means.shape[1]
-    chunk_length = tile.centred.shape[1]
-    tile.whitened[:] = 0
+    chunk_length = tile.scratch.centred.shape[1]
+    tile.scratch.whitened[:] = 0
     for chunk in range((m + chunk_length - 1) // chunk_length):
-        centre_chunk(tile.points, chunk, model.origin, tile.centred)
+        centre_chunk(tile.points, chunk, model.origin, tile.scratch.centred)
         n_panels, offset, j = (d + PANEL - 1) // PANEL, 0, 0
         for panel in range(n_panels):
             width = panel_width(d, n_panels, panel)
             add_product(
-                model.factors, offset, 0, tile.centred, 0, 0, j + width,
-                tile.whitened, j, chunk * chunk_length, PANEL, VECTORS, VECTOR_BYTES, 0,
+                model.factors, offset, 0, tile.scratch.centred, 0, 0, j + width,
+                tile.scratch.whitened, j, chunk * chunk_length, PANEL, VECTORS, VECTOR_BYTES, 0,
             )  # fmt: skip
             j += width
             offset += j
     axis_log_density(
-        tile.whitened, model.whitened_means, model.whitened_means, model.log_constants,
-        m, tile.shares, tile.shares, NOTHING, VECTORS, VECTOR_BYTES,
+        tile.scratch.whitened, model.whitened_means, model.whitened_means, model.log_constants,
+        m, tile.components, tile.components, NOTHING, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
 
 
-def _small_log_density(d: int) -> Callable:
+@lru_cache
+def small_log_density_of(d: int) -> Callable:
+    """Worker for d features."""
+
     @worker
     def log_density(model, tile, m):
         for k in range(model.means.shape[0]):
             small_log_density(
                 tile.points[0], model.means, model.factors, model.log_constants,
-                k, m, tile.shares, d, VECTOR_BYTES,
+                k, m, tile.components, d, VECTOR_BYTES,
             )  # fmt: skip
 
     return log_density
@@ -148,7 +152,7 @@ def diagonal_log_density(model, tile, m):
     """Σᵢ ((xᵢ - μᵢ) / σᵢ)²."""
     axis_log_density(
         tile.points[0], model.means, model.factors, model.log_constants,
-        m, tile.shares, tile.shares, FEATURES, VECTORS, VECTOR_BYTES,
+        m, tile.components, tile.components, FEATURES, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
 
 
@@ -157,7 +161,7 @@ def spherical_log_density(model, tile, m):
     """‖x - μ‖² / σ²; the distances are kept for the moments."""
     axis_log_density(
         tile.points[0], model.means, model.factors, model.log_constants,
-        m, tile.shares, tile.distances, DISTANCES, VECTORS, VECTOR_BYTES,
+        m, tile.components, tile.scratch.distances, DISTANCES, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
 
 
@@ -171,7 +175,7 @@ def given_log_density(model, tile, m):
     """The points are log-densities already."""
     for k in range(model.means.shape[0]):
         for p in range(m):
-            tile.shares[k, p] = tile.points[0, k, p]
+            tile.components[k, p] = tile.points[0, k, p]
 
 
 tile_log_density = dispatch_on_record(
@@ -182,16 +186,14 @@ tile_log_density = dispatch_on_record(
         DiagonalModel: diagonal_log_density,
         SphericalModel: spherical_log_density,
         LogDensityModel: given_log_density,
-        **{model: _small_log_density(d) for d, model in SMALL_MODELS.items()},
     },
+    {SmallFullModel: small_log_density_of},
 )
 
 tile_distances = dispatch_on_record(
     "tile_distances",
     {
         SphericalModel: spherical_log_density,
-        **dict.fromkeys(
-            (FullModel, TiedModel, DiagonalModel, *SMALL_MODELS.values()), no_distances
-        ),
+        **dict.fromkeys((FullModel, TiedModel, DiagonalModel, SmallFullModel), no_distances),
     },
 )

@@ -1,4 +1,4 @@
-"""Blocks of tiles: the worker that runs through one, and the `prange` drivers over all.
+"""Blocks of tiles, and the drivers that run them on all threads.
 
 A block is a run of tiles with its own partial result. The number of blocks depends on the shape
 of the problem alone, and partial results are added in block order, so that results do not depend
@@ -7,238 +7,116 @@ on the number of threads.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import prange
 
-from fastgmm.kernels.codegen.tiles import SQUARE, transpose_square
-from fastgmm.kernels.codegen.vectors import FARTHEST, FARTHEST32
+from fastgmm._records import FloatArray
 from fastgmm.kernels.density import tile_distances, tile_log_density
-from fastgmm.kernels.jit.settings import block, driver, take_number, worker
-from fastgmm.kernels.layouts import APART, Moments, Tile
+from fastgmm.kernels.jit.drivers import Driver
+from fastgmm.kernels.layouts import Model
 from fastgmm.kernels.moments import tile_moments
-from fastgmm.kernels.normalization import complete_log_density, normalize_tile, scale_tile
+from fastgmm.kernels.normalization import log_density_of, normalize_tile, scale_tile
+from fastgmm.kernels.strided import Strided
+from fastgmm.kernels.tiles import (
+    assign_tile,
+    load_responsibilities,
+    load_tile,
+    moments_of_block,
+    tile_of_thread,
+    tiles_of_block,
+)
+from fastgmm.kernels.workspace import Moments, Tile
 
 
-@worker
-def transpose_chunk(source, base, count, chunk, points):
-    """points[chunk, i, p] = flat[base + p · row stride + i · column stride], p < count."""
-    d = points.shape[1]
-    if source.row_stride == 1:
-        for i in range(d):
-            column = base + i * source.column_stride
-            for p in range(count):
-                points[chunk, i, p] = source.flat[column + p]
-        return
-    squares = d // SQUARE * SQUARE if source.column_stride == 1 else 0
-    p = 0
-    while squares > 0 and p + SQUARE <= count:
-        row = base + p * source.row_stride
-        for i in range(0, squares, SQUARE):
-            transpose_square(source.flat, row + i, source.row_stride, points, chunk, i, p)
-        p += SQUARE
-    for i in range(d):  # what is left of the squares, and beyond them
-        column = base + i * source.column_stride
-        for q in range(p if i < squares else 0, count):
-            points[chunk, i, q] = source.flat[column + q * source.row_stride]
+class Points(NamedTuple):
+    """What is read of the data: n points in tiles of `length`.
+
+    Without weights or given responsibilities their arrays are empty.
+    """
+
+    rows: Strided  # (n, d)
+    responsibilities: Strided  # (n, K), given rather than computed
+    sample_weight: FloatArray  # (n,)
+    n: int
+    length: int
 
 
-@worker
-def load_tile(source, start, m, tile):
-    """Copy rows start … start + m of the data into the tile; return m rounded up to vectors."""
-    chunks, d, pitch = tile.points.shape
-    padded = (m + 15) // 16 * 16
-    for chunk in range(chunks):
-        first = chunk * pitch
-        count = max(0, min(pitch, m - first))
-        base = source.start + (start + first) * source.row_stride
-        transpose_chunk(source, base, count, chunk, tile.points)
-        for i in range(d):
-            for p in range(count, min(pitch, max(0, padded - first))):
-                tile.points[chunk, i, p] = 0
-    if tile.rows.size > 0:
-        for p in range(m):
-            row = source.start + (start + p) * source.row_stride
-            if source.column_stride == 1:
-                for i in range(d):
-                    tile.rows[p, i] = source.flat[row + i]
-            else:
-                for i in range(d):
-                    tile.rows[p, i] = source.flat[row + i * source.column_stride]
-    return padded
+class ExpectationTask(NamedTuple):
+    """Points and a model, a workspace for each thread, and moments of each block to be filled."""
+
+    points: Points
+    model: Model
+    tiles: Tile
+    moments: Moments
 
 
-@worker
-def tile_of_thread(tiles, thread):
-    """One thread's workspace."""
-    return tile_in_span(tiles, thread, tiles.rows[APART * thread], tiles.shares[APART * thread])
+class Outputs(NamedTuple):
+    """What is predicted of each point; arrays without rows are not asked for."""
+
+    log_density: FloatArray  # (n, K): of each component
+    mixture: FloatArray  # (n,): log-density of the mixture
+    responsibilities: FloatArray  # (n, K)
+    labels: np.ndarray  # (n,)
 
 
-@worker
-def tile_in_span(tiles, thread, rows, shares):
-    """One thread's workspace, with rows and shares that it does not own."""
-    slot = APART * thread
-    return Tile(
-        tiles.points[slot],
-        rows,
-        shares,
-        tiles.log_density[slot],
-        tiles.scale[slot],
-        tiles.centred[slot],
-        tiles.squares[slot],
-        tiles.distances[slot],
-        tiles.gathered[slot],
-        tiles.candidates[slot],
-        tiles.whitened[slot],
-        tiles.packed[slot],
-        tiles.packed_roots[slot],
-        tiles.places[slot],
-        tiles.chosen_shares[slot],
-        tiles.n_chosen[slot],
-        tiles.point_shares[slot],
-        tiles.expected[slot],
-        tiles.nearest[slot],
-    )
+class PredictionTask(NamedTuple):
+    """Points and a model, a workspace for each thread, and outputs to be filled."""
+
+    points: Points
+    model: Model
+    tiles: Tile
+    outputs: Outputs
 
 
-@worker
-def moments_of_block(moments, block):
-    """One block's partial statistics."""
-    return Moments(
-        moments.log_likelihood[block],
-        moments.counts[block],
-        moments.first[block],
-        moments.second[block],
-        moments.pairs[block],
-    )
-
-
-@worker
-def tiles_of_block(index, n_blocks, n, length):
-    """First tile of a block, and the first beyond it."""
-    n_tiles = (n + length - 1) // length
-    return index * n_tiles // n_blocks, (index + 1) * n_tiles // n_blocks
-
-
-@block
-def expectation_of_block(
-    index, thread, n_blocks, source, given, n, length, sample_weight, model, tiles, partial
-):
-    """Accumulate the moments of a block, with `given` responsibilities if there are any.
+def expectation_of_block(index, thread, n_blocks, task):
+    """Accumulate the moments of a block, with given responsibilities if there are any.
 
     Where there is no room for moments it accumulates the log-likelihood alone.
     """
-    tile, moments = tile_of_thread(tiles, thread), moments_of_block(partial, index)
-    first, stop = tiles_of_block(index, n_blocks, n, length)
+    points, model = task.points, task.model
+    tile, moments = tile_of_thread(task.tiles, thread), moments_of_block(task.moments, index)
+    first, stop = tiles_of_block(index, n_blocks, points.n, points.length)
     for number in range(first, stop):
-        start = number * length
-        m = min(length, n - start)
-        padded = load_tile(source, start, m, tile)
-        if given.flat.size > 0:
+        start = number * points.length
+        m = min(points.length, points.n - start)
+        padded = load_tile(points.rows, start, m, tile)
+        if points.responsibilities.flat.size > 0:
             tile_distances(model, tile, m)
-            load_shares(given, start, m, padded, tile)
+            load_responsibilities(points.responsibilities, start, m, padded, tile)
         else:
             tile_log_density(model, tile, m)
             normalize_tile(tile, m)
-            moments.log_likelihood[0] += scale_tile(tile, sample_weight, start, m, padded)
+            moments.log_likelihood[0] += scale_tile(tile, points.sample_weight, start, m, padded)
         if moments.counts.size > 0:
             tile_moments(model, tile, m, moments)
 
 
-@driver(of=expectation_of_block)
-def expectation_blocks(
-    n_threads, next_block, n_blocks, source, given, n, length, sample_weight, model, tiles, partial
-):
-    """Fill `partial`, a block each."""
-    for thread in prange(n_threads):
-        index = take_number(next_block)
-        while index < n_blocks:
-            expectation_of_block(
-                index, np.int64(thread), n_blocks,  # numba's index is unsigned (#10641)
-                source, given, n, length, sample_weight, model, tiles, partial,
-            )  # fmt: skip
-            index = take_number(next_block)
-
-
-@worker
-def load_shares(given, start, m, padded, tile):
-    """Copy given responsibilities into the tile, zero for its padding."""
-    for k in range(tile.shares.shape[0]):
-        base = given.start + start * given.row_stride + k * given.column_stride
-        for p in range(m):
-            tile.shares[k, p] = given.flat[base + p * given.row_stride]
-        for p in range(m, padded):
-            tile.shares[k, p] = 0
-    for p in range(padded):
-        tile.scale[p] = 1
-
-
-@worker
-def assign_tile(tile, m, labels, start):
-    """Index of the largest log-density of each point, the first among equals; ~0 if it is far."""
-    for p in range(m):
-        labels[start + p] = 0
-        tile.log_density[p] = tile.shares[0, p]
-    for k in range(1, tile.shares.shape[0]):
-        for p in range(m):
-            if tile.shares[k, p] > tile.log_density[p]:
-                tile.log_density[p] = tile.shares[k, p]
-                labels[start + p] = k
-    limit = -0.5 * (FARTHEST if tile.shares.itemsize == 8 else FARTHEST32)
-    for p in range(m):
-        if tile.log_density[p] <= limit:
-            labels[start + p] = ~0
-
-
-@block
-def prediction_of_block(
-    index, thread, n_blocks, source, n, length, model, tiles, components, density, posterior, labels
-):
+def prediction_of_block(index, thread, n_blocks, task):
     """Fill whichever outputs have rows, for the points of a block."""
-    tile = tile_of_thread(tiles, thread)
-    first, stop = tiles_of_block(index, n_blocks, n, length)
+    points, outputs = task.points, task.outputs
+    tile = tile_of_thread(task.tiles, thread)
+    first, stop = tiles_of_block(index, n_blocks, points.n, points.length)
     for number in range(first, stop):
-        start = number * length
-        m = min(length, n - start)
-        load_tile(source, start, m, tile)
-        tile_log_density(model, tile, m)
-        if components.shape[0] > 0:
+        start = number * points.length
+        m = min(points.length, points.n - start)
+        load_tile(points.rows, start, m, tile)
+        tile_log_density(task.model, tile, m)
+        if outputs.log_density.shape[0] > 0:
             for p in range(m):
-                for k in range(components.shape[1]):
-                    components[start + p, k] = tile.shares[k, p]
-        if labels.shape[0] > 0:
-            assign_tile(tile, m, labels, start)
-        if density.shape[0] > 0:
+                for k in range(outputs.log_density.shape[1]):
+                    outputs.log_density[start + p, k] = tile.components[k, p]
+        if outputs.labels.shape[0] > 0:
+            assign_tile(tile, m, outputs.labels, start)
+        if outputs.mixture.shape[0] > 0:
             normalize_tile(tile, m)
-            for p in range(min(m, posterior.shape[0])):
-                scale = 1 / tile.scale[p]
-                for k in range(posterior.shape[1]):
-                    posterior[start + p, k] = tile.shares[k, p] * scale
-            complete_log_density(tile, m)
+            for p in range(min(m, outputs.responsibilities.shape[0])):
+                scale = 1 / tile.total[p]
+                for k in range(outputs.responsibilities.shape[1]):
+                    outputs.responsibilities[start + p, k] = tile.components[k, p] * scale
             for p in range(m):
-                density[start + p] = tile.log_density[p]
+                outputs.mixture[start + p] = log_density_of(tile, p)
 
 
-@driver(of=prediction_of_block)
-def prediction_blocks(
-    n_threads,
-    next_block,
-    n_blocks,
-    source,
-    n,
-    length,
-    model,
-    tiles,
-    components,
-    density,
-    posterior,
-    labels,
-):
-    """Fill whichever outputs have rows."""
-    for thread in prange(n_threads):
-        index = take_number(next_block)
-        while index < n_blocks:
-            prediction_of_block(
-                index, np.int64(thread), n_blocks,  # numba's index is unsigned (#10641)
-                source, n, length, model, tiles, components, density, posterior, labels,
-            )  # fmt: skip
-            index = take_number(next_block)
+expectation_blocks = Driver(expectation_of_block)
+prediction_blocks = Driver(prediction_of_block)

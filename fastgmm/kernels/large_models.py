@@ -8,50 +8,60 @@ them.
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
+from typing import NamedTuple
 
-from fastgmm.kernels.drivers import load_shares, load_tile, moments_of_block, tile_in_span
-from fastgmm.kernels.jit.settings import block, driver, take_number, worker
+import numpy as np
+
+from fastgmm.kernels.drivers import Points
+from fastgmm.kernels.jit.drivers import Driver
+from fastgmm.kernels.jit.settings import worker
+from fastgmm.kernels.layouts import FullModel
 from fastgmm.kernels.moments import add_chosen, choose_points, scale_share, vanishing_part
 from fastgmm.kernels.normalization import normalize_tile, scale_tile
-from fastgmm.kernels.pruning import likely_log_density
+from fastgmm.kernels.pruning import pruned_log_density
+from fastgmm.kernels.tiles import load_responsibilities, load_tile, moments_of_block, tile_in_span
+from fastgmm.kernels.workspace import Moments, Span, Tile
 
 
-@block
-def responsibilities_of_tile(
-    index, thread, n_tiles, source, given, n, first_tile, sample_weight, model, tiles, span
-):
-    """Fill one tile of the span, with `given` responsibilities if there are any."""
-    tile = tile_in_span(tiles, thread, span.rows[index], span.shares[index])
-    length = tile.rows.shape[0]
-    start = (first_tile + index) * length
-    m = min(length, n - start)
-    padded = load_tile(source, start, m, tile)
-    if given.flat.size > 0:
-        load_shares(given, start, m, padded, tile)
+class SpanTask(NamedTuple):
+    """Points and a model, workspaces, and the span whose tiles are to be filled."""
+
+    points: Points
+    first_tile: int  # of the data, in the span
+    model: FullModel
+    tiles: Tile
+    span: Span
+
+
+class SlabTask(NamedTuple):
+    """A span whose tiles are filled, and the moments of each run of tiles to be added to."""
+
+    points: Points
+    first_tile: int
+    n_tiles: int  # of the span that are filled
+    n_slabs: int  # of a covariance
+    model: FullModel
+    tiles: Tile
+    span: Span
+    moments: Moments
+
+
+def responsibilities_of_tile(index, thread, n_tiles, task):
+    """Fill one tile of the span, with given responsibilities if there are any."""
+    points, model, span = task.points, task.model, task.span
+    tile = tile_in_span(task.tiles, thread, span.rows[index], span.components[index])
+    start = (task.first_tile + index) * points.length
+    m = min(points.length, points.n - start)
+    padded = load_tile(points.rows, start, m, tile)
+    if points.responsibilities.flat.size > 0:
+        load_responsibilities(points.responsibilities, start, m, padded, tile)
     else:
-        likely_log_density(model, tile, m)
+        pruned_log_density(model, tile, m)
         normalize_tile(tile, m)
-        span.log_likelihood[index] = scale_tile(tile, sample_weight, start, m, padded)
+        span.log_likelihood[index] = scale_tile(tile, points.sample_weight, start, m, padded)
     span.vanishing[index] = vanishing_part(model, tile, m)
     for k in range(model.means.shape[0]):
-        span.counts[index, k] = scale_share(tile.shares, k, tile.scale, m)
-
-
-@driver(of=responsibilities_of_tile)
-def responsibilities_of_tiles(
-    n_threads, next_tile, n_tiles, source, given, n, first_tile, sample_weight, model, tiles, span
-):
-    """Fill the span, from tile `first_tile` of the data."""
-    for thread in prange(n_threads):
-        index = take_number(next_tile)
-        while index < n_tiles:
-            responsibilities_of_tile(
-                index, np.int64(thread), n_tiles,  # numba's index is unsigned (#10641)
-                source, given, n, first_tile, sample_weight, model, tiles, span,
-            )  # fmt: skip
-            index = take_number(next_tile)
+        span.counts[index, k] = scale_share(tile.components, k, tile.scale, m)
 
 
 @worker
@@ -62,27 +72,28 @@ def slab(index, n_slabs, n_rows):
     return np.int64(first / 16) * 16, np.int64(stop / 16) * 16 if index + 1 < n_slabs else n_rows
 
 
-@block
-def moments_of_slab(
-    index, thread, n_parts, n, first_tile, n_tiles, n_slabs, model, tiles, span, partial
-):
+def moments_of_slab(index, thread, n_parts, task):
     """Add the moments of a run of the span's tiles for a few components.
 
     The components go through a tile together, while its rows are in a cache. Of covariances that
     are large, it adds a slab of rows.
     """
-    K, n_together = model.means.shape[0], tiles.places.shape[1]
-    n_groups, n_runs = (K + n_together - 1) // n_together, partial.counts.shape[0]
+    points, model, span, n_slabs = task.points, task.model, task.span, task.n_slabs
+    K, n_together = model.means.shape[0], task.tiles.scratch.chosen.shape[1]
+    n_groups, n_runs = (K + n_together - 1) // n_together, task.moments.counts.shape[0]
     number, group = index // (n_slabs * n_groups), index // n_slabs % n_groups
     first_component, stop_component = group * n_together, min(K, (group + 1) * n_together)
-    moments = moments_of_block(partial, number)
+    moments = moments_of_block(task.moments, number)
     with_first = index % n_slabs == 0
     first, stop = slab(index % n_slabs, n_slabs, moments.second.shape[1])
-    first_of_run, stop_of_run = number * n_tiles // n_runs, (number + 1) * n_tiles // n_runs
+    first_of_run, stop_of_run = (
+        number * task.n_tiles // n_runs,
+        (number + 1) * task.n_tiles // n_runs,
+    )
     for t in range(first_of_run, stop_of_run):
-        tile = tile_in_span(tiles, thread, span.rows[t], span.shares[t])
-        start = t * length_of(span)
-        m = min(length_of(span), n - first_tile * length_of(span) - start)
+        tile = tile_in_span(task.tiles, thread, span.rows[t], span.components[t])
+        start = t * points.length
+        m = min(points.length, points.n - task.first_tile * points.length - start)
         for k in range(first_component, stop_component):
             place, total = k - first_component, span.counts[t, k]
             if with_first:
@@ -93,25 +104,10 @@ def moments_of_slab(
                 next_point = choose_points(tile, next_point, m, start, k, least, place)
                 unfinished = next_point < m
                 if unfinished or t + 1 == stop_of_run:
-                    add_chosen(model, span.rows, tile, place, k, moments, with_first, first, stop)
+                    add_chosen(
+                        model, span.rows, tile.scratch, place, k, moments, with_first, first, stop
+                    )
 
 
-@worker
-def length_of(span):
-    """Points of a tile."""
-    return span.rows.shape[1]
-
-
-@driver(of=moments_of_slab)
-def moments_of_slabs(
-    n_threads, next_part, n_parts, n, first_tile, n_tiles, n_slabs, model, tiles, span, partial
-):
-    """Add the moments of all components of a span to `partial`, a run of tiles each."""
-    for thread in prange(n_threads):
-        index = take_number(next_part)
-        while index < n_parts:
-            moments_of_slab(
-                index, np.int64(thread), n_parts,
-                n, first_tile, n_tiles, n_slabs, model, tiles, span, partial,
-            )  # fmt: skip
-            index = take_number(next_part)
+responsibilities_of_tiles = Driver(responsibilities_of_tile)
+moments_of_slabs = Driver(moments_of_slab)

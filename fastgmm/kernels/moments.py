@@ -6,6 +6,7 @@ Each adds the tile's share to the partial statistics of its block.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,18 +16,19 @@ from fastgmm.kernels.codegen.triangles import add_small_moments
 from fastgmm.kernels.jit.settings import dispatch_on_record, reduction, worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from fastgmm.kernels.layouts import (
-    GROUP,
-    ROWS,
-    SMALL_MODELS,
+    BLOCK_ROWS,
     DiagonalModel,
     FullModel,
+    SmallFullModel,
     SphericalModel,
     TiedModel,
 )
 
 # Part of the average share below which one vanishes, in a tile whose points all have a log-density
 # at most so far below the highest that there could be.
-VANISHING, FAR = 1e-17, 5e3
+VANISHING, DISTANT = 1e-17, 5e3
+# Points that are looked at together for shares that vanish.
+POINTS_TOGETHER = 16
 
 
 @reduction
@@ -55,7 +57,9 @@ def scale_and_weigh(shares, k, scale, values, length):
 def _row_piece(vectors: int, halves: int) -> Callable:
     @worker
     def add_piece(rows, i, j, length, out):
-        add_product(rows, 0, i, rows, 0, j, length, out, i, j, ROWS, vectors, VECTOR_BYTES, halves)
+        add_product(
+            rows, 0, i, rows, 0, j, length, out, i, j, BLOCK_ROWS, vectors, VECTOR_BYTES, halves
+        )
 
     return add_piece
 
@@ -75,7 +79,7 @@ def add_symmetric_product(rows, length, out, first, stop):
     """
     padded = out.shape[0]
     half = VECTOR_BYTES // rows.itemsize // 2
-    for i in range(first, stop, ROWS):
+    for i in range(first, stop, BLOCK_ROWS):
         j = i // half * half
         n_halves = (padded - j + half - 1) // half
         if j // half % 2 == 1:
@@ -126,58 +130,58 @@ def add_root_sums(roots, rows, length, k, first):
 
 
 @worker
-def pack_rows(rows, places, means, k, roots, count, packed):
-    """Fill the first `count` packed rows: √r c of the points in `places`."""
+def pack_rows(rows, indices, means, k, roots, count, packed):
+    """Fill the first `count` packed rows: √r c of the points in `indices`."""
     lanes = VECTOR_BYTES // packed.itemsize
     j = 0
     while j + VECTORS * lanes <= means.shape[1]:
-        pack_columns(rows, places, means, k, roots, count, packed, j, VECTORS, VECTOR_BYTES)
+        pack_columns(rows, indices, means, k, roots, count, packed, j, VECTORS, VECTOR_BYTES)
         j += VECTORS * lanes
     while j < means.shape[1]:
-        pack_columns(rows, places, means, k, roots, count, packed, j, 1, VECTOR_BYTES)
+        pack_columns(rows, indices, means, k, roots, count, packed, j, 1, VECTOR_BYTES)
         j += lanes
 
 
 @worker
-def add_chosen(model, rows, tile, place, k, moments, with_first, first, stop):
+def add_chosen(model, rows, scratch, place, k, moments, with_first, first, stop):
     """Add the moments of the points chosen for component k, second ones in rows first … stop.
 
-    Where a covariance is shared out by rows, one share has the first moments too.
+    Where a covariance is shared out by rows, one share has the first moments too. The packed
+    points and their number in `scratch` are overwritten.
     """
-    count = tile.n_chosen[place]
+    count, packed, roots = scratch.n_chosen[place], scratch.packed, scratch.packed_roots
     for q in range(count):
-        tile.packed_roots[q, 0] = np.sqrt(tile.chosen_shares[place, q])
-    pack_rows(
-        rows, tile.places[place], model.padded_means, k, tile.packed_roots, count, tile.packed
-    )
+        roots[q, 0] = np.sqrt(scratch.chosen_shares[place, q])
+    pack_rows(rows, scratch.chosen[place], model.padded_means, k, roots, count, packed)
     if with_first:
-        add_root_sums(tile.packed_roots, tile.packed, count, k, moments.first)
-    add_symmetric_product(tile.packed, count, moments.second[k], first, stop)
-    tile.n_chosen[place] = 0
+        add_root_sums(roots, packed, count, k, moments.first)
+    add_symmetric_product(packed, count, moments.second[k], first, stop)
+    scratch.n_chosen[place] = 0
 
 
 @worker
 def choose_points(tile, first, m, start, k, least, place):
     """Choose points of a tile, from `first` on, whose share is more than `least`.
 
-    They are noted at `place` of the workspace, besides those chosen before; the tile begins at
-    `start` of the rows. Return the first point for which there was no room, or m.
+    They are noted at `place` of the scratch record, besides those chosen before; the tile begins
+    at `start` of the rows. Return the first point for which there was no room, or m.
     """
-    threshold = tile.shares.dtype.type(least)
-    for s in range(first, m, GROUP):
+    shares, scratch = tile.components, tile.scratch
+    threshold = shares.dtype.type(least)
+    for s in range(first, m, POINTS_TOGETHER):
         n_present = 0
-        for p in range(s, s + GROUP):
-            n_present += tile.shares[k, p] > threshold
+        for p in range(s, s + POINTS_TOGETHER):
+            n_present += shares[k, p] > threshold
         if n_present == 0:
             continue
-        q = tile.n_chosen[place]
-        if q + GROUP > tile.places.shape[1]:
+        q = scratch.n_chosen[place]
+        if q + POINTS_TOGETHER > scratch.chosen.shape[1]:
             return s
-        for p in range(s, min(s + GROUP, m)):
-            tile.places[place, q] = start + p
-            tile.chosen_shares[place, q] = tile.shares[k, p]
-            q += tile.shares[k, p] > threshold
-        tile.n_chosen[place] = q
+        for p in range(s, min(s + POINTS_TOGETHER, m)):
+            scratch.chosen[place, q] = start + p
+            scratch.chosen_shares[place, q] = shares[k, p]
+            q += shares[k, p] > threshold
+        scratch.n_chosen[place] = q
     return m
 
 
@@ -192,22 +196,23 @@ def vanishing_part(model, tile, m):
     for k in range(model.log_constants.size):
         likeliest = max(likeliest, model.log_constants[k])
     for p in range(m):
-        lowest = min(lowest, tile.log_density[p])
-    return VANISHING if lowest > likeliest - FAR and model.log_constants.size > 0 else 0.0
+        lowest = min(lowest, tile.peak[p])
+    return VANISHING if lowest > likeliest - DISTANT and model.log_constants.size > 0 else 0.0
 
 
 @worker
 def full_moments(model, tile, m, moments):
     """Σ r c cᵀ = Σ (√r c)(√r c)ᵀ, over the points whose share does not vanish."""
+    shares, scratch, n_rows = tile.components, tile.scratch, moments.second.shape[1]
     vanishing = vanishing_part(model, tile, m)
     for k in range(model.means.shape[0]):
-        total = scale_share(tile.shares, k, tile.scale, m)
+        total = scale_share(shares, k, tile.scale, m)
         moments.counts[k] += total
         next_point = 0 if total > 0 else m
         while next_point < m:
             least = total / m * vanishing
             next_point = choose_points(tile, next_point, m, 0, k, least, 0)
-            add_chosen(model, tile.rows, tile, 0, k, moments, True, 0, moments.second.shape[1])
+            add_chosen(model, scratch.rows, scratch, 0, k, moments, True, 0, n_rows)
 
 
 @worker
@@ -224,67 +229,72 @@ def tied_moments(model, tile, m, moments):
     with the shares, and between near ones they are as small as the first: nothing cancels. They
     are summed apart, the last as Σ R for each pair (a, k); the host puts them together.
     """
+    scratch, packed, expected = tile.scratch, tile.scratch.packed, tile.scratch.expected
     for k in range(model.means.shape[0]):
-        moments.counts[k] += scale_share(tile.shares, k, tile.scale, m)
-    for start in range(0, m, tile.packed.shape[0]):
-        depth = min(tile.packed.shape[0], m - start)
+        moments.counts[k] += scale_share(tile.components, k, tile.scale, m)
+    for start in range(0, m, packed.shape[0]):
+        depth = min(packed.shape[0], m - start)
         weigh_rows(model, tile, start, depth, moments)
         # First moments about the origin; the host moves them to the means.
         for k in range(0, moments.first.shape[0], 4):
-            add_row_product(tile.point_shares, k, tile.packed, depth, moments.first)
-        expected_means(model, tile, start, depth)
+            add_row_product(scratch.point_shares, k, packed, depth, moments.first)
+        add_expected_means(model, tile.components, start, depth, expected)
         for p in range(depth):
-            weight = tile.packed_roots[p, 0] * tile.packed_roots[p, 0]
+            root = scratch.packed_roots[p, 0]
+            weight = root * root
             scale = 1 / weight if weight > 0 else weight
             for i in range(model.padded_means.shape[1]):
-                mean = tile.expected[p, i] * scale
-                residual = tile.packed[p, i] - mean
-                tile.packed[p, i] = residual * tile.packed_roots[p, 0]
-                spread = model.padded_means[tile.nearest[p], i] - mean
-                tile.expected[p, i] = spread * tile.packed_roots[p, 0]
+                mean = expected[p, i] * scale
+                residual = packed[p, i] - mean
+                packed[p, i] = residual * root
+                between = model.padded_means[scratch.nearest[p], i] - mean
+                expected[p, i] = between * root
         for part in range(2):  # one call: its code is large
-            rows = tile.packed if part == 0 else tile.expected
+            rows = packed if part == 0 else expected
             add_symmetric_product(rows, depth, moments.second[part], 0, moments.second.shape[1])
 
 
 @worker
 def weigh_rows(model, tile, start, depth, moments):
-    """Gather the shares of points, their weights, and the points themselves from the origin."""
-    K = model.means.shape[0]
+    """Gather the shares of points, their weights, and the points themselves from the origin.
+
+    These go to the scratch record, and their sums for pairs of components to `moments`.
+    """
+    K, shares, scratch = model.means.shape[0], tile.components, tile.scratch
     for p in range(depth):
-        weight, largest, nearest = tile.shares.dtype.type(0), tile.shares[0, start + p], 0
+        weight, largest, nearest = shares.dtype.type(0), shares[0, start + p], 0
         for k in range(K):
-            share = tile.shares[k, start + p]
-            tile.point_shares[p, k] = share
+            share = shares[k, start + p]
+            scratch.point_shares[p, k] = share
             weight += share
             if share > largest:
                 largest, nearest = share, k
         for k in range(K):
-            moments.pairs[nearest, k] += tile.point_shares[p, k]
-        tile.nearest[p] = nearest
-        tile.packed_roots[p, 0] = np.sqrt(weight)
+            moments.pairs[nearest, k] += scratch.point_shares[p, k]
+        scratch.nearest[p] = nearest
+        scratch.packed_roots[p, 0] = np.sqrt(weight)
         for i in range(model.padded_origin.shape[1]):
-            tile.packed[p, i] = tile.rows[start + p, i] - model.padded_origin[0, i]
+            scratch.packed[p, i] = scratch.rows[start + p, i] - model.padded_origin[0, i]
 
 
 @worker
-def expected_means(model, tile, start, depth):
+def add_expected_means(model, shares, start, depth, expected):
     """expected[p] = Σₖ Rₖ μₖ of the points start + p, in blocks of four points."""
-    lanes = VECTOR_BYTES // tile.expected.itemsize
+    lanes = VECTOR_BYTES // expected.itemsize
     K, pitch = model.padded_means.shape
-    tile.expected[:] = 0
+    expected[:] = 0
     for p in range(0, depth, 4):
         j = 0
         while j + VECTORS * lanes <= pitch:
             add_product(
-                tile.shares, 0, start + p, model.padded_means, 0, j, K,
-                tile.expected, p, j, 4, VECTORS, VECTOR_BYTES, 0,
+                shares, 0, start + p, model.padded_means, 0, j, K,
+                expected, p, j, 4, VECTORS, VECTOR_BYTES, 0,
             )  # fmt: skip
             j += VECTORS * lanes
         while j < pitch:
             add_product(
-                tile.shares, 0, start + p, model.padded_means, 0, j, K,
-                tile.expected, p, j, 4, 1, VECTOR_BYTES, 0,
+                shares, 0, start + p, model.padded_means, 0, j, K,
+                expected, p, j, 4, 1, VECTOR_BYTES, 0,
             )  # fmt: skip
             j += lanes
 
@@ -302,12 +312,15 @@ def add_row_product(left, i, right, length, out):
         j += lanes
 
 
-def _small_moments(d: int) -> Callable:
+@lru_cache
+def small_moments_of(d: int) -> Callable:
+    """Worker for d features."""
+
     @worker
     def small_moments(model, tile, m, moments):
         for k in range(model.means.shape[0]):
             add_small_moments(
-                tile.points[0], model.means, tile.shares, tile.scale, k, m,
+                tile.points[0], model.means, tile.components, tile.scale, k, m,
                 moments.counts, moments.first, moments.second, d, VECTOR_BYTES,
             )  # fmt: skip
 
@@ -325,14 +338,14 @@ def _axis_moments(*, squared: bool) -> Callable:
         while i + 4 <= d:
             for k in range(K):
                 add_axis_moments(
-                    tile.points[0], i, model.means, tile.shares, k, m, first, second,
+                    tile.points[0], i, model.means, tile.components, k, m, first, second,
                     4, with_squares, VECTOR_BYTES,
                 )  # fmt: skip
             i += 4
         while i < d:
             for k in range(K):
                 add_axis_moments(
-                    tile.points[0], i, model.means, tile.shares, k, m, first, second,
+                    tile.points[0], i, model.means, tile.components, k, m, first, second,
                     1, with_squares, VECTOR_BYTES,
                 )  # fmt: skip
             i += 1
@@ -349,7 +362,7 @@ def diagonal_moments(model, tile, m, moments):
     """Σ r c² per feature."""
     padded = (m + 15) // 16 * 16
     for k in range(model.means.shape[0]):
-        moments.counts[k] += scale_share(tile.shares, k, tile.scale, padded)
+        moments.counts[k] += scale_share(tile.components, k, tile.scale, padded)
     add_first_and_second(model, tile, m, moments.first, moments.second)
 
 
@@ -358,7 +371,9 @@ def spherical_moments(model, tile, m, moments):
     """Σ r ‖c‖² from the distances, which are there already."""
     padded = (m + 15) // 16 * 16
     for k in range(model.means.shape[0]):
-        count, second = scale_and_weigh(tile.shares, k, tile.scale, tile.distances, padded)
+        count, second = scale_and_weigh(
+            tile.components, k, tile.scale, tile.scratch.distances, padded
+        )
         moments.counts[k] += count
         moments.second[k, 0] += second
     add_first(model, tile, m, moments.first, moments.first)
@@ -371,6 +386,6 @@ tile_moments = dispatch_on_record(
         TiedModel: tied_moments,
         DiagonalModel: diagonal_moments,
         SphericalModel: spherical_moments,
-        **{model: _small_moments(d) for d, model in SMALL_MODELS.items()},
     },
+    {SmallFullModel: small_moments_of},
 )

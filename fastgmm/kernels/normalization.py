@@ -12,27 +12,25 @@ from fastgmm.kernels.jit.target import VECTOR_BYTES
 
 @worker
 def normalize_tile(tile, m):
-    """Turn log-densities into exponentials: shares[k, p] = exp(aₖ - maxₖ aₖ).
+    """Turn log-densities into exponentials: components[k, p] = exp(aₖ - maxₖ aₖ).
 
-    Their largest goes to `log_density`, and the sum of the exponentials, within [1, K], to
-    `scale`.
+    Their largest goes to `peak`, and the sum of the exponentials, within [1, K], to `total`.
     """
-    exponentials(tile.shares, m, tile.log_density, tile.scale, VECTOR_BYTES)
+    exponentials(tile.components, m, tile.peak, tile.total, VECTOR_BYTES)
     n_impossible = 0
     for p in range(m):
-        n_impossible += not tile.scale[p] > 0  # zero density under every component
+        n_impossible += not tile.total[p] > 0  # zero density under every component
     if n_impossible > 0:
         for p in range(m):
-            if not tile.scale[p] > 0:
-                tile.scale[p] = tile.shares.shape[0]
-                tile.shares[:, p] = 1
+            if not tile.total[p] > 0:
+                tile.total[p] = tile.components.shape[0]
+                tile.components[:, p] = 1
 
 
 @worker
-def complete_log_density(tile, m):
-    """Make `log_density` that of the mixture."""
-    for p in range(m):
-        tile.log_density[p] += log(tile.scale[p])
+def log_density_of(tile, p):
+    """Log-density of the mixture at a point of a tile that is normalized."""
+    return tile.peak[p] + log(tile.total[p])
 
 
 @worker
@@ -40,24 +38,24 @@ def scale_tile(tile, sample_weight, start, m, padded):
     """scale = sample weight over the sum of exponentials, 0 for the padding; return Σ w log p."""
     if sample_weight.size > 0:
         log_likelihood = 0.0
-        complete_log_density(tile, m)
         for p in range(m):
+            log_density = log_density_of(tile, p)
             w = sample_weight[start + p]
             if w > 0:  # 0 · -inf
-                log_likelihood += w * np.float64(tile.log_density[p])
-            tile.scale[p] = w / tile.scale[p]
+                log_likelihood += w * np.float64(log_density)
+            tile.scale[p] = w / tile.total[p]
     else:
-        log_likelihood = total(tile.log_density, m)
-        log_likelihood += log_of_product(tile.scale, tile.shares.shape[0], m)
+        log_likelihood = sum_of(tile.peak, m)
+        log_likelihood += log_of_product(tile.total, tile.components.shape[0], m)
         for p in range(m):
-            tile.scale[p] = 1 / tile.scale[p]
+            tile.scale[p] = 1 / tile.total[p]
     for p in range(m, padded):
         tile.scale[p] = 0
     return log_likelihood
 
 
 @reduction
-def total(values, length):
+def sum_of(values, length):
     """Σ values, in double precision."""
     result = 0.0
     for p in range(length):

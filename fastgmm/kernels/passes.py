@@ -16,16 +16,12 @@ from fastgmm._contract import (
 )
 from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.kernels import drivers
-from fastgmm.kernels.accumulation import MOST_BLOCKS, accumulate, log_likelihood
-from fastgmm.kernels.layouts import (
-    LogDensityModel,
-    Model,
-    allocate_tiles,
-    as_rows,
-    moments_model,
-    prepare_model,
-    tile_length,
-)
+from fastgmm.kernels.accumulation import Accumulator, as_points
+from fastgmm.kernels.drivers import Outputs, Points, PredictionTask
+from fastgmm.kernels.layouts import LogDensityModel, Model, moments_model, prepare_model
+from fastgmm.kernels.partition import MOST_BLOCKS
+from fastgmm.kernels.strided import as_strided
+from fastgmm.kernels.workspace import allocate_tiles, tile_length
 from fastgmm.system.threads import max_threads
 
 
@@ -65,11 +61,11 @@ def log_gaussian_density(
     >>> kernels.log_gaussian_density(np.zeros((1, 2)), np.zeros((1, 2)), np.ones(1), 'spherical')
     array([[-1.83787707]])
     """
-    X = _points(X)
+    X = as_points(X)
     weights = np.ones(len(means))
     model = _model(X, weights, means, precisions_cholesky, covariance_type)
     components = np.empty((len(X), len(means)), X.dtype)
-    _predict(X, model, components=components)
+    _predict(X, model, log_density=components)
     return components
 
 
@@ -95,105 +91,13 @@ def normalize_responsibilities(weighted_log_density: FloatArray) -> tuple[FloatA
     >>> kernels.normalize_responsibilities(np.log([[0.1, 0.3]]))
     (array([-0.91629073]), array([[0.25, 0.75]]))
     """
-    a = _points(weighted_log_density)
+    a = as_points(weighted_log_density)
     n, K = a.shape
     no_means = np.broadcast_to(a.dtype.type(0), (K, K))
     model = LogDensityModel(no_means, np.empty(0, a.dtype))
     density, posterior = np.empty(n, a.dtype), np.empty((n, K), a.dtype)
-    _predict(a, model, density=density, posterior=posterior)
+    _predict(a, model, mixture=density, responsibilities=posterior)
     return density, posterior
-
-
-def weighted_covariances(
-    X: FloatArray,
-    responsibilities: FloatArray,
-    covariance_type: CovarianceType,
-    reg_covar: float = 0.0,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Maximum-likelihood means and covariances under given responsibilities.
-
-    Nₖ = Σᵢ rᵢₖ,   μₖ = Σᵢ rᵢₖ xᵢ / Nₖ,   Σₖ = Σᵢ rᵢₖ (xᵢ - μₖ)(xᵢ - μₖ)ᵀ / Nₖ
-
-    ``'tied'`` averages Σₖ with weights Nₖ, ``'diag'`` keeps the diagonals, ``'spherical'`` their
-    mean. A component without points gets the mean of all the points and zero covariance (plus
-    `reg_covar`).
-
-    Parameters
-    ----------
-    X : (n, d) array of float32 or float64
-    responsibilities : (n, K) array
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
-    reg_covar : float
-        Added to the variances.
-
-    Returns
-    -------
-    counts : (K,) array
-    means : (K, d) array
-    covariances : array
-        ``'full'`` (K, d, d), ``'tied'`` (d, d), ``'diag'`` (K, d), ``'spherical'`` (K,). All
-        three have X's dtype.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastgmm import kernels
-    >>> X = np.array([[0.0], [2.0]])
-    >>> kernels.weighted_covariances(X, np.ones((2, 1)), 'diag')
-    (array([2.]), array([[1.]]), array([[1.]]))
-    """
-    X = _points(X)
-    counts, means, covariances = weighted_moments(X, responsibilities, covariance_type)
-    if covariance_type in ("full", "tied"):
-        np.einsum("...ii->...i", covariances)[...] += reg_covar
-    else:
-        covariances += reg_covar
-    return counts.astype(X.dtype), means.astype(X.dtype), covariances.astype(X.dtype)
-
-
-def weighted_moments(
-    X: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return counts, means and covariances as `weighted_covariances` does, but in float64.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastgmm.kernels.passes import weighted_moments
-    >>> X = np.array([[0.0], [2.0]], np.float32)
-    >>> weighted_moments(X, np.ones((2, 1)), 'diag')
-    (array([2.]), array([[1.]]), array([[1.]]))
-    """
-    X = _points(X)
-    n, d = X.shape
-    r = np.asarray(responsibilities, X.dtype)
-    if r.ndim != 2 or len(r) != n:
-        raise ValueError(f"responsibilities have shape {r.shape}; expected ({n}, n_components).")
-    check_covariance_type(covariance_type)
-    # The first pass finds the means, the second takes the moments about them: nothing cancels.
-    means = np.tile(X.mean(axis=0, dtype=np.float64), (r.shape[1], 1))
-    for _ in range(2):
-        exact = _given_moments(X, r, means, covariance_type)
-        means = exact.reference + _per_count(exact.first, exact.counts)
-    counts, second = exact.counts, exact.second
-    shift = _per_count(exact.first, counts)
-    weighted = counts[:, None] * shift
-    match covariance_type:
-        case "full":
-            for matrix, one, other in zip(second, weighted, shift, strict=True):
-                matrix -= one[:, None] * other
-            covariances = _per_count(second, counts)
-        case "tied":
-            corrections = np.zeros_like(second)
-            for one, other in zip(weighted, shift, strict=True):
-                corrections += one[:, None] * other
-            total = counts.sum(keepdims=True)
-            covariances = _per_count((second - corrections)[None], total)[0]
-        case "diag":
-            covariances = _per_count(second - weighted * shift, counts)
-        case "spherical":
-            covariances = _per_count(second - np.sum(weighted * shift, axis=1), counts * d)
-    return counts, means, covariances
 
 
 def expectation(
@@ -203,6 +107,7 @@ def expectation(
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
     sample_weight: FloatArray | None = None,
+    log_constants: FloatArray | None = None,
 ) -> Statistics:
     """Expected sufficient statistics of the points under the mixture: the E step of EM.
 
@@ -217,6 +122,8 @@ def expectation(
         See `log_gaussian_density`.
     covariance_type : {'full', 'tied', 'diag', 'spherical'}
     sample_weight : (n,) array, optional
+    log_constants : (K,) array, optional
+        Added to the log-density of each component.
 
     Returns
     -------
@@ -232,19 +139,8 @@ def expectation(
     >>> s.counts, s.first, s.second
     (array([2.]), array([[2.]]), array([4.]))
     """
-    X = _points(X)
-    arguments = weights, means, precisions_cholesky, covariance_type
-    model, weight = _model(X, *arguments), _weight(X, sample_weight)
-    given = np.empty((0, 0), X.dtype)
-    statistics = accumulate(X, given, weight, model, covariance_type)
-    total = float(statistics.counts.sum())
-    if total > 0 and may_be_far(statistics.log_likelihood / total, X.dtype):
-        density = np.empty(len(X), X.dtype)
-        _predict(X, model, density=density)
-        far = are_far(density)
-        if np.any(far):
-            return _with_far_points(X, weight, model, arguments, far, statistics)
-    return statistics
+    pass_ = Pass(X, sample_weight)
+    return pass_.expectation(weights, means, precisions_cholesky, covariance_type, log_constants)
 
 
 def total_log_likelihood(
@@ -265,9 +161,9 @@ def total_log_likelihood(
     ...     np.zeros((2, 1)), np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical'), 8)
     -1.83787707
     """
-    X = _points(X)
-    model = _model(X, weights, means, precisions_cholesky, covariance_type)
-    return log_likelihood(X, _weight(X, sample_weight), model)
+    return Pass(X, sample_weight).log_likelihood(
+        weights, means, precisions_cholesky, covariance_type
+    )
 
 
 def log_density(
@@ -276,6 +172,7 @@ def log_density(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> FloatArray:
     """Log p(xᵢ) = log Σₖ πₖ N(xᵢ; μₖ, Σₖ), an (n,) array of X's dtype.
 
@@ -287,10 +184,10 @@ def log_density(
     ...     np.zeros((1, 1)), np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical')
     array([-0.91893853])
     """
-    X = _points(X)
-    model = _model(X, weights, means, precisions_cholesky, covariance_type)
+    X = as_points(X)
+    model = _model(X, weights, means, precisions_cholesky, covariance_type, log_constants)
     density = np.empty(len(X), X.dtype)
-    _predict(X, model, density=density)
+    _predict(X, model, mixture=density)
     return density
 
 
@@ -300,6 +197,7 @@ def responsibilities(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> FloatArray:
     """Posterior probability of each component for each point, (n, K) of X's dtype.
 
@@ -311,10 +209,10 @@ def responsibilities(
     >>> kernels.responsibilities(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
     array([[0.25, 0.75]])
     """
-    X = _points(X)
-    arguments = weights, means, precisions_cholesky, covariance_type
+    X = as_points(X)
+    arguments = weights, means, precisions_cholesky, covariance_type, log_constants
     density, posterior = np.empty(len(X), X.dtype), np.empty((len(X), len(means)), X.dtype)
-    _predict(X, _model(X, *arguments), density=density, posterior=posterior)
+    _predict(X, _model(X, *arguments), mixture=density, responsibilities=posterior)
     far = are_far(density)
     if np.any(far):
         posterior[far] = _far_responsibilities(X, far, arguments)
@@ -327,6 +225,7 @@ def assign(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> np.ndarray:
     """Index of the most probable component of each point, (n,) of intp; the first among equals.
 
@@ -338,8 +237,8 @@ def assign(
     >>> kernels.assign(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
     array([1])
     """
-    X = _points(X)
-    arguments = weights, means, precisions_cholesky, covariance_type
+    X = as_points(X)
+    arguments = weights, means, precisions_cholesky, covariance_type, log_constants
     labels = np.empty(len(X), np.intp)
     _predict(X, _model(X, *arguments), labels=labels)
     far = labels < 0
@@ -349,16 +248,75 @@ def assign(
 
 
 # --- what they share ------------------------------------------------------------------------
-Arguments = tuple[FloatArray, FloatArray, FloatArray, CovarianceType]
+Arguments = tuple[FloatArray, FloatArray, FloatArray, CovarianceType, FloatArray | None]
 
 
-def _points(X: FloatArray) -> FloatArray:
-    X = np.asarray(X)
-    if X.ndim != 2:
-        raise ValueError(f"Expected a two-dimensional array, got {X.ndim} dimension(s).")
-    if X.dtype not in (np.float32, np.float64) or not X.dtype.isnative:
-        X = X.astype(np.float64)
-    return X
+class Pass:
+    """Points and weights, checked once, for passes that reuse their workspaces.
+
+    Parameters
+    ----------
+    X : (n, d) array of float32 or float64
+    sample_weight : (n,) array, optional
+    """
+
+    def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None):
+        self._X = as_points(X)
+        self._weight = _weight(self._X, sample_weight)
+        self._accumulator = Accumulator(self._X, self._weight)
+
+    def expectation(
+        self,
+        weights: FloatArray,
+        means: FloatArray,
+        precisions_cholesky: FloatArray,
+        covariance_type: CovarianceType,
+        log_constants: FloatArray | None = None,
+    ) -> Statistics:
+        """Return what the function `expectation` does."""
+        X = self._X
+        arguments = weights, means, precisions_cholesky, covariance_type, log_constants
+        model = _model(X, *arguments)
+        statistics = self._accumulator.statistics(model, covariance_type)
+        total = float(statistics.counts.sum())
+        if total > 0 and may_be_far(statistics.log_likelihood / total, X.dtype):
+            density = np.empty(len(X), X.dtype)
+            _predict(X, model, mixture=density)
+            far = are_far(density)
+            if np.any(far):
+                return self._with_far_points(model, arguments, far, statistics)
+        return statistics
+
+    def log_likelihood(
+        self,
+        weights: FloatArray,
+        means: FloatArray,
+        precisions_cholesky: FloatArray,
+        covariance_type: CovarianceType,
+    ) -> float:
+        """Return the `log_likelihood` of `expectation`, to the last bit, sooner."""
+        model = _model(self._X, weights, means, precisions_cholesky, covariance_type)
+        return self._accumulator.log_likelihood(model)
+
+    def _with_far_points(
+        self, model: Model, arguments: Arguments, far: np.ndarray, statistics: Statistics
+    ) -> Statistics:
+        """The moments of near points, and those of far ones under their true responsibilities."""
+        X, covariance_type = self._X, arguments[3]
+        weight = self._weight if len(self._weight) else np.ones(len(X), X.dtype)
+        near_weight = np.where(far, weight.dtype.type(0), weight)
+        near = Accumulator(X, near_weight).statistics(model, covariance_type)
+        shares = _far_responsibilities(X, far, arguments) * weight[far, None]
+        about = moments_model(model.means, covariance_type, X.dtype)
+        far_points = Accumulator(X[far], np.empty(0, X.dtype))
+        rest = far_points.statistics(about, covariance_type, shares.astype(X.dtype))
+        return Statistics(
+            statistics.log_likelihood,
+            near.counts + rest.counts,
+            near.first + rest.first,
+            near.second + rest.second,
+            near.reference,
+        )
 
 
 def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
@@ -378,6 +336,7 @@ def _model(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> Model:
     """Check the arguments, since compiled code would read beyond an array's end.
 
@@ -398,78 +357,40 @@ def _model(
                 f"{d} feature(s) and covariance_type={covariance_type!r}."
             )
     check_upper_factors(factors, covariance_type)
-    return prepare_model(weights, means, factors, covariance_type, X.dtype)
+    if log_constants is not None and np.shape(log_constants) != (K,):
+        raise ValueError(
+            f"log_constants has shape {np.shape(log_constants)}; expected ({K},), one for each "
+            "component."
+        )
+    return prepare_model(weights, means, factors, covariance_type, X.dtype, log_constants)
 
 
 def _predict(
     X: FloatArray,
     model: Model,
     *,
-    components: FloatArray | None = None,
-    density: FloatArray | None = None,
-    posterior: FloatArray | None = None,
+    log_density: FloatArray | None = None,
+    mixture: FloatArray | None = None,
+    responsibilities: FloatArray | None = None,
     labels: np.ndarray | None = None,
 ) -> None:
     """Fill the outputs that are given; the others reach the kernel without rows."""
     length = tile_length(model, X.dtype)
     n_blocks = min(-(-len(X) // length), MOST_BLOCKS)
+    if not n_blocks:
+        return
     tiles = allocate_tiles(model, length, X.dtype, min(n_blocks, max_threads()))
     empty_rows, empty = np.empty((0, 0), X.dtype), np.empty(0, X.dtype)
-    if n_blocks:
-        drivers.prediction_blocks(
-            n_blocks,
-            as_rows(X),
-            len(X),
-            length,
-            model,
-            tiles,
-            empty_rows if components is None else components,
-            empty if density is None else density,
-            empty_rows if posterior is None else posterior,
-            np.empty(0, np.intp) if labels is None else labels,
-        )
+    points = Points(as_strided(X), as_strided(empty_rows), empty, len(X), length)
+    outputs = Outputs(
+        empty_rows if log_density is None else log_density,
+        empty if mixture is None else mixture,
+        empty_rows if responsibilities is None else responsibilities,
+        np.empty(0, np.intp) if labels is None else labels,
+    )
+    drivers.prediction_blocks(n_blocks, PredictionTask(points, model, tiles, outputs))
 
 
 def _far_responsibilities(X: FloatArray, far: np.ndarray, arguments: Arguments) -> FloatArray:
     weights, means, factors = (np.asarray(array) for array in arguments[:3])
-    return far_responsibilities(X[far], weights, means, factors, arguments[-1])
-
-
-def _with_far_points(
-    X: FloatArray,
-    weight: FloatArray,
-    model: Model,
-    arguments: Arguments,
-    far: np.ndarray,
-    statistics: Statistics,
-) -> Statistics:
-    """The moments of near points, and those of far ones under their true responsibilities."""
-    covariance_type, nothing = arguments[-1], np.empty(0, X.dtype)
-    weight = weight if len(weight) else np.ones(len(X), X.dtype)
-    given = np.empty((0, 0), X.dtype)
-    near_weight = np.where(far, weight.dtype.type(0), weight)
-    near = accumulate(X, given, near_weight, model, covariance_type)
-    shares = _far_responsibilities(X, far, arguments) * weight[far, None]
-    about = moments_model(model.means, covariance_type, X.dtype)
-    rest = accumulate(X[far], shares.astype(X.dtype), nothing, about, covariance_type)
-    return Statistics(
-        statistics.log_likelihood,
-        near.counts + rest.counts,
-        near.first + rest.first,
-        near.second + rest.second,
-        near.reference,
-    )
-
-
-def _given_moments(
-    X: FloatArray, r: FloatArray, means: FloatArray, covariance_type: CovarianceType
-) -> Statistics:
-    """Moments about `means` under given responsibilities."""
-    model = moments_model(means, covariance_type, X.dtype)
-    return accumulate(X, r, np.empty(0, X.dtype), model, covariance_type)
-
-
-def _per_count(moments: FloatArray, counts: FloatArray) -> FloatArray:
-    """moments / counts along the first axis, 0 where nothing was counted."""
-    counts = counts.reshape(-1, *[1] * (moments.ndim - 1))
-    return np.divide(moments, counts, out=np.zeros_like(moments), where=counts > 0)
+    return far_responsibilities(X[far], weights, means, factors, *arguments[3:])

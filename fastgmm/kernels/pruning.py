@@ -13,14 +13,14 @@ import numpy as np
 
 from fastgmm.kernels.codegen.products import bounding_squares
 from fastgmm.kernels.codegen.tiles import SQUARE, transpose_rows
-from fastgmm.kernels.codegen.vectors import FARTHEST, FARTHEST32
+from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE, LARGEST_SQUARE32
 from fastgmm.kernels.density import (
     distances_to_log_density,
     log_density_of_chunks,
     panel_width,
     triangular_squares,
 )
-from fastgmm.kernels.jit.settings import part, worker
+from fastgmm.kernels.jit.settings import compiled_apart, worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from fastgmm.kernels.layouts import PANEL
 
@@ -33,10 +33,10 @@ MOST_POSSIBLE = 0.5
 add_squares_of_vector = triangular_squares(1)
 
 
-@part
-def likely_log_density(model, tile, m):
+@compiled_apart
+def pruned_log_density(model, tile, m):
     """Fill the shares of a tile; the first chunk, evaluated whole, tells whether bounds pay."""
-    length = tile.centred.shape[1]
+    length = tile.scratch.centred.shape[1]
     n_chunks = (m + length - 1) // length
     first, stop, bounded = 0, 1, False
     while first < n_chunks and not bounded:  # one call: its code is large
@@ -49,7 +49,7 @@ def likely_log_density(model, tile, m):
         for most_likely in (True, False):
             for k in range(model.means.shape[0]):
                 count = choose_candidates(tile, first * length, m, k, most_likely)
-                complete(model, tile, k, count, most_likely)
+                evaluate(model, tile, k, count, most_likely)
 
 
 @worker
@@ -60,52 +60,56 @@ def bound_chunk(model, tile, k, chunk):
     last_panel = (k + 1) * (model.factors.shape[0] // model.means.shape[0]) - d
     bounding_squares(
         model.factors, last_panel, tile.points, chunk, model.means, k,
-        d - panel_width(d, n_panels, n_panels - 1) + COLUMNS, tile.squares,
+        d - panel_width(d, n_panels, n_panels - 1) + COLUMNS, tile.scratch.squares,
         COLUMNS, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
 
 
 @worker
 def bound_chunks(model, tile, first, stop):
-    """Fill the shares of some chunks with upper bounds."""
+    """Fill the components of some chunks with upper bounds of their log-densities."""
+    bounds, squares = tile.components, tile.scratch.squares
     for k in range(model.means.shape[0]):
         for chunk in range(first, stop):
             bound_chunk(model, tile, k, chunk)
             distances_to_log_density(
-                tile.squares, model.log_constants[k], tile.shares, k, chunk * tile.squares.shape[0]
+                squares, model.log_constants[k], bounds, k, chunk * squares.shape[0]
             )
 
 
 @worker
 def part_possible(model, tile):
-    """Part of the pairs of the first chunk, already evaluated, that bounds leave possible."""
-    K, length = model.means.shape[0], tile.squares.shape[0]
-    highest, half = tile.log_density, tile.shares.dtype.type(0.5)
+    """Part of the pairs of the first chunk, already evaluated, that bounds leave possible.
+
+    Overwrites the peak and the squares.
+    """
+    log_density, highest, squares = tile.components, tile.peak, tile.scratch.squares
+    K, length, half = model.means.shape[0], squares.shape[0], log_density.dtype.type(0.5)
     for p in range(length):
-        highest[p] = tile.shares[0, p]
+        highest[p] = log_density[0, p]
     for k in range(1, K):
         for p in range(length):
-            highest[p] = max(highest[p], tile.shares[k, p])
+            highest[p] = max(highest[p], log_density[k, p])
     possible = 0
     for k in range(K):
         bound_chunk(model, tile, k, 0)
         for p in range(length):
-            bound = model.log_constants[k] - half * tile.squares[p]
+            bound = model.log_constants[k] - half * squares[p]
             possible += bound >= highest[p] - IMPOSSIBLE
     return possible / (K * length)
 
 
 @worker
 def note_most_likely(tile, start, m):
-    """Note the component with the highest bound of each point."""
-    best, highest = tile.nearest, tile.log_density
+    """Note the component with the highest bound of each point, and that bound as its peak."""
+    bounds, best, highest = tile.components, tile.scratch.most_likely, tile.peak
     for p in range(start, m):
-        highest[p] = tile.shares[0, p]
+        highest[p] = bounds[0, p]
         best[p] = 0
-    for k in range(1, tile.shares.shape[0]):
+    for k in range(1, bounds.shape[0]):
         for p in range(start, m):
-            higher = tile.shares[k, p] > highest[p]
-            highest[p] = tile.shares[k, p] if higher else highest[p]
+            higher = bounds[k, p] > highest[p]
+            highest[p] = bounds[k, p] if higher else highest[p]
             best[p] = k if higher else best[p]
 
 
@@ -113,48 +117,52 @@ def note_most_likely(tile, start, m):
 def choose_candidates(tile, start, m, k, most_likely):
     """Choose points for which component k is the most likely, or is not but still possible.
 
-    Where it is neither it gets no density.
+    Their indices go to the candidates. Where it is neither it gets no density.
     """
+    bounds, best, candidates = tile.components, tile.scratch.most_likely, tile.scratch.candidates
     count = 0
     if most_likely:
         for p in range(start, m):
-            tile.candidates[count] = p
-            count += tile.nearest[p] == k
+            candidates[count] = p
+            count += best[p] == k
     else:
         for p in range(start, m):
-            bound = tile.shares[k, p]
-            other = tile.nearest[p] != k
-            possible = bound >= tile.log_density[p] - IMPOSSIBLE
-            tile.shares[k, p] = -np.inf if other and not possible else bound
-            tile.candidates[count] = p
+            bound = bounds[k, p]
+            other = best[p] != k
+            possible = bound >= tile.peak[p] - IMPOSSIBLE
+            bounds[k, p] = -np.inf if other and not possible else bound
+            candidates[count] = p
             count += other and possible
     return count
 
 
 @worker
-def complete(model, tile, k, count, most_likely):
+def evaluate(model, tile, k, count, most_likely):
     """Log-density of component k at the candidates, a vector of them at a time.
 
-    That of the most likely component is noted as the point's.
+    That of the most likely component becomes the peak of the point.
     """
-    d = tile.centred.shape[0]
+    log_density, scratch, candidates = tile.components, tile.scratch, tile.scratch.candidates
+    d, squares = scratch.centred.shape[0], scratch.squares
     lanes = VECTOR_BYTES // tile.points.itemsize
     factor = k * (model.factors.shape[0] // model.means.shape[0])
-    limit = tile.shares.dtype.type(FARTHEST if tile.shares.itemsize == 8 else FARTHEST32)
-    half = tile.shares.dtype.type(0.5)
+    limit = log_density.dtype.type(
+        LARGEST_SQUARE if log_density.itemsize == 8 else LARGEST_SQUARE32
+    )
+    half = log_density.dtype.type(0.5)
     for q in range(0, count, lanes):
         for lane in range(count, q + lanes):  # fill the last vector with what is there
-            tile.candidates[lane] = tile.candidates[q]
+            candidates[lane] = candidates[q]
         for lane in range(0, lanes, SQUARE):
             for i in range(0, d, SQUARE):
-                transpose_rows(tile.rows, tile.candidates, q + lane, i, tile.gathered, lane)
-        tile.squares[:lanes] = 0
+                transpose_rows(scratch.rows, candidates, q + lane, i, scratch.gathered, lane)
+        squares[:lanes] = 0
         add_squares_of_vector(
-            model.factors, factor, tile.gathered, 0, model.means, k, tile.centred, tile.squares
+            model.factors, factor, scratch.gathered, 0, model.means, k, scratch.centred, squares
         )  # fmt: skip
         for lane in range(min(lanes, count - q)):
-            p = tile.candidates[q + lane]
-            square = tile.squares[lane] if tile.squares[lane] < limit else limit
-            tile.shares[k, p] = model.log_constants[k] - half * square
+            p = candidates[q + lane]
+            square = squares[lane] if squares[lane] < limit else limit
+            log_density[k, p] = model.log_constants[k] - half * square
             if most_likely:
-                tile.log_density[p] = tile.shares[k, p]
+                tile.peak[p] = log_density[k, p]

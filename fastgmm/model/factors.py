@@ -1,4 +1,4 @@
-"""Factors of precisions that others have made, and parameters that contradict each other."""
+"""Cholesky factors of precisions: made of covariances, of other factors, and checked."""
 
 from __future__ import annotations
 
@@ -6,11 +6,27 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 from fastgmm._contract import any_below_diagonal, are_large
-from fastgmm._records import CovarianceType, FloatArray, Parameters
+from fastgmm._records import FloatArray, Parameters
+from fastgmm.model.families import family_of
+from fastgmm.model.lapack import invert_upper_factors
+from fastgmm.system.threads import n_threads
 
-__all__ = ["FROM_PARAMETERS", "contradictions", "upper_factors"]
+__all__ = [
+    "FROM_PARAMETERS",
+    "IllDefinedCovariance",
+    "contradictions",
+    "covariances_from_cholesky",
+    "precisions_cholesky_from_covariances",
+    "precisions_cholesky_from_precisions",
+    "precisions_from_cholesky",
+    "upper_factors",
+]
+
+# Cubes of features that are factorized on one thread in some milliseconds.
+WORTH_THREADS = 2**25
 
 FROM_PARAMETERS = (
     "GaussianMixture.from_parameters(weights, means, covariances, covariance_type) makes a mixture "
@@ -23,7 +39,97 @@ COVARIANCES_AGREE = 1e-3
 ROUNDING = 32
 
 
-def upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> FloatArray:
+class IllDefinedCovariance(ValueError):
+    """A covariance is not positive definite: a component has collapsed."""
+
+    def __init__(self) -> None:
+        # The first two sentences are scikit-learn's, for whom looks for them.
+        super().__init__(
+            "Fitting the mixture model failed because some components have ill-defined empirical "
+            "covariance (for instance caused by singleton or collapsed samples). Try to decrease "
+            "the number of components, increase reg_covar, or scale the input data. If it is "
+            "float32, float64 may help too."
+        )
+
+
+def precisions_cholesky_from_covariances(
+    covariances: FloatArray, covariance_type: str
+) -> FloatArray:
+    """Upper triangular U with Σ⁻¹ = U Uᵀ; inverse standard deviations for diagonal types.
+
+    From Σ = Rᵀ R it is U = R⁻¹. Computed and returned in float64.
+
+    Raises
+    ------
+    IllDefinedCovariance
+        If a covariance is not finite and positive definite.
+    """
+    covariances = np.asarray(covariances, dtype=np.float64)
+    if not np.all(np.isfinite(covariances)):
+        raise IllDefinedCovariance
+    if not family_of(covariance_type).is_matrix:
+        if np.any(covariances <= 0.0):
+            raise IllDefinedCovariance
+        return np.asarray(1.0 / np.sqrt(covariances))
+    factors = covariances.copy()
+    d = factors.shape[-1]
+    matrices = factors.reshape(-1, d, d)
+    if len(matrices) * d**3 > WORTH_THREADS:
+        if not invert_upper_factors(matrices, n_threads()):
+            raise IllDefinedCovariance
+        return factors
+    for matrix in matrices:
+        # In place: what is upper in C's order is lower in Fortran's.
+        _, failed = dpotrf(matrix.T, lower=1, clean=1, overwrite_a=1)
+        if failed:
+            raise IllDefinedCovariance
+        dtrtri(matrix.T, lower=1, overwrite_c=1)
+    return factors
+
+
+def precisions_cholesky_from_precisions(precisions: FloatArray, covariance_type: str) -> FloatArray:
+    """U of Σ⁻¹ = U Uᵀ from Σ⁻¹ itself, in float64.
+
+    With rows and columns in reverse order a lower factor becomes an upper one.
+
+    Raises
+    ------
+    ValueError
+        If a precision matrix is not positive definite.
+    """
+    precisions = np.asarray(precisions, dtype=np.float64)
+    if not family_of(covariance_type).is_matrix:
+        return np.asarray(np.sqrt(precisions))
+    try:
+        reversed_lower = np.linalg.cholesky(precisions[..., ::-1, ::-1])
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "precisions_init is not positive definite to working precision; pass the inverse of "
+            "a well-conditioned covariance matrix."
+        ) from None
+    return np.ascontiguousarray(reversed_lower[..., ::-1, ::-1])
+
+
+def precisions_from_cholesky(precisions_cholesky: FloatArray, covariance_type: str) -> FloatArray:
+    """Σ⁻¹ = U Uᵀ, in the dtype of U."""
+    if not family_of(covariance_type).is_matrix:
+        return np.asarray(precisions_cholesky**2)
+    U = precisions_cholesky.astype(np.float64)
+    return (U @ U.swapaxes(-2, -1)).astype(precisions_cholesky.dtype)
+
+
+def covariances_from_cholesky(precisions_cholesky: FloatArray, covariance_type: str) -> FloatArray:
+    """Σ = U⁻ᵀ U⁻¹, in float64."""
+    U = np.asarray(precisions_cholesky, dtype=np.float64)
+    if not family_of(covariance_type).is_matrix:
+        return np.asarray(1.0 / U**2)
+    d = U.shape[-1]
+    R = np.stack([dtrtri(factor, lower=0)[0] for factor in U.reshape(-1, d, d)])
+    return (R.swapaxes(-2, -1) @ R).reshape(U.shape)
+
+
+# --- factors that others have made
+def upper_factors(factors: FloatArray, covariance_type: str) -> FloatArray:
     """Upper triangular U with U Uᵀ = F Fᵀ; F itself, uncopied, where it is upper triangular.
 
     Lower factors are as common, since ``numpy.linalg.cholesky`` of a precision is one. They are
@@ -34,7 +140,7 @@ def upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> Float
     ----------
     factors : array
         In scikit-learn's shapes.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    covariance_type : str
 
     Returns
     -------
@@ -52,7 +158,7 @@ def upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> Float
     array([[3.2, 2.4],
            [0. , 5. ]])
     """
-    if covariance_type in ("diag", "spherical") or not any_below_diagonal(factors):
+    if not family_of(covariance_type).is_matrix or not any_below_diagonal(factors):
         return factors
     dtype = factors.dtype if factors.dtype == np.float32 else np.dtype(np.float64)
     F = factors.astype(np.float64)
@@ -96,7 +202,7 @@ def contradictions(parameters: Parameters, *, proportions: bool = True) -> Itera
         differ = _differ(parameters)
     if np.any(differ):
         which = ""
-        if parameters.covariance_type != "tied":
+        if not family_of(parameters.covariance_type).is_shared:
             which = f" of component{'s' if np.sum(differ) > 1 else ''} " + ", ".join(
                 map(str, np.flatnonzero(differ))
             )
@@ -111,9 +217,10 @@ def _differ(parameters: Parameters) -> np.ndarray:
     )
     covariances = np.asarray(parameters.covariances, dtype=np.float64)
     U = np.asarray(parameters.precisions_cholesky, dtype=np.float64)
-    if parameters.covariance_type in ("diag", "spherical"):
-        error = np.abs(U**2 * covariances - 1.0)
-        return np.any((error > COVARIANCES_AGREE).reshape(len(error), -1), axis=1)
+    family = family_of(parameters.covariance_type)
+    if not family.is_matrix:
+        differ = np.abs(U**2 * covariances - 1.0) > COVARIANCES_AGREE
+        return np.any(differ.reshape(1 if family.is_shared else len(differ), -1), axis=1)
     d = U.shape[-1]
     deviations = np.sqrt(np.einsum("...ii->...i", covariances))[..., None]
     probe = _probe(d)

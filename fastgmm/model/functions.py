@@ -5,23 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgmm._contract import check_covariance_type
-from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
-from fastgmm.model.maximization import (
-    IllDefinedCovariance,
-    maximize,
-    precisions_cholesky_from_covariances,
-)
+from fastgmm._records import FloatArray, Parameters, Statistics
+from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from_covariances
+from fastgmm.model.families import FAMILIES, family_of
+from fastgmm.model.maximization import MaximumLikelihood
 
 __all__ = ["maximization", "precisions_cholesky"]
 
-# Axes of the covariances of each type, as their sizes are called.
-AXES = {"full": ("K", "d", "d"), "tied": ("d", "d"), "diag": ("K", "d"), "spherical": ("K",)}
 # Parts of the largest element by which a covariance may differ from its transpose.
 SYMMETRY = 1e-4
 
 
-def precisions_cholesky(covariances: ArrayLike, covariance_type: CovarianceType) -> FloatArray:
+def precisions_cholesky(covariances: ArrayLike, covariance_type: str) -> FloatArray:
     """Factors of the inverses of covariances: what the kernels take in their place.
 
     Upper triangular U with Σ⁻¹ = U Uᵀ for ``'full'`` and ``'tied'``, inverse standard deviations
@@ -56,23 +51,23 @@ def precisions_cholesky(covariances: ArrayLike, covariance_type: CovarianceType)
     >>> fastgmm.kernels.responsibilities(X, weights, means, U, "spherical")
     array([[0.2, 0.8]])
     """
-    check_covariance_type(covariance_type)
+    family = family_of(covariance_type)
     array = np.asarray(covariances)
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     matrices = array.astype(np.float64)
-    square = covariance_type in ("full", "tied")
-    axes = AXES[covariance_type]
-    if matrices.ndim != len(axes) or (square and matrices.shape[-1] != matrices.shape[-2]):
+    if matrices.ndim != len(family.axes) or (
+        family.is_matrix and matrices.shape[-1] != matrices.shape[-2]
+    ):
         raise ValueError(
-            f"covariances has shape {matrices.shape}; expected ({', '.join(axes)}) for "
+            f"covariances has shape {matrices.shape}; expected ({', '.join(family.axes)}) for "
             f"covariance_type={covariance_type!r}."
         )
-    if square and not _are_symmetric(matrices):
+    if family.is_matrix and not _are_symmetric(matrices):
         raise ValueError(
             "A covariance is not symmetric, and a factor is none. Pass covariances Σ, as L @ L.T."
         )
     try:
-        return precisions_cholesky_from_covariances(matrices, covariance_type).astype(dtype)
+        return np.asarray(precisions_cholesky_from_covariances(matrices, covariance_type), dtype)
     except IllDefinedCovariance:
         raise ValueError(
             "A covariance is not positive definite. Add a small number to its diagonal, as "
@@ -82,7 +77,7 @@ def precisions_cholesky(covariances: ArrayLike, covariance_type: CovarianceType)
 
 def maximization(
     statistics: Statistics,
-    covariance_type: CovarianceType,
+    covariance_type: str,
     reg_covar: float | FloatArray = 0.0,
 ) -> Parameters:
     """Parameters of the highest likelihood under expected statistics: the M step of EM.
@@ -127,13 +122,12 @@ def maximization(
     array([[0.5],
            [4.5]])
     """
-    check_covariance_type(covariance_type)
     K, d = np.shape(statistics.reference)
-    expected = {"full": (K, d, d), "tied": (d, d), "diag": (K, d), "spherical": (K,)}
-    if np.shape(statistics.second) != expected[covariance_type]:
+    expected = FAMILIES[family_of(covariance_type).pass_type].shape(K, d)
+    if np.shape(statistics.second) != expected:
         raise ValueError(
             f"The second moments have shape {np.shape(statistics.second)}; expected "
-            f"{expected[covariance_type]} for covariance_type={covariance_type!r}. Accumulate "
+            f"{expected} for covariance_type={covariance_type!r}. Accumulate "
             "statistics of the same covariance type."
         )
     added = np.asarray(reg_covar, np.float64)
@@ -142,7 +136,7 @@ def maximization(
             "reg_covar should be a number that is not negative, or one for each feature; got "
             f"{reg_covar!r}."
         )
-    return maximize(statistics, covariance_type, added)
+    return MaximumLikelihood(covariance_type, added).maximize(statistics)
 
 
 def _are_symmetric(matrices: FloatArray) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters
+from fastgmm.model.families import FAMILIES, family_of
 
 __all__ = ["draw"]
 
@@ -30,16 +31,17 @@ def draw(
     weights, means, covariances, _, covariance_type = parameters
     K, d = means.shape
     proportions = weights.astype(np.float64)
-    full = covariance_type in ("full", "tied")
+    family = family_of(covariance_type)
     if weights.dtype == np.float32:  # rounded so much that numpy takes offence
         proportions /= proportions.sum()
-        if full:
+        if family.is_matrix:
             covariances = (covariances + covariances.swapaxes(-2, -1)) / 2
     counts = rng.multinomial(n_samples, proportions)
-    if full:
+    if family.is_matrix:
         matrices = np.broadcast_to(covariances, (K, d, d))
         points = [rng.multivariate_normal(means[k], matrices[k], int(counts[k])) for k in range(K)]
     else:
+        covariances = np.broadcast_to(covariances, FAMILIES[family.pass_type].shape(K, d))
         points = [
             means[k] + rng.standard_normal(size=(counts[k], d)) * np.sqrt(covariances[k])
             for k in range(K)

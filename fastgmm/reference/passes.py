@@ -18,6 +18,7 @@ def expectation(
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
     sample_weight: FloatArray | None = None,
+    log_constants: FloatArray | None = None,
 ) -> Statistics:
     """Expected sufficient statistics of the points under the mixture: the E step of EM.
 
@@ -33,6 +34,8 @@ def expectation(
         See `log_gaussian_density`.
     covariance_type : {'full', 'tied', 'diag', 'spherical'}
     sample_weight : (n,) array, optional
+    log_constants : (K,) array, optional
+        Added to the log-density of each component.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def expectation(
     >>> s.counts, s.first, s.second
     (array([2.]), array([[2.]]), array([4.]))
     """
-    log_p, r = _posterior(X, weights, means, precisions_cholesky, covariance_type)
+    log_p, r = _posterior(X, weights, means, precisions_cholesky, covariance_type, log_constants)
     X, means = X.astype(np.float64), means.astype(np.float64)
     w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     r = w[:, None] * r
@@ -80,6 +83,7 @@ def log_density(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> FloatArray:
     """Log p(xᵢ) = log Σₖ πₖ N(xᵢ; μₖ, Σₖ), an (n,) array of X's dtype.
 
@@ -89,7 +93,7 @@ def log_density(
     >>> log_density(np.zeros((1, 1)), np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical')
     array([-0.91893853])
     """
-    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
+    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type, log_constants)
     return normalize_responsibilities(a)[0].astype(X.dtype)
 
 
@@ -99,6 +103,7 @@ def responsibilities(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> FloatArray:
     """Posterior probability of each component for each point, (n, K) of X's dtype.
 
@@ -109,7 +114,7 @@ def responsibilities(
     >>> responsibilities(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
     array([[0.25, 0.75]])
     """
-    r = _posterior(X, weights, means, precisions_cholesky, covariance_type)[1]
+    r = _posterior(X, weights, means, precisions_cholesky, covariance_type, log_constants)[1]
     return r.astype(X.dtype)
 
 
@@ -119,6 +124,7 @@ def assign(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> np.ndarray:
     """Index of the most probable component of each point, (n,) of intp; the first among equals.
 
@@ -129,9 +135,11 @@ def assign(
     >>> assign(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
     array([1])
     """
-    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
+    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type, log_constants)
     labels, far = a.argmax(axis=1), are_far(a.max(axis=1).astype(X.dtype))
-    shares = far_responsibilities(X[far], weights, means, precisions_cholesky, covariance_type)
+    shares = far_responsibilities(
+        X[far], weights, means, precisions_cholesky, covariance_type, log_constants
+    )
     labels[far] = shares.argmax(axis=1)
     return labels
 
@@ -142,12 +150,15 @@ def _posterior(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Log p(xᵢ) and the responsibilities, those of far points too, in float64."""
-    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type)
+    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type, log_constants)
     log_p, r = normalize_responsibilities(a)
     far = are_far(log_p.astype(X.dtype))
-    r[far] = far_responsibilities(X[far], weights, means, precisions_cholesky, covariance_type)
+    r[far] = far_responsibilities(
+        X[far], weights, means, precisions_cholesky, covariance_type, log_constants
+    )
     return log_p, r
 
 
@@ -157,8 +168,11 @@ def weighted_log_density(
     means: FloatArray,
     precisions_cholesky: FloatArray,
     covariance_type: CovarianceType,
+    log_constants: FloatArray | None = None,
 ) -> FloatArray:
-    """Log πₖ + log N(xᵢ; μₖ, Σₖ), (n, K) in float64."""
+    """Log πₖ + log N(xᵢ; μₖ, Σₖ), plus a constant if there are any, (n, K) in float64."""
     with np.errstate(divide="ignore"):
         log_weights = np.log(weights.astype(np.float64))
+    if log_constants is not None:
+        log_weights = log_weights + np.asarray(log_constants, np.float64)
     return log_weights + component_log_density(X, means, precisions_cholesky, covariance_type)

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastgmm._records import CovarianceType
-from fastgmm.estimator.validation import covariances_shape
-from fastgmm.kernels.accumulation import bytes_of_pass
 from fastgmm.system.processors import control_groups
 
-__all__ = ["available_bytes", "bytes_of_fit", "check_memory"]
+__all__ = ["available_bytes", "check_memory"]
 
-# Arrays of the size of the covariances that a fit holds at a time beside those of the pass:
-# covariances and factors, of this iteration and the one before.
-COVARIANCES_AT_ONCE = 4
 # Bytes that are asked for without looking.
 UNQUESTIONED = 2**28
 # Limit and use, by the version of control groups.
@@ -27,7 +20,7 @@ MEMORY_FILES = {
 
 
 def check_memory(n_bytes: int, what: str, remedy: str) -> None:
-    """Raise MemoryError if so many bytes are not to be had.
+    """Raise MemoryError if so many bytes are not available.
 
     The system would promise them, and kill the process when they are used.
     """
@@ -39,27 +32,6 @@ def check_memory(n_bytes: int, what: str, remedy: str) -> None:
             f"{what} would take {n_bytes:,} bytes of memory, of which {available:,} are available; "
             f"{remedy}."
         )
-
-
-def bytes_of_fit(
-    n_samples: int, n_components: int, n_features: int, covariance_type: CovarianceType, size: int
-) -> int:
-    """Memory that a fit takes beside its data, roughly.
-
-    Parameters
-    ----------
-    n_samples : int
-        Those that the start looks at.
-    n_components, n_features : int
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
-    size : int
-        Bytes of a number of the data.
-    """
-    covariances = math.prod(covariances_shape(covariance_type, n_components, n_features))
-    parameters = 8 * COVARIANCES_AT_ONCE * (covariances + n_components * n_features)
-    shares = 2 * size * n_samples * n_components
-    one_pass = bytes_of_pass(n_samples, n_components, n_features, covariance_type, size)
-    return parameters + shares + one_pass
 
 
 def available_bytes(

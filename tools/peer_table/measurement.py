@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 
 from fastgmm import kernels
-from fastgmm.model.maximization import precisions_cholesky_from_covariances
+from fastgmm.model.factors import precisions_cholesky_from_covariances
 from peer_table.libraries import Peer, limited_threads
 from peer_table.problems import Cell, Mixture, draw
 

@@ -190,26 +190,26 @@ def bounding_squares(
     return signature, codegen
 
 
-def _pack_columns_twin(rows, places, means, k, roots, count, packed, j, vectors, n_bytes):
+def _pack_columns_twin(rows, indices, means, k, roots, count, packed, j, vectors, n_bytes):
     columns = slice(j, j + vectors * (n_bytes // packed.itemsize))
-    chosen = rows.reshape(-1, rows.shape[-1])[places[:count], columns]
+    chosen = rows.reshape(-1, rows.shape[-1])[indices[:count], columns]
     packed[:count, columns] = (chosen - means[k, columns]) * roots[:count]
 
 
 @register_block(_pack_columns_twin)
-def pack_columns(typingctx, rows, places, means, k, roots, count, packed, j, vectors, n_bytes):
-    """packed[q, j:] = (rows[places[q], j:] - means[k, j:]) · roots[q], q < count.
+def pack_columns(typingctx, rows, indices, means, k, roots, count, packed, j, vectors, n_bytes):
+    """packed[q, j:] = (rows[indices[q], j:] - means[k, j:]) · roots[q], q < count.
 
     For `vectors` vectors of `n_bytes` (both literal); the leading axes of `rows` count as one.
     """
     n_vectors, width = vectors.literal_value, n_bytes.literal_value
 
     def codegen(context, builder, signature, arguments):
-        rows_, places_, means_, k_, roots_, count_, packed_, j_ = arguments[:8]
+        rows_, indices_, means_, k_, roots_, count_, packed_, j_ = arguments[:8]
         zero = i64(0)
         v = Vectors(context, builder, context.get_value_type(packed.dtype), width)
         source, pitch = v.pointer(rows, rows_, *[zero] * (rows.ndim - 1), j_)
-        place, _ = v.pointer(places, places_, zero)
+        place, _ = v.pointer(indices, indices_, zero)
         root, _ = v.pointer(roots, roots_, zero, zero)
         mean, _ = v.pointer(means, means_, k_, j_)
         target, target_pitch = v.pointer(packed, packed_, zero, j_)
@@ -224,5 +224,5 @@ def pack_columns(typingctx, rows, places, means, k, roots, count, packed, j, vec
         return context.get_dummy_value()
 
     intp = types.intp
-    signature = types.void(rows, places, means, intp, roots, intp, packed, intp, vectors, n_bytes)
+    signature = types.void(rows, indices, means, intp, roots, intp, packed, intp, vectors, n_bytes)
     return signature, codegen

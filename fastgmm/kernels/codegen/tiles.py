@@ -71,22 +71,22 @@ def transpose_square(typingctx, flat, start, row_stride, points, chunk, i, p):
     return types.void(flat, intp, intp, points, intp, intp, intp), codegen
 
 
-def _transpose_rows_twin(rows, places, q, i, points, lane):
-    chosen = rows[places[q : q + SQUARE], i : i + SQUARE]
+def _transpose_rows_twin(rows, indices, q, i, points, lane):
+    chosen = rows[indices[q : q + SQUARE], i : i + SQUARE]
     points[0, i : i + SQUARE, lane : lane + SQUARE] = chosen.T
 
 
 @register_block(_transpose_rows_twin)
-def transpose_rows(typingctx, rows, places, q, i, points, lane):
-    """points[0, i + f, lane + r] = rows[places[q + r], i + f], for f, r < SQUARE."""
+def transpose_rows(typingctx, rows, indices, q, i, points, lane):
+    """points[0, i + f, lane + r] = rows[indices[q + r], i + f], for f, r < SQUARE."""
 
     def codegen(context, builder, signature, arguments):
-        rows_, places_, q_, i_, points_, lane_ = arguments
+        rows_, indices_, q_, i_, points_, lane_ = arguments
         zero = i64(0)
         element = context.get_value_type(points.dtype)
         v = Vectors(context, builder, element, SQUARE * points.dtype.bitwidth // 8)
         source, pitch = v.pointer(rows, rows_, zero, i_)
-        place, _ = v.pointer(places, places_, q_)
+        place, _ = v.pointer(indices, indices_, q_)
         target, target_pitch = v.pointer(points, points_, zero, i_, lane_)
         offsets = [builder.mul(builder.load(v.at(place, r)), pitch) for r in range(SQUARE)]
         chosen = [v.load(v.at(source, offset)) for offset in offsets]
@@ -95,7 +95,7 @@ def transpose_rows(typingctx, rows, places, q, i, points, lane):
         return context.get_dummy_value()
 
     intp = types.intp
-    return types.void(rows, places, intp, intp, points, intp), codegen
+    return types.void(rows, indices, intp, intp, points, intp), codegen
 
 
 def _exponentials_twin(shares, length, peak, total, n_bytes):

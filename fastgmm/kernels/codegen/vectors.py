@@ -20,7 +20,7 @@ i64 = ir.IntType(64)
 
 # Squares that overflow in float64 and float32 are cut to these, so that half of one is finite.
 # `_far.py` tells apart the components of a point that is so far from all of them.
-FARTHEST, FARTHEST32 = farthest(np.float64), farthest(np.float32)
+LARGEST_SQUARE, LARGEST_SQUARE32 = farthest(np.float64), farthest(np.float32)
 
 
 def log_density_of_squares(log_constant, squares):
@@ -90,14 +90,14 @@ class Vectors:
 
     def log_density(self, log_constant, distance):
         """log_constant - ½ distance, limited to the farthest."""
-        limit = self.constant(FARTHEST if self.size == 8 else FARTHEST32)
+        limit = self.constant(LARGEST_SQUARE if self.size == 8 else LARGEST_SQUARE32)
         near = self.builder.fcmp_ordered("<", distance, limit)
         limited = self.builder.select(near, distance, limit)
         return self.fma(self.constant(-0.5), limited, log_constant)
 
     def finite(self, value):
         """The value, or the largest one that is finite."""
-        largest = self.constant(FARTHEST if self.size == 8 else FARTHEST32)
+        largest = self.constant(LARGEST_SQUARE if self.size == 8 else LARGEST_SQUARE32)
         return self.builder.select(self.builder.fcmp_ordered("<", value, largest), value, largest)
 
     def add_totals(self, variables, address):

@@ -1,0 +1,155 @@
+"""Where the points of a fit come from: an array, or whatever answers the same questions."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from sklearn.utils.random import sample_without_replacement
+
+from fastgmm import kernels
+from fastgmm._records import FloatArray, Parameters, Statistics
+from fastgmm.data.moments import DataMoments, moments_of
+from fastgmm.kernels.passes import Pass
+from fastgmm.model.families import arguments_of_pass
+from fastgmm.system.lazy import lazy
+
+__all__ = ["ArraySource", "Rows", "Source", "regularization"]
+
+# Up to so many features, the moments of the data are those of all pairs of features.
+FEW_FEATURES = 1024
+# Rows whose log-densities are in memory at a time.
+CHUNK = 2**18
+
+Rows = tuple[FloatArray, FloatArray | None]  # rows (m, d), and their weights or None
+
+
+class Source(Protocol):
+    """What a fit asks of its data; EM needs the first two alone."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Return float32 or float64."""
+
+    @property
+    def n_features(self) -> int:
+        """Return the number of features d."""
+
+    @property
+    def n_weighted(self) -> int:
+        """Return the number of samples that have weight."""
+
+    @property
+    def total_weight(self) -> float:
+        """Return the number of samples, or the sum of their weights."""
+
+    @property
+    def variances(self) -> FloatArray:
+        """Return the variances (d,) of the points."""
+
+    def expectation(self, parameters: Parameters) -> Statistics:
+        """Return the expected statistics of all the points."""
+
+    def log_likelihood(self, parameters: Parameters) -> float:
+        """Return the sum of all log-densities, each times its weight."""
+
+    def moments(self, *, matrix: bool) -> DataMoments:
+        """Return mean and covariance of the points, or variances alone if those suffice."""
+
+    def rows(self, size: int | None, random_state: np.random.RandomState) -> Rows:
+        """Return the rows that have weight, or `size` drawn at random where there are more."""
+
+    def least_likely(self, parameters: Parameters, count: int) -> FloatArray:
+        """Return so many points that have weight, those of the lowest densities first."""
+
+
+class ArraySource:
+    """Points in an array, with their weights: checked once, with workspaces that are reused.
+
+    Parameters
+    ----------
+    X : (n, d) array of float32 or float64
+    sample_weight : (n,) array, optional
+    """
+
+    def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None) -> None:
+        self.X, self.sample_weight = X, sample_weight
+        self.dtype: np.dtype = X.dtype
+        self.n_features = X.shape[1]
+        self._pass = Pass(X, sample_weight)
+
+    @lazy
+    def total_weight(self) -> float:
+        """Number of samples, or the sum of their weights."""
+        weight = self.sample_weight
+        return float(len(self.X) if weight is None else weight.sum(dtype=np.float64))
+
+    @lazy
+    def n_weighted(self) -> int:
+        """Number of samples that have weight."""
+        weight = self.sample_weight
+        return len(self.X) if weight is None else int(np.count_nonzero(weight))
+
+    def expectation(self, parameters: Parameters) -> Statistics:
+        """Expected statistics of all the points: a pass."""
+        return self._pass.expectation(*arguments_of_pass(parameters))
+
+    def log_likelihood(self, parameters: Parameters) -> float:
+        """Σᵢ wᵢ log p(xᵢ)."""
+        return self._pass.log_likelihood(*arguments_of_pass(parameters))
+
+    def moments(self, *, matrix: bool) -> DataMoments:
+        """Mean and covariance of the points, or their variances alone; taken once."""
+        if matrix or self.n_features <= FEW_FEATURES:
+            return self._covariance
+        return self._variances
+
+    @lazy
+    def variances(self) -> FloatArray:
+        """Variances (d,) of the points."""
+        return self._variances.variances
+
+    @lazy
+    def _covariance(self) -> DataMoments:
+        return moments_of(self.X, self.sample_weight)
+
+    @lazy
+    def _variances(self) -> DataMoments:
+        return moments_of(self.X, self.sample_weight, matrix=False)
+
+    def rows(self, size: int | None, random_state: np.random.RandomState) -> Rows:
+        """Return the rows that have weight, or `size` drawn at random where there are more."""
+        X, weight, n = self.X, self.sample_weight, self.n_weighted
+        if size is not None and n > size:
+            rows = np.sort(sample_without_replacement(n, size, random_state=random_state))
+            if n < len(X):
+                rows = self._weighted[rows]
+        elif n < len(X):
+            rows = self._weighted
+        else:
+            return X, weight
+        return X[rows], None if weight is None else weight[rows]
+
+    def least_likely(self, parameters: Parameters, count: int) -> FloatArray:
+        """Return so many points that have weight, those of the lowest densities first."""
+        arguments = arguments_of_pass(parameters)
+        rows, log_density = np.empty(0, np.intp), np.empty(0)
+        for start in range(0, self.n_weighted, CHUNK):
+            chunk = self._weighted[start : start + CHUNK]
+            rows = np.concatenate([rows, chunk])
+            new = kernels.log_density(self.X[chunk], *arguments)
+            log_density = np.concatenate([log_density, new])
+            lowest = np.argsort(log_density, kind="stable")[:count]
+            rows, log_density = rows[lowest], log_density[lowest]
+        return self.X[rows]
+
+    @lazy
+    def _weighted(self) -> np.ndarray:
+        """Rows that have weight."""
+        weight = self.sample_weight
+        return np.arange(len(self.X)) if weight is None else np.flatnonzero(weight)
+
+
+def regularization(reg_covar: float, relative: float, source: Source) -> float | FloatArray:
+    """What is added to the variances: a number, and some part of the data's own variances."""
+    return reg_covar if relative == 0 else reg_covar + relative * source.variances

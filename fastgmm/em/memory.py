@@ -1,0 +1,37 @@
+"""How much memory a fit takes."""
+
+from __future__ import annotations
+
+import math
+
+from fastgmm.kernels.partition import bytes_of_pass
+from fastgmm.model.families import FAMILIES
+
+__all__ = ["bytes_of_fit"]
+
+# Arrays of the size of the covariances that a fit holds at a time beside those of the pass:
+# covariances and factors, of this iteration and the one before.
+COVARIANCES_AT_ONCE = 4
+
+
+def bytes_of_fit(
+    n_samples: int, n_components: int, n_features: int, covariance_type: str, size: int
+) -> int:
+    """Memory that a fit takes beside its data, roughly.
+
+    Parameters
+    ----------
+    n_samples : int
+        Those that the start looks at.
+    n_components, n_features : int
+    covariance_type : str
+        One of `FAMILIES`.
+    size : int
+        Bytes of a number of the data.
+    """
+    family = FAMILIES[covariance_type]
+    covariances = math.prod(family.shape(n_components, n_features))
+    parameters = 8 * COVARIANCES_AT_ONCE * (covariances + n_components * n_features)
+    shares = 2 * size * n_samples * n_components
+    one_pass = bytes_of_pass(n_samples, n_components, n_features, family.pass_type, size)
+    return parameters + shares + one_pass

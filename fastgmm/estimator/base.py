@@ -1,0 +1,295 @@
+"""The fit of every mixture in named steps: check, run from each start, keep the best."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Any, NamedTuple, Self, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from fastgmm._records import FloatArray, Parameters
+from fastgmm.data.criteria import mean_log_likelihood
+from fastgmm.data.source import ArraySource, regularization
+from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
+from fastgmm.em.initialization import Initialization, initial_parameters
+from fastgmm.em.loop import Rules, run_em
+from fastgmm.em.memory import bytes_of_fit
+from fastgmm.em.progress import Progress, Watcher
+from fastgmm.em.restarts import best_of_starts
+from fastgmm.em.results import EMResult, Iteration
+from fastgmm.em.step import Step, em_step
+from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
+from fastgmm.estimator.fitted import FittedMixture
+from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
+from fastgmm.estimator.interchange import fitted_attributes, is_kept, set_by_fit
+from fastgmm.estimator.validation import (
+    check_fit_data,
+    check_init_params,
+    check_initial_values,
+    check_magnitude,
+)
+from fastgmm.model.factors import IllDefinedCovariance
+from fastgmm.model.maximization import MaximumLikelihood
+from fastgmm.system.memory import check_memory
+from fastgmm.system.threads import blas_on_one_thread, on_its_threads
+
+__all__ = ["EMMixture"]
+
+# Numbers whose size is looked at before a fit; that of more only after it has failed.
+CHECKED_FIRST = 2**20
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Problem(NamedTuple):
+    """What there is to fit, once every argument has been checked."""
+
+    source: ArraySource
+    maximization: MaximumLikelihood
+    repairing: Repairing | None
+    n_components: int
+    how: Initialization
+    resumed: Parameters | None  # the last fit's, if this one goes on from there
+    lower_bound: float
+    random_state: np.random.RandomState
+    rules: Rules
+
+    def step(self, parameters: Parameters, n_iter: int, repairs: Repairs) -> Step:
+        """Take one step of EM."""
+        return em_step(
+            self.source,
+            self.maximization,
+            parameters,
+            repairing=self.repairing,
+            n_iter=n_iter,
+            repairs=repairs,
+        )
+
+    def start(self) -> tuple[Parameters, Repairs]:
+        """Find the next start; the random state moves on."""
+        if self.resumed is not None:
+            return self.resumed, NO_REPAIRS
+        return initial_parameters(
+            self.source,
+            self.n_components,
+            self.maximization,
+            self.how,
+            self.random_state,
+            self.repairing,
+        )
+
+    def completed(self, result: EMResult) -> EMResult:
+        """Tell what is degenerate in the end of a run."""
+        reg_covar = self.maximization.reg_covar
+        return with_degenerate(result, self.source, self.maximization, reg_covar)
+
+
+def attributes_kept_on_failure(method: Method) -> Method:
+    """Have a fit that fails, or is interrupted, leave the fitted attributes as they were.
+
+    One that keeps what it has when it is interrupted keeps it also on the way back.
+    """
+
+    @wraps(method)
+    def careful(self: Any, *arguments: Any, **options: Any) -> Any:
+        before = set_by_fit(self)
+        try:
+            return method(self, *arguments, **options)
+        except BaseException as error:
+            has_result = vars(self).get("means_") is not before.get("means_")
+            if isinstance(error, KeyboardInterrupt) and self.keep_on_interrupt and has_result:
+                raise
+            for name in set_by_fit(self):
+                delattr(self, name)
+            vars(self).update(before)
+            raise
+
+    return cast(Method, careful)
+
+
+@originals
+class EMMixture(CallbackSupport, FittedMixture):
+    """A mixture that is fitted by EM; its arguments are those of `GaussianMixture`."""
+
+    n_components: int
+    keep_on_interrupt: bool
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture to the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Samples. float32 and float64 arrays of any memory order are used as they are.
+        y : ignored
+            Except by callbacks.
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities of the samples.
+
+        Returns
+        -------
+        self : the estimator
+        """
+        if overridden(self, ["fit_predict"]):  # as in scikit-learn, where it does the work
+            options = {} if sample_weight is None else {"sample_weight": sample_weight}
+            self.fit_predict(X, y, **options)
+        elif overridden(self, HOOKS):
+            self._fit_with_hooks(X, sample_weight)
+        else:
+            self._fit(X, y, sample_weight)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_predict(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Fit the mixture and return the most probable component of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : ignored
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities of the samples.
+
+        Returns
+        -------
+        labels : ndarray of shape (n,)
+        """
+        if overridden(self, HOOKS):
+            return self._fit_with_hooks(X, sample_weight)
+        return self._assign(self._fit(X, y, sample_weight))
+
+    @attributes_kept_on_failure
+    @blas_on_one_thread()
+    @on_its_threads
+    def _fit_with_hooks(self, X: ArrayLike, sample_weight: ArrayLike | None) -> np.ndarray:
+        """Run scikit-learn's loop, with those of its methods that are overridden; return labels."""
+        return fit_with_hooks(self, X, sample_weight)
+
+    @attributes_kept_on_failure
+    @blas_on_one_thread()
+    @on_its_threads
+    def _fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        watchers: Sequence[Watcher] | None = None,
+    ) -> FloatArray:
+        """Check, run EM from each start, keep the best run; return X as it was used.
+
+        Without watchers the progress is printed as `verbose` says.
+        """
+        data, weight = check_fit_data(self, X, sample_weight, self.n_components)
+        problem, n_starts = self._problem(data, weight)
+        callbacks = callbacks_of(self, data, y, weight, n_starts, fitted_attributes)
+        if watchers is None:
+            watchers = [Progress(self.verbose, self.verbose_interval)]
+        finished: list[EMResult] = []  # the best run so far
+        kept: EMResult | None = None
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
+                outcome = best_of_starts(
+                    n_starts,
+                    partial(_run, problem, finished),
+                    [*watchers, *callbacks],
+                    self.keep_on_interrupt,
+                )
+            kept = outcome.best
+            self._keep(kept, self._log_likelihood(problem.source, kept))
+            for watcher in callbacks:
+                watcher.fit_ends(kept)
+            for warning in outcome.warnings(n_starts, self.tol):
+                warnings.warn(warning, ConvergenceWarning, stacklevel=7)
+        except IllDefinedCovariance:
+            check_magnitude(data)
+            raise
+        except KeyboardInterrupt:
+            if not (self.keep_on_interrupt and (kept or finished)):
+                raise
+            if kept is None:
+                kept = problem.completed(finished[0])
+            if not is_kept(self, kept):
+                self._keep(kept, self._log_likelihood(problem.source, kept))
+        return data
+
+    def _problem(self, X: FloatArray, weight: FloatArray | None) -> tuple[Problem, int]:
+        """Check every argument before any work; return what there is to fit, and the starts."""
+        model: Any = self
+        K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
+        n_seen = len(X) if model.init_size is None else min(len(X), model.init_size)
+        n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, X.itemsize)
+        check_memory(n_bytes, "The fit", "use fewer components, features or covariance_type='diag'")
+        if X.size <= CHECKED_FIRST:
+            check_magnitude(X)
+        given = check_initial_values(
+            model.weights_init,
+            model.means_init,
+            model.precisions_init,
+            covariance_type=covariance_type,
+            n_components=K,
+            n_features=d,
+        )
+        init_params = check_init_params(model.init_params, len(X), K, X.dtype)
+        resumed, lower_bound = None, -math.inf
+        if model.warm_start and hasattr(self, "converged_"):
+            expected = None if model.on_degenerate == "drop" else K
+            resumed = self._parameters(n_components=expected, n_features=d).astype(X.dtype)
+            lower_bound = model.lower_bound_
+        known = resumed is not None or isinstance(init_params, np.ndarray)
+        random_state = check_random_state(self.random_state)
+        source = ArraySource(X, weight)
+        reg_covar = regularization(model.reg_covar, model.reg_covar_relative, source)
+        maximization = MaximumLikelihood(covariance_type, reg_covar, X.dtype)
+        repairing = None
+        if model.on_degenerate != "raise":
+            repairing = Repairing(model.on_degenerate, source, maximization)
+        how = Initialization(init_params, given, model.init_size, model.init_whiten)
+        rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
+        return Problem(
+            source, maximization, repairing, K, how, resumed, lower_bound, random_state, rules
+        ), 1 if known else model.n_init
+
+    def _log_likelihood(self, source: ArraySource, result: EMResult) -> float:
+        """Of the result; NaN if an interruption leaves no time for it."""
+        try:
+            return mean_log_likelihood(source, result.parameters)
+        except KeyboardInterrupt:
+            if not self.keep_on_interrupt:
+                raise
+            return math.nan
+
+    def _keep(self, result: EMResult, log_likelihood: float) -> None:
+        """Set the fitted attributes."""
+        self.__dict__.update(fitted_attributes(result, log_likelihood))  # all or none
+
+
+def _run(
+    problem: Problem, finished: list[EMResult], on_iteration: Callable[[Iteration], bool]
+) -> EMResult:
+    """Run EM from the next start; `finished` has the best result so far."""
+
+    def keep_better(result: EMResult) -> None:
+        if not finished or result.lower_bound > finished[0].lower_bound:
+            finished[:] = [result]
+
+    start, repairs = problem.start()
+    result = run_em(
+        problem.step,
+        start,
+        problem.rules,
+        repairs=repairs,
+        lower_bound=problem.lower_bound,
+        on_iteration=on_iteration,
+        on_result=keep_better,
+    )
+    return problem.completed(result)

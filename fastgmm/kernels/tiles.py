@@ -1,0 +1,235 @@
+"""Tiles of points: loading them, and their most probable components; serial workers.
+
+Arguments that are written come last, but for `tile`, of which each worker says what it fills.
+"""
+
+from __future__ import annotations
+
+from fastgmm.kernels.codegen.tiles import SQUARE, transpose_square
+from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE, LARGEST_SQUARE32
+from fastgmm.kernels.jit.settings import dispatch_on_record, worker
+from fastgmm.kernels.workspace import (
+    THREAD_STRIDE,
+    FullScratch,
+    LargeScratch,
+    Moments,
+    NoScratch,
+    SphericalScratch,
+    TiedScratch,
+    Tile,
+)
+
+
+# --- one thread's workspace, and one block's moments
+@worker
+def tile_of_thread(tiles, thread):
+    """One thread's workspace."""
+    slot = THREAD_STRIDE * thread
+    return Tile(
+        tiles.points[slot],
+        tiles.components[slot],
+        tiles.peak[slot],
+        tiles.total[slot],
+        tiles.scale[slot],
+        scratch_of_thread(tiles.scratch, slot),
+    )
+
+
+@worker
+def no_scratch(scratch, slot):
+    """Return the scratch record of one thread, here and below."""
+    return NoScratch(scratch.nothing[slot])
+
+
+@worker
+def spherical_scratch(scratch, slot):
+    """Of a spherical model."""
+    return SphericalScratch(scratch.distances[slot])
+
+
+@worker
+def full_scratch(scratch, slot):
+    """Of a full model."""
+    return FullScratch(
+        scratch.rows[slot],
+        scratch.centred[slot],
+        scratch.squares[slot],
+        scratch.packed[slot],
+        scratch.packed_roots[slot],
+        scratch.chosen[slot],
+        scratch.chosen_shares[slot],
+        scratch.n_chosen[slot],
+    )
+
+
+@worker
+def tied_scratch(scratch, slot):
+    """Of a tied model."""
+    return TiedScratch(
+        scratch.rows[slot],
+        scratch.centred[slot],
+        scratch.whitened[slot],
+        scratch.packed[slot],
+        scratch.packed_roots[slot],
+        scratch.point_shares[slot],
+        scratch.expected[slot],
+        scratch.nearest[slot],
+    )
+
+
+scratch_of_thread = dispatch_on_record(
+    "scratch_of_thread",
+    {
+        NoScratch: no_scratch,
+        SphericalScratch: spherical_scratch,
+        FullScratch: full_scratch,
+        TiedScratch: tied_scratch,
+    },
+)
+
+
+@worker
+def tile_in_span(tiles, thread, rows, components):
+    """One thread's workspace, with rows and components that a span has."""
+    slot, scratch = THREAD_STRIDE * thread, tiles.scratch
+    return Tile(
+        tiles.points[slot],
+        components,
+        tiles.peak[slot],
+        tiles.total[slot],
+        tiles.scale[slot],
+        LargeScratch(
+            rows,
+            scratch.centred[slot],
+            scratch.squares[slot],
+            scratch.packed[slot],
+            scratch.packed_roots[slot],
+            scratch.chosen[slot],
+            scratch.chosen_shares[slot],
+            scratch.n_chosen[slot],
+            scratch.gathered[slot],
+            scratch.candidates[slot],
+            scratch.most_likely[slot],
+        ),
+    )
+
+
+@worker
+def moments_of_block(moments, block):
+    """One block's partial statistics."""
+    return Moments(
+        moments.log_likelihood[block],
+        moments.counts[block],
+        moments.first[block],
+        moments.second[block],
+        moments.pairs[block],
+    )
+
+
+@worker
+def tiles_of_block(index, n_blocks, n, length):
+    """First tile of a block, and the first beyond it."""
+    n_tiles = (n + length - 1) // length
+    return index * n_tiles // n_blocks, (index + 1) * n_tiles // n_blocks
+
+
+# --- points, and what is given of them
+@worker
+def transpose_chunk(source, base, count, chunk, points):
+    """points[chunk, i, p] = flat[base + p · row stride + i · column stride], p < count."""
+    d = points.shape[1]
+    if source.row_stride == 1:
+        for i in range(d):
+            column = base + i * source.column_stride
+            for p in range(count):
+                points[chunk, i, p] = source.flat[column + p]
+        return
+    squares = d // SQUARE * SQUARE if source.column_stride == 1 else 0
+    p = 0
+    while squares > 0 and p + SQUARE <= count:
+        row = base + p * source.row_stride
+        for i in range(0, squares, SQUARE):
+            transpose_square(source.flat, row + i, source.row_stride, points, chunk, i, p)
+        p += SQUARE
+    for i in range(d):  # what is left of the squares, and beyond them
+        column = base + i * source.column_stride
+        for q in range(p if i < squares else 0, count):
+            points[chunk, i, q] = source.flat[column + q * source.row_stride]
+
+
+@worker
+def load_tile(source, start, m, tile):
+    """Copy rows start … start + m of the data into the tile; return m rounded up to vectors."""
+    chunks, d, pitch = tile.points.shape
+    padded = (m + 15) // 16 * 16
+    for chunk in range(chunks):
+        first = chunk * pitch
+        count = max(0, min(pitch, m - first))
+        base = source.start + (start + first) * source.row_stride
+        transpose_chunk(source, base, count, chunk, tile.points)
+        for i in range(d):
+            for p in range(count, min(pitch, max(0, padded - first))):
+                tile.points[chunk, i, p] = 0
+    copy_rows(tile.scratch, source, start, m, d)
+    return padded
+
+
+@worker
+def no_rows(scratch, source, start, m, d):
+    """Models without rows have the points by features alone."""
+
+
+@worker
+def point_rows(scratch, source, start, m, d):
+    """Copy m points as rows: written are scratch.rows (P, row pitch), up to column d."""
+    for p in range(m):
+        row = source.start + (start + p) * source.row_stride
+        if source.column_stride == 1:
+            for i in range(d):
+                scratch.rows[p, i] = source.flat[row + i]
+        else:
+            for i in range(d):
+                scratch.rows[p, i] = source.flat[row + i * source.column_stride]
+
+
+copy_rows = dispatch_on_record(
+    "copy_rows",
+    {
+        NoScratch: no_rows,
+        SphericalScratch: no_rows,
+        FullScratch: point_rows,
+        LargeScratch: point_rows,
+        TiedScratch: point_rows,
+    },
+)
+
+
+@worker
+def load_responsibilities(given, start, m, padded, tile):
+    """Copy given responsibilities into the tile, zero for its padding."""
+    for k in range(tile.components.shape[0]):
+        base = given.start + start * given.row_stride + k * given.column_stride
+        for p in range(m):
+            tile.components[k, p] = given.flat[base + p * given.row_stride]
+        for p in range(m, padded):
+            tile.components[k, p] = 0
+    for p in range(padded):
+        tile.scale[p] = 1
+
+
+@worker
+def assign_tile(tile, m, labels, start):
+    """Index of the largest log-density of each point, the first of equals; ~0 if it is far."""
+    log_density, highest = tile.components, tile.peak
+    for p in range(m):
+        labels[start + p] = 0
+        highest[p] = log_density[0, p]
+    for k in range(1, log_density.shape[0]):
+        for p in range(m):
+            if log_density[k, p] > highest[p]:
+                highest[p] = log_density[k, p]
+                labels[start + p] = k
+    limit = -0.5 * (LARGEST_SQUARE if log_density.itemsize == 8 else LARGEST_SQUARE32)
+    for p in range(m):
+        if highest[p] <= limit:
+            labels[start + p] = ~0

@@ -1,0 +1,153 @@
+"""Covariance families: what a covariance may be, one row for each `covariance_type`.
+
+The points of a family go through one of the kernels' four passes. What its arrays look like
+follows from their axes, and one function makes its covariances of those of the pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgmm._records import CovarianceType, FloatArray, Parameters
+
+__all__ = ["FAMILIES", "Family", "arguments_of_pass", "family_of"]
+
+# (covariances of the pass's type, expected counts) → covariances of the family
+Combination = Callable[[FloatArray, FloatArray], FloatArray]
+
+
+def as_they_are(covariances: FloatArray, counts: FloatArray) -> FloatArray:
+    """Return the covariances of the pass."""
+    return covariances
+
+
+def pooled(covariances: FloatArray, counts: FloatArray) -> FloatArray:
+    """Σₖ Nₖ Σₖ / Σₖ Nₖ: the one covariance of the highest likelihood that all components share.
+
+    References
+    ----------
+    Banfield and Raftery, Model-based Gaussian and non-Gaussian clustering, Biometrics 49 (1993).
+    """
+    return np.asarray(np.tensordot(counts / counts.sum(), covariances, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the covariances of a mixture may be.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        Those of the covariances, and of precisions and factors: 'K' for components, 'd' for
+        features. Without a 'K' all components share one covariance.
+    pass_type : {'full', 'tied', 'diag', 'spherical'}
+        The pass that takes the moments.
+    combine : callable
+        (covariances of the pass's type, counts) → covariances of this family: those of the
+        highest likelihood, before anything is added to the variances.
+    """
+
+    axes: tuple[str, ...]
+    pass_type: CovarianceType
+    combine: Combination = as_they_are
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether covariances have off-diagonal elements, and factors are triangular."""
+        return self.axes[-2:] == ("d", "d")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all components have the same covariance."""
+        return "K" not in self.axes
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        """Shape of the covariances, the precisions and their Cholesky factors."""
+        sizes = {"K": n_components, "d": n_features}
+        return tuple(sizes[axis] for axis in self.axes)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """Number of free parameters of the mixture.
+
+        Examples
+        --------
+        >>> FAMILIES["full"].n_parameters(2, 3)
+        19
+        """
+        in_covariance = n_features * (n_features + 1) // 2 if self.is_matrix else 1
+        if self.axes[-1:] == ("d",) and not self.is_matrix:
+            in_covariance = n_features
+        n_covariances = 1 if self.is_shared else n_components
+        return n_covariances * in_covariance + n_components * n_features + n_components - 1
+
+    def variances(self, covariances: FloatArray, n_components: int, n_features: int) -> FloatArray:
+        """Variance (K, d) of each feature in each component."""
+        own = np.asarray(covariances)
+        if self.is_matrix:
+            own = np.diagonal(own, axis1=-2, axis2=-1)
+        elif "d" not in self.axes:
+            own = own[..., None]
+        return np.broadcast_to(own, (n_components, n_features))
+
+    def dense(self, covariances: FloatArray, n_components: int, n_features: int) -> FloatArray:
+        """Covariance matrices (K, d, d)."""
+        K, d = n_components, n_features
+        if self.is_matrix:
+            return np.broadcast_to(covariances, (K, d, d))
+        return self.variances(covariances, K, d)[:, :, None] * np.eye(d)
+
+    def identity(self, n_components: int, n_features: int) -> FloatArray:
+        """Covariances, precisions and factors of standard normal components."""
+        shape = self.shape(n_components, n_features)
+        one = np.eye(n_features) if self.is_matrix else np.ones(())
+        return np.array(np.broadcast_to(one, shape))
+
+    def add_to_variances(self, covariances: FloatArray, addend: float | FloatArray) -> None:
+        """Add a number to all variances, or one for each feature, in place."""
+        if self.is_matrix:
+            np.einsum("...ii->...i", covariances)[...] += addend
+        elif "d" in self.axes:
+            covariances += addend
+        else:
+            covariances += np.mean(addend)
+
+
+# Tied diagonal and spherical ones are EEI and EII of Banfield and Raftery (1993).
+FAMILIES: dict[str, Family] = {
+    "full": Family(("K", "d", "d"), "full"),
+    "tied": Family(("d", "d"), "tied"),
+    "diag": Family(("K", "d"), "diag"),
+    "spherical": Family(("K",), "spherical"),
+    "tied_diag": Family(("d",), "diag", pooled),
+    "tied_spherical": Family((), "spherical", pooled),
+}
+
+
+def family_of(covariance_type: str) -> Family:
+    """Return the row of a covariance type.
+
+    Raises
+    ------
+    ValueError
+        If there is no such type.
+    """
+    if covariance_type not in FAMILIES:
+        raise ValueError(
+            f"covariance_type should be one of {', '.join(FAMILIES)}, but is {covariance_type!r}."
+        )
+    return FAMILIES[covariance_type]
+
+
+def arguments_of_pass(
+    parameters: Parameters,
+) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
+    """What the kernels are given after the points; a shared factor stands for each component."""
+    weights, means, _, factors, covariance_type = parameters
+    family = FAMILIES[covariance_type]
+    pass_type = family.pass_type
+    if pass_type != covariance_type:
+        factors = np.broadcast_to(factors, FAMILIES[pass_type].shape(*means.shape))
+    return weights, means, factors, pass_type
