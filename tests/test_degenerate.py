@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import ARRAYS, COVARIANCE_TYPES, load
 
 from fastgmm import GaussianMixture
-from fastgmm.data.moments import Spread, spread_of
+from fastgmm.data.moments import DataMoments, moments_of
 from fastgmm.em.degeneracy import FLOOR, MOST_RESETS, degenerate_components
+from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import Estimate
 from fastgmm.persistence import load as load_mixture
 from fastgmm.persistence import save as save_mixture
@@ -43,12 +44,14 @@ def estimate_of(matrices: list, covariance_type: str, weights=None, means=None) 
     return Estimate(weights, np.zeros((K, d)) if means is None else means, covariances)
 
 
-def spread(covariance: np.ndarray, dtype: str = "float64") -> Spread:
-    return Spread(np.zeros(len(covariance)), np.asarray(covariance, np.float64), EPS[dtype])
+def spread(covariance: np.ndarray, dtype: str = "float64") -> DataMoments:
+    return DataMoments(np.zeros(len(covariance)), np.asarray(covariance, np.float64), EPS[dtype])
 
 
-def degenerate(estimate: Estimate, covariance_type: str, of: Spread, n_samples: int = 300) -> list:
-    return degenerate_components(estimate, covariance_type, of, n_samples).tolist()
+def degenerate(
+    estimate: Estimate, covariance_type: str, of: DataMoments, n_samples: int = 300
+) -> list:
+    return degenerate_components(estimate, FAMILIES[covariance_type], of, n_samples).tolist()
 
 
 I3 = np.eye(3)
@@ -134,7 +137,7 @@ def test_an_offset_hides_nothing(covariance_type):
     rows = X[:100], X[100:], X[:1].repeat(9, axis=0)
     estimate = estimate_of([np.cov(part.T, bias=True) for part in rows], covariance_type)
     estimate = estimate._replace(means=np.stack([part.mean(axis=0) for part in rows]))
-    assert degenerate(estimate, covariance_type, spread_of(X)) == [False, False, True]
+    assert degenerate(estimate, covariance_type, moments_of(X)) == [False, False, True]
 
 
 @each_covariance_type

@@ -4,9 +4,10 @@ from numpy.testing import assert_array_equal
 
 from fastgmm import reference
 from fastgmm._records import Parameters, Statistics
-from fastgmm.em.loop import run_em
+from fastgmm.em.loop import Rules, run_em
 from fastgmm.em.results import Status
-from fastgmm.model.maximization import complete
+from fastgmm.em.step import em_step
+from fastgmm.model.maximization import MaximumLikelihood
 
 START = Parameters(
     weights=np.array([0.25, 0.75]),
@@ -25,7 +26,7 @@ class Scripted:
         self.weight = weight
         self.asked = []
 
-    def __call__(self, parameters):
+    def expectation(self, parameters):
         self.asked.append(parameters)
         return Statistics(
             log_likelihood=self.remaining.pop(0) * self.weight,
@@ -36,11 +37,13 @@ class Scripted:
         )
 
 
-def run(source, start=START, reg_covar=0.0, **options):
-    def finish(estimate, n_iter):
-        return complete(estimate, start.covariance_type, reg_covar, start.means.dtype), None
+def run(source, start=START, reg_covar=0.0, tol=0.1, max_iter=10, keep_history=False, **options):
+    maximization = MaximumLikelihood(start.covariance_type, reg_covar, start.means.dtype)
 
-    return run_em(source, start, complete=finish, **{"tol": 0.1, "max_iter": 10, **options})
+    def step(parameters, n_iter, repairs):
+        return em_step(source, maximization, parameters, n_iter=n_iter, repairs=repairs)
+
+    return run_em(step, start, Rules(tol, max_iter, keep_history), **options)
 
 
 def test_converges_when_the_lower_bound_changes_by_less_than_tol():
@@ -177,12 +180,11 @@ def test_the_lower_bound_is_per_unit_of_weight():
     X = np.array([[-2.0], [-1.0], [0.5], [2.0]])
     weight = np.array([1.0, 2.0, 0.5, 3.0])
 
-    def source(p):
-        return reference.expectation(
-            X, p.weights, p.means, p.precisions_cholesky, p.covariance_type, weight
-        )
+    class Textbook:
+        def expectation(self, p):
+            return reference.expectation(X, *p.arguments, weight)
 
-    result = run(source, max_iter=1)
+    result = run(Textbook(), max_iter=1)
     log_density = reference.log_density(
         X, START.weights, START.means, START.precisions_cholesky, "spherical"
     )

@@ -9,25 +9,22 @@ from sklearn.mixture import GaussianMixture as Peer
 from sklearn.utils.random import sample_without_replacement
 
 from fastgmm._records import InitialValues
+from fastgmm.data.source import ArraySource
 from fastgmm.em import initialization
-from fastgmm.em.initialization import initial_parameters
+from fastgmm.em.initialization import Initialization, initial_parameters
+from fastgmm.model.maximization import MaximumLikelihood
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_init_params = pytest.mark.parametrize("init_params", INIT_PARAMS)
 
 
-def start(X, K, covariance_type, random_state=0, **options):
+def start(X, K, covariance_type, random_state=0, *, reg_covar=1e-6, sample_weight=None, **options):
     if not isinstance(random_state, np.random.RandomState):
         random_state = np.random.RandomState(random_state)
-    defaults = {
-        "init_params": "kmeans",
-        "given": InitialValues(),
-        "reg_covar": 1e-6,
-        "init_size": 20_000,
-    }
-    return initial_parameters(
-        X, K, covariance_type, random_state=random_state, **{**defaults, **options}
-    )
+    source = ArraySource(X, sample_weight)
+    maximization = MaximumLikelihood(covariance_type, reg_covar, X.dtype)
+    how = Initialization(**{"init_size": 20_000, **options})
+    return initial_parameters(source, K, maximization, how, random_state)[0]
 
 
 def peer_start(X, K, covariance_type, random_state=0, **options):

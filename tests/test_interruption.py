@@ -15,11 +15,12 @@ from numpy.testing import assert_array_equal
 from processes import TESTS, run_python
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import GaussianMixture, kernels, load
-from fastgmm import mixture as mixture_module
-from fastgmm.em import initialization, loop
-from fastgmm.em.degeneracy import Caretaker
+from fastgmm import GaussianMixture, load
+from fastgmm.data.source import ArraySource
+from fastgmm.em import initialization
 from fastgmm.em.restarts import Outcome
+from fastgmm.estimator import base
+from fastgmm.model.maximization import MaximumLikelihood
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 over_keeping = pytest.mark.parametrize("keep", [False, True])
@@ -49,29 +50,24 @@ def assert_same_attributes(actual: GaussianMixture, expected: dict[str, Any]) ->
         assert_array_equal(found[name], value, err_msg=name)
 
 
-class Interrupted:
-    """A function that Ctrl-C hits in its n-th call."""
-
-    def __init__(self, function: Any, call: int):
-        self.function, self.left = function, call
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return self.function(*arguments, **options)
-
-
 def interrupt(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, call: int) -> None:
-    monkeypatch.setattr(place, name, Interrupted(getattr(place, name), call))
+    """Have Ctrl-C hit a function, or a method, in its n-th call."""
+    function, calls = getattr(place, name), iter(range(1, 10**6))
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(place, name, interrupted)
 
 
 PLACES = {
-    "start": (initialization, "spread_of", 1),
-    "first pass": (kernels, "expectation", 1),
-    "fifth pass": (kernels, "expectation", 5),
-    "maximization": (loop, "estimate", 3),
-    "between two parts": (loop, "_mean_log_likelihood", 3),
+    "start": (initialization, "_moments_of", 1),
+    "first pass": (ArraySource, "expectation", 1),
+    "fifth pass": (ArraySource, "expectation", 5),
+    "maximization": (MaximumLikelihood, "estimate", 3),
+    "between two parts": (MaximumLikelihood, "objective", 3),
 }
 over_places = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
 
@@ -121,7 +117,7 @@ def test_of_several_starts_the_best_so_far_is_kept(call: int, monkeypatch: pytes
     """Ten iterations each; the second one is interrupted in its first, its fourth, its tenth."""
     X, options = points(), {"n_init": 3, "max_iter": 10}
     with monkeypatch.context() as patch:
-        interrupt(patch, kernels, "expectation", call)
+        interrupt(patch, ArraySource, "expectation", call)
         model = mixture(keep_on_interrupt=True, **options)
         with pytest.warns(ConvergenceWarning, match="interrupted"):
             model.fit(X)
@@ -139,7 +135,7 @@ def test_an_interrupted_last_pass_costs_the_likelihood_alone(
     keep: bool, monkeypatch: pytest.MonkeyPatch
 ):
     expected = mixture(tol=1e-3).fit(points())
-    interrupt(monkeypatch, mixture_module, "mean_log_likelihood", 1)
+    interrupt(monkeypatch, base, "mean_log_likelihood", 1)
     model = mixture(tol=1e-3, keep_on_interrupt=keep)
     if not keep:
         with pytest.raises(KeyboardInterrupt):
@@ -157,7 +153,7 @@ def test_repairs_of_an_interrupted_iteration_are_not_told(monkeypatch: pytest.Mo
     labels = np.repeat([0, 1, 2, 3], 20)
     options = {"init_params": labels, "on_degenerate": "drop", "keep_on_interrupt": True}
     estimator = GaussianMixture(4, tol=0, max_iter=3, **options)
-    interrupt(monkeypatch, kernels, "expectation", 3)
+    interrupt(monkeypatch, ArraySource, "expectation", 3)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         estimator.fit(X)
     assert estimator.repairs_
@@ -171,7 +167,7 @@ def test_a_fit_after_an_interrupted_one_is_as_ever(keep: bool, monkeypatch: pyte
         expected = mixture(max_iter=4).fit(X)
     model = mixture(max_iter=4, keep_on_interrupt=keep)
     with monkeypatch.context() as patch:
-        interrupt(patch, kernels, "expectation", 1)
+        interrupt(patch, ArraySource, "expectation", 1)
         with pytest.raises(KeyboardInterrupt):
             model.fit(X)
     with pytest.warns(ConvergenceWarning):
@@ -183,16 +179,16 @@ def test_a_fit_after_an_interrupted_one_is_as_ever(keep: bool, monkeypatch: pyte
 LONG = """
 import os, signal, threading, time, warnings
 import numpy as np
-from fastgmm import kernels
+from fastgmm.data.source import ArraySource
 from test_interruption import ARRAYS, fitted_attributes, mixture, points
 signal.signal(signal.SIGINT, signal.default_int_handler)
 warnings.simplefilter("ignore")
 X, begun, at_signal = points(2_000_000), [], []
-expectation = kernels.expectation
+expectation = ArraySource.expectation
 def counted(*arguments):
     begun.append(time.monotonic())
     return expectation(*arguments)
-kernels.expectation = counted
+ArraySource.expectation = counted
 def press():
     while len(begun) < 4:
         time.sleep(0.001)
@@ -215,10 +211,10 @@ if keep:
 """
 
 AFTER_THE_LAST_ITERATION = [
-    (mixture_module, "run_em", False),
-    (mixture_module, "best_of_starts", False),
-    *((mixture_module, "mean_log_likelihood", before) for before in (False, True)),
-    *((Caretaker, "account_for", before) for before in (False, True)),
+    (base, "run_em", False),
+    (base, "best_of_starts", False),
+    *((base, "mean_log_likelihood", before) for before in (False, True)),
+    *((base, "with_degenerate", before) for before in (False, True)),
     *((Outcome, "warnings", before) for before in (False, True)),
 ]
 
@@ -341,7 +337,7 @@ COMMAND = """
 import signal, sys
 from fastgmm import cli, kernels
 signal.signal(signal.SIGINT, signal.default_int_handler)
-expectation = kernels.expectation
+expectation = ArraySource.expectation
 def tell(*arguments):
     result = expectation(*arguments)
     print("iterating", flush=True)

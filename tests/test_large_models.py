@@ -1,4 +1,4 @@
-"""Models so large that densities and moments are taken in two steps (kernels/components.py)."""
+"""Models so large that densities and moments are taken in two steps (kernels/large_models.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from registry import assert_statistics_agree
 
 from fastgmm import kernels, reference
-from fastgmm.kernels import accumulation, layouts, pruning
+from fastgmm.kernels import layouts, partition, pruning, workspace
+from fastgmm.kernels.accumulation import Accumulator
 
 FAR, NEAR = 3.0, 0.3  # clusters whose points belong to one component, and to nearly all
 
@@ -37,15 +38,15 @@ def assert_agrees(problem: tuple, dtype: str, sample_weight: np.ndarray | None =
 def two_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Send every full model through the two steps, in short spans; tell how often."""
     calls: list[int] = []
-    by_components = accumulation._moments_by_components
+    by_components = Accumulator._run_by_components
 
     def counted(*arguments):
         calls.append(1)
         return by_components(*arguments)
 
-    monkeypatch.setattr(accumulation, "SHARED_BYTES", 0)
-    monkeypatch.setattr(accumulation, "_moments_by_components", counted)
-    monkeypatch.setattr(layouts, "SPAN_BYTES", 2**18)
+    monkeypatch.setattr(partition, "SHARED_BYTES", 0)
+    monkeypatch.setattr(Accumulator, "_run_by_components", counted)
+    monkeypatch.setattr(workspace, "SPAN_BYTES", 2**18)
     return calls
 
 
@@ -62,8 +63,8 @@ def test_two_steps_agree_with_the_reference(n, d, K, apart, dtype, two_steps):
 
 
 def test_a_covariance_in_several_slabs_and_runs_of_tiles(two_steps, monkeypatch):
-    monkeypatch.setattr(accumulation, "SLAB_FEATURES", 20)
-    monkeypatch.setattr(accumulation, "FEWEST_PARTS", 64)
+    monkeypatch.setattr(partition, "SLAB_FEATURES", 20)
+    monkeypatch.setattr(partition, "FEWEST_PARTS", 64)
     assert_agrees(clusters(900, 70, 3, FAR, "float64"), "float64")
     assert two_steps
 
@@ -73,26 +74,25 @@ def test_bounds_are_above_the_log_density(dtype):
     """And the pairs that they leave out are impossible."""
     X, weights, means, factors, _ = clusters(400, 30, 12, 10 * FAR, dtype)
     model = layouts.prepare_model(weights, means, factors, "full", X.dtype)
-    length = layouts.tile_length(model, X.dtype)
-    tiles = layouts.allocate_tiles(model, length, X.dtype, 1, n_together=1)
-    span = layouts.allocate_span(model, length, X.dtype, 1)
-    tile = layouts.Tile(
-        *(
-            getattr(tiles, name)[0] if name not in ("rows", "shares") else getattr(span, name)[0]
-            for name in layouts.Tile._fields
-        )
-    )
-    chunk = tile.centred.shape[1]
+    length = workspace.tile_length(model, X.dtype)
+    tiles = workspace.allocate_tiles(model, length, X.dtype, 1, n_together=1)
+    span = workspace.allocate_span(model, length, X.dtype, 1)
+    scratch = workspace.LargeScratch(*(array[0] for array in tiles.scratch))
+    tile = workspace.Tile(
+        *(getattr(tiles, name)[0] for name in workspace.Tile._fields[:-1]),
+        scratch._replace(rows=span.rows[0]),
+    )._replace(components=span.components[0])
+    chunk = tile.scratch.centred.shape[1]
     m = min(len(X), length) // chunk * chunk
-    tile.rows[:m, :30] = X[:m]
+    tile.scratch.rows[:m, :30] = X[:m]
     for c in range(m // chunk):
         tile.points[c] = X[c * chunk : (c + 1) * chunk].T
     exact = np.log(weights) + reference.log_gaussian_density(X[:m], means, factors, "full")
     bound(model, tile, m // chunk)
     tolerance = 1e-4 if dtype == "float32" else 1e-10
-    assert np.all(exact - tolerance * np.abs(exact) <= tile.shares[:, :m].T)
-    evaluate_likely(model, tile, m)
-    found = tile.shares[:, :m].T
+    assert np.all(exact - tolerance * np.abs(exact) <= tile.components[:, :m].T)
+    evaluate_pruned(model, tile, m)
+    found = tile.components[:, :m].T
     possible = np.isfinite(found)
     assert possible[:chunk].all()  # the sample
     assert possible[chunk:].mean() < 0.5
@@ -109,8 +109,8 @@ def bound(model, tile, n_chunks):
 
 
 @numba.njit
-def evaluate_likely(model, tile, m):
-    pruning.likely_log_density(model, tile, m)
+def evaluate_pruned(model, tile, m):
+    pruning.pruned_log_density(model, tile, m)
 
 
 def test_a_component_without_points_counts_nothing(two_steps):

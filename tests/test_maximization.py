@@ -17,11 +17,16 @@ from fastgmm.model.factors import (
     precisions_cholesky_from_precisions,
     precisions_from_cholesky,
 )
+from fastgmm.model.families import FAMILIES
 from fastgmm.model.lapack import invert_upper_factors
-from fastgmm.model.maximization import maximize, n_parameters
+from fastgmm.model.maximization import MaximumLikelihood
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 REMEDIES = "decrease the number of components, increase reg_covar, or scale .* float64"
+
+
+def maximize(statistics, *options, **named):
+    return MaximumLikelihood(*options, **named).maximize(statistics)
 
 
 def model(X, K, covariance_type):
@@ -222,7 +227,7 @@ def test_precisions_that_only_look_positive_definite_are_refused():
 def test_number_of_parameters_is_scikit_learns(covariance_type):
     X, K = load("iris")
     peer = Peer(K, covariance_type=covariance_type, random_state=0).fit(X)
-    assert n_parameters(covariance_type, K, X.shape[1]) == peer._n_parameters()
+    assert FAMILIES[covariance_type].n_parameters(K, X.shape[1]) == peer._n_parameters()
 
 
 def test_factors_are_the_same_from_several_threads():

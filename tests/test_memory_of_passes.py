@@ -7,7 +7,7 @@ import pytest
 from memory_peak import peak_of
 
 from fastgmm import kernels
-from fastgmm.kernels import layouts
+from fastgmm.kernels import layouts, workspace
 from fastgmm.kernels.partition import bytes_of_pass
 
 PASSES = [
@@ -49,13 +49,13 @@ def full_factors(covariance_type: str, K: int, d: int) -> np.ndarray:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_over_the_points_of_a_tile_hold_its_padding(vector_bytes, vectors, dtype, monkeypatch):
     """Of narrow vectors of doubles a tile may hold an odd number of half the padding."""
-    monkeypatch.setattr(layouts, "VECTOR_BYTES", vector_bytes)
-    monkeypatch.setattr(layouts, "CHUNK_BYTES", vector_bytes * vectors)
+    monkeypatch.setattr(workspace, "VECTOR_BYTES", vector_bytes)
+    monkeypatch.setattr(workspace, "CHUNK_BYTES", vector_bytes * vectors)
     dtype = np.dtype(dtype)
     for d in (1, 5, 17, 120, 130, 333, 1000):
         for covariance_type in ("full", "tied", "diag", "spherical"):
             model = layouts.outline(3, d, covariance_type, dtype)
-            length = layouts.tile_length(model, dtype)
-            shapes = layouts.tile_shapes(model, length, dtype)
-            for name in ("shares", "log_density", "scale"):
+            length = workspace.tile_length(model, dtype)
+            shapes = workspace.tile_shapes(model, length, dtype)
+            for name in ("components", "peak", "total", "scale"):
                 assert shapes[name][-1] >= -(-length // 16) * 16

@@ -7,7 +7,10 @@ from problems import ARRAYS, COVARIANCE_TYPES, assert_close, load
 from scipy.optimize import linear_sum_assignment
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import GaussianMixture, mixture, reference
+from fastgmm import GaussianMixture, reference
+from fastgmm.data.source import ArraySource
+from fastgmm.em import initialization
+from fastgmm.em.progress import Progress
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_way = pytest.mark.parametrize("way", ["array", "function"])
@@ -87,13 +90,9 @@ def test_an_array_is_for_all_rows_and_a_single_start():
     assert_same(whole, start(X, K, shares))
     assert_array_equal(shares, shares_of(X, K))
 
-    class Watched(GaussianMixture):
-        def _progress(self):
-            progress = super()._progress()
-            progress.run_begins = seen.append
-            return progress
-
-    Watched(K, init_params=shares, n_init=5, max_iter=200).fit(X)
+    progress = Progress(verbose=0, interval=1)
+    progress.run_begins = seen.append
+    GaussianMixture(K, init_params=shares, n_init=5, max_iter=200)._fit(X, watchers=[progress])
     assert seen == [0]
 
 
@@ -191,8 +190,8 @@ def test_bad_starts_are_refused_before_any_work(name, way, monkeypatch):
     def forbidden(*arguments):
         raise AssertionError("no work is to be done")
 
-    for kernel in ("expectation", "weighted_covariances"):
-        monkeypatch.setattr(mixture.kernels, kernel, forbidden)
+    monkeypatch.setattr(ArraySource, "expectation", forbidden)
+    monkeypatch.setattr(initialization, "weighted_moments", forbidden)
     init_params = value if way == "array" else lambda rows, K, random_state: value
     with pytest.raises(ValueError, match=message):
         GaussianMixture(3, init_params=init_params).fit(X)

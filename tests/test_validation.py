@@ -7,7 +7,9 @@ from problems import COVARIANCE_TYPES, fixed_start, load
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Peer
 
-from fastgmm import GaussianMixture, mixture
+from fastgmm import GaussianMixture, kernels
+from fastgmm.estimator import base
+from fastgmm.kernels.passes import Pass
 
 X, K = load("iris")
 D = X.shape[1]
@@ -86,9 +88,10 @@ def no_work(monkeypatch):
     def forbidden(*arguments, **options):
         raise AssertionError("work was begun before the input was checked")
 
-    for name in mixture.kernels.__all__:
-        monkeypatch.setattr(mixture.kernels, name, forbidden)
-    monkeypatch.setattr(mixture, "initial_parameters", forbidden)
+    for name in kernels.__all__:
+        monkeypatch.setattr(kernels, name, forbidden)
+    monkeypatch.setattr(Pass, "__init__", forbidden)
+    monkeypatch.setattr(base, "initial_parameters", forbidden)
 
 
 def error_of(call):

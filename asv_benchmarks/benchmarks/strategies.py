@@ -10,8 +10,9 @@ import numpy as np
 from numba import prange
 
 from fastgmm import kernels
-from fastgmm.kernels import accumulation, large_models, layouts
-from fastgmm.kernels.jit.settings import driver
+from fastgmm.kernels import large_models, layouts, partition, workspace
+from fastgmm.kernels.accumulation import Accumulator
+from fastgmm.kernels.jit.drivers import Driver
 
 from .common import TINY, Case, _Gain, assert_agree
 
@@ -52,8 +53,12 @@ class MomentsByComponents(_Gain):
         X = rng.standard_normal((64 if TINY else 2000, 128))
         shares = rng.dirichlet(np.ones(K), len(X))
         model = layouts.moments_model(rng.standard_normal((K, 128)), "full", X.dtype)
-        by_components = partial(accumulation.accumulate, X, shares, np.empty(0), model, "full")
-        by_blocks = mock.patch.object(accumulation, "SHARED_BYTES", math.inf)(by_components)
+        points = Accumulator(X, np.empty(0))
+        by_components = partial(points.statistics, model, "full", shares)
+        points = Accumulator(X, np.empty(0))
+        by_blocks = mock.patch.object(partition, "SHARED_BYTES", math.inf)(
+            partial(points.statistics, model, "full", shares)
+        )
         for field in ("counts", "first", "second"):
             expected, actual = getattr(by_blocks(), field), getattr(by_components(), field)
             assert_agree(actual, expected, "float64")
@@ -78,8 +83,8 @@ def next_to_a_cache_line(shape, dtype):
     """Zeros where numpy may put them: a quarter of a cache line beyond its start."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(size + 2 * layouts.CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % layouts.CACHE_LINE + layouts.CACHE_LINE // 4
+    memory = np.zeros(size + 2 * workspace.CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % workspace.CACHE_LINE + workspace.CACHE_LINE // 4
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
@@ -93,22 +98,20 @@ class AlignedWorkspaces(_Gain):
         case = Case(covariance_type, "float64", 64 if TINY else 4000, 16, 3 if TINY else 16)
         X, *mixture, _ = case.make()
         aligned = partial(kernels.expectation, X, *mixture, covariance_type)
-        shifted = mock.patch.object(layouts, "_aligned_zeros", next_to_a_cache_line)(aligned)
+        shifted = mock.patch.object(workspace, "_aligned_zeros", next_to_a_cache_line)(aligned)
         assert_agree(aligned().counts, shifted().counts, "float64")
         self.calls = shifted, aligned
 
 
-@driver(of=large_models.moments_of_slab)
-def moments_of_shared_slabs(
-    n_threads, next_part, n_parts, n, first_tile, n_tiles, n_slabs, model, tiles, span, partial
-):
-    """`large_models.moments_of_slabs` where each thread has its part from the start."""
+def loop_over_shares(n_threads, next_number, n_blocks, task):
+    """The loop of a driver where each thread has its blocks from the start."""
+    code, address, _ = place(task)  # noqa: F821
     for thread in prange(n_threads):
-        for index in range(thread * n_parts // n_threads, (thread + 1) * n_parts // n_threads):
-            large_models.moments_of_slab(
-                index, np.int64(thread), n_parts,
-                n, first_tile, n_tiles, n_slabs, model, tiles, span, partial,
-            )  # fmt: skip
+        for number in range(thread * n_blocks // n_threads, (thread + 1) * n_blocks // n_threads):
+            run_block(code, number, np.int64(thread), n_blocks, address)  # noqa: F821
+
+
+moments_of_shared_slabs = Driver(large_models.moments_of_slab, loop_over_shares)
 
 
 class BlocksInTurn(_Gain):
@@ -122,11 +125,11 @@ class BlocksInTurn(_Gain):
         X = rng.standard_normal((n, d))
         shares = np.eye(K)[rng.choice(K, n, p=rng.dirichlet(np.ones(K)))]
         model = layouts.moments_model(rng.standard_normal((K, d)), "full", X.dtype)
-        in_turn = partial(accumulation.accumulate, X, shares, np.empty(0), model, "full")
+        in_turn = partial(Accumulator(X, np.empty(0)).statistics, model, "full", shares)
         shared = mock.patch.object(large_models, "moments_of_slabs", moments_of_shared_slabs)(
             in_turn
         )
-        assert accumulation.goes_by_components(model), "it does not run the driver in question"
+        assert partition.is_large(model), "it does not run the driver in question"
         for field in ("counts", "first", "second"):
             assert_agree(getattr(in_turn(), field), getattr(shared(), field), "float64")
         self.calls = shared, in_turn

@@ -13,19 +13,20 @@ import numba
 import numpy as np
 
 from fastgmm import kernels
-from fastgmm.kernels import layouts
+from fastgmm.kernels import layouts, workspace
 from fastgmm.kernels.codegen.diagonals import FEATURES, NOTHING, add_axis_moments, axis_log_density
 from fastgmm.kernels.codegen.logarithm import log
 from fastgmm.kernels.codegen.tiles import exponentials
 from fastgmm.kernels.codegen.triangles import add_small_moments, small_log_density, triangle_order
-from fastgmm.kernels.codegen.vectors import FARTHEST
+from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE
 from fastgmm.kernels.density import log_density_of_chunks, tile_log_density
-from fastgmm.kernels.drivers import tile_in_span, transpose_chunk
 from fastgmm.kernels.jit.settings import FLAGS, REDUCTION_FLAGS
 from fastgmm.kernels.jit.target import CHUNK_BYTES, VECTOR_BYTES, VECTORS
 from fastgmm.kernels.moments import add_symmetric_product
 from fastgmm.kernels.normalization import log_of_product
-from fastgmm.kernels.pruning import likely_log_density
+from fastgmm.kernels.pruning import pruned_log_density
+from fastgmm.kernels.strided import as_strided
+from fastgmm.kernels.tiles import tile_in_span, transpose_chunk
 
 from .common import TINY, Case, _Gain, aligned, assert_agree
 
@@ -119,7 +120,7 @@ def small_densities(d: int) -> tuple[Callable, Callable]:
                         y += factors[k, position] * (points[i, p] - means[k, i])
                         position += 1
                     distance += y * y
-                out[k, p] = constants[k] - 0.5 * min(distance, FARTHEST)
+                out[k, p] = constants[k] - 0.5 * min(distance, LARGEST_SQUARE)
 
     def by_columns(points, means, factors, constants, out):
         y = np.empty(out.shape[1])
@@ -134,7 +135,7 @@ def small_densities(d: int) -> tuple[Callable, Callable]:
                 for p in range(out.shape[1]):
                     distance[p] += y[p] * y[p]
             for p in range(out.shape[1]):
-                out[k, p] = constants[k] - 0.5 * min(distance[p], FARTHEST)
+                out[k, p] = constants[k] - 0.5 * min(distance[p], LARGEST_SQUARE)
 
     def block(points, means, factors, constants, out):
         for k in range(out.shape[0]):
@@ -155,13 +156,13 @@ class UnrolledDensities(_Gain):
     def setup(self, d):
         problem = Case("full", "float64", LENGTH, d, K).make()
         model = layouts.prepare_model(*problem.mixture, "full", np.dtype("float64"))
-        inputs = (aligned(problem.X.T), *model)
+        inputs = (aligned(problem.X.T), *model[:3])
         self.calls = pair(*small_densities(d), inputs, (np.zeros((K, LENGTH)),))
 
 
 def plain_triangular_densities(U, model, tiles, out):
     """constantₖ - ½ ‖Uₖᵀ(x - μₖ)‖², by chunks of points."""
-    points, centred = tiles.points[0], tiles.centred[0]
+    points, centred = tiles.points[0], tiles.scratch.centred[0]
     chunks, d, pitch = points.shape
     y, distance = np.empty(pitch), np.empty(pitch)
     for k in range(out.shape[0]):
@@ -178,13 +179,13 @@ def plain_triangular_densities(U, model, tiles, out):
                 for p in range(pitch):
                     distance[p] += y[p] * y[p]
             for p in range(pitch):
-                density = model.log_constants[k] - 0.5 * min(distance[p], FARTHEST)
+                density = model.log_constants[k] - 0.5 * min(distance[p], LARGEST_SQUARE)
                 out[k, chunk * pitch + p] = density
 
 
 def panels_of_triangular_densities(U, model, tiles, out):
     """The same with a panel of columns of U and a chunk of points in registers."""
-    tile_log_density(model, tile_in_span(tiles, 0, tiles.rows[0], out), out.shape[1])
+    tile_log_density(model, tile_in_span(tiles, 0, tiles.scratch.rows[0], out), out.shape[1])
 
 
 class TriangularDensities(_Gain):
@@ -197,7 +198,7 @@ class TriangularDensities(_Gain):
         pitch, dtype = CHUNK_BYTES // 8, np.dtype("float64")
         problem = Case("full", "float64", 4 * pitch, d, K).make()
         model = layouts.prepare_model(*problem.mixture, "full", dtype)
-        tiles = layouts.allocate_tiles(model, 4 * pitch, dtype, n_threads=1)
+        tiles = workspace.allocate_tiles(model, 4 * pitch, dtype, n_threads=1, n_together=1)
         tiles.points[0] = problem.X.reshape(4, pitch, d).swapaxes(1, 2)
         self.calls = pair(
             plain_triangular_densities,
@@ -209,13 +210,13 @@ class TriangularDensities(_Gain):
 
 def all_densities(model, tiles, out):
     """Log-densities of a tile under every component."""
-    chunks = out.shape[1] // tiles.squares.shape[1]
-    log_density_of_chunks(model, tile_in_span(tiles, 0, tiles.rows[0], out), 0, chunks)
+    chunks = out.shape[1] // tiles.scratch.squares.shape[1]
+    log_density_of_chunks(model, tile_in_span(tiles, 0, tiles.scratch.rows[0], out), 0, chunks)
 
 
 def likely_densities(model, tiles, out):
     """The same where a bound leaves them possible."""
-    likely_log_density(model, tile_in_span(tiles, 0, tiles.rows[0], out), out.shape[1])
+    pruned_log_density(model, tile_in_span(tiles, 0, tiles.scratch.rows[0], out), out.shape[1])
 
 
 def exponentials_of(log_density):
@@ -239,15 +240,15 @@ class LikelyDensities(_Gain):
         model = layouts.prepare_model(
             problem.weights, means, problem.precisions_cholesky, "full", dtype
         )
-        tiles = layouts.allocate_tiles(model, LENGTH, dtype, n_threads=1, n_together=1)
-        pitch = tiles.squares.shape[1]
+        tiles = workspace.allocate_tiles(model, LENGTH, dtype, n_threads=1, n_together=1)
+        pitch = tiles.scratch.squares.shape[1]
         tiles.points[0] = X.reshape(-1, pitch, d).swapaxes(1, 2)
-        rows = np.zeros((1, LENGTH, layouts.row_pitch(d)))
+        rows = np.zeros((1, LENGTH, workspace.row_pitch(d)))
         rows[0, :, :d] = X
         self.calls = pair(
             all_densities,
             likely_densities,
-            (model, tiles._replace(rows=aligned(rows))),
+            (model, tiles._replace(scratch=tiles.scratch._replace(rows=aligned(rows)))),
             (np.zeros((n_components, LENGTH)),),
             compared=exponentials_of,
         )
@@ -266,7 +267,7 @@ def axis_densities(scaled: bool) -> tuple[Callable, Callable]:
                         y *= factors[k, i]
                     out[k, p] += y * y
             for p in range(out.shape[1]):
-                out[k, p] = constants[k] - 0.5 * min(out[k, p], FARTHEST)
+                out[k, p] = constants[k] - 0.5 * min(out[k, p], LARGEST_SQUARE)
 
     def block(points, means, factors, constants, out):
         axis_log_density(
@@ -390,7 +391,7 @@ class SymmetricProduct(_Gain):
     param_names = ("d",)
 
     def setup(self, d):
-        rows = np.zeros((layouts.COLUMN_BYTES // 8, layouts.row_pitch(d)))
+        rows = np.zeros((workspace.COLUMN_BYTES // 8, workspace.row_pitch(d)))
         rows[:, :d] = np.random.default_rng(0).standard_normal((len(rows), d))
         self.calls = pair(
             plain_symmetric_product,
@@ -471,6 +472,6 @@ class Transposition(_Gain):
         self.calls = pair(
             plain_transposition,
             transposition_by_squares,
-            (layouts.as_rows(X),),
+            (as_strided(X),),
             (np.zeros((LENGTH // pitch, d, pitch)),),
         )

@@ -48,7 +48,7 @@ CHECKED_FIRST = 2**20
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-class Problem(NamedTuple):
+class Plan(NamedTuple):
     """What there is to fit, once every argument has been checked."""
 
     source: ArraySource
@@ -190,7 +190,7 @@ class EMMixture(CallbackSupport, FittedMixture):
         Without watchers the progress is printed as `verbose` says.
         """
         data, weight = check_fit_data(self, X, sample_weight, self.n_components)
-        problem, n_starts = self._problem(data, weight)
+        plan, n_starts = self._plan(data, weight)
         callbacks = callbacks_of(self, data, y, weight, n_starts, fitted_attributes)
         if watchers is None:
             watchers = [Progress(self.verbose, self.verbose_interval)]
@@ -200,12 +200,12 @@ class EMMixture(CallbackSupport, FittedMixture):
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
                 outcome = best_of_starts(
                     n_starts,
-                    partial(_run, problem, finished),
+                    partial(_run, plan, finished),
                     [*watchers, *callbacks],
                     self.keep_on_interrupt,
                 )
             kept = outcome.best
-            self._keep(kept, self._log_likelihood(problem.source, kept))
+            self._keep(kept, self._log_likelihood(plan.source, kept))
             for watcher in callbacks:
                 watcher.fit_ends(kept)
             for warning in outcome.warnings(n_starts, self.tol):
@@ -217,12 +217,12 @@ class EMMixture(CallbackSupport, FittedMixture):
             if not (self.keep_on_interrupt and (kept or finished)):
                 raise
             if kept is None:
-                kept = problem.completed(finished[0])
+                kept = plan.completed(finished[0])
             if not is_kept(self, kept):
-                self._keep(kept, self._log_likelihood(problem.source, kept))
+                self._keep(kept, self._log_likelihood(plan.source, kept))
         return data
 
-    def _problem(self, X: FloatArray, weight: FloatArray | None) -> tuple[Problem, int]:
+    def _plan(self, X: FloatArray, weight: FloatArray | None) -> tuple[Plan, int]:
         """Check every argument before any work; return what there is to fit, and the starts."""
         model: Any = self
         K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
@@ -255,7 +255,7 @@ class EMMixture(CallbackSupport, FittedMixture):
             repairing = Repairing(model.on_degenerate, source, maximization)
         how = Initialization(init_params, given, model.init_size, model.init_whiten)
         rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
-        return Problem(
+        return Plan(
             source, maximization, repairing, K, how, resumed, lower_bound, random_state, rules
         ), 1 if known else model.n_init
 
@@ -274,7 +274,7 @@ class EMMixture(CallbackSupport, FittedMixture):
 
 
 def _run(
-    problem: Problem, finished: list[EMResult], on_iteration: Callable[[Iteration], bool]
+    plan: Plan, finished: list[EMResult], on_iteration: Callable[[Iteration], bool]
 ) -> EMResult:
     """Run EM from the next start; `finished` has the best result so far."""
 
@@ -282,14 +282,14 @@ def _run(
         if not finished or result.lower_bound > finished[0].lower_bound:
             finished[:] = [result]
 
-    start, repairs = problem.start()
+    start, repairs = plan.start()
     result = run_em(
-        problem.step,
+        plan.step,
         start,
-        problem.rules,
+        plan.rules,
         repairs=repairs,
-        lower_bound=problem.lower_bound,
+        lower_bound=plan.lower_bound,
         on_iteration=on_iteration,
         on_result=keep_better,
     )
-    return problem.completed(result)
+    return plan.completed(result)

@@ -50,11 +50,11 @@ class Injection:
 BLOCKS, PASSES = "fastgmm/kernels/drivers.py", "fastgmm/kernels/passes.py"
 
 TILES = """\
-    first, stop = tiles_of_block(index, n_blocks, n, length)
+    first, stop = tiles_of_block(index, n_blocks, points.n, points.length)
     for number in range(first, stop):
 """
 REPEATED_TILES = f"""\
-    first, stop = tiles_of_block(index, n_blocks, n, length)
+    first, stop = tiles_of_block(index, n_blocks, points.n, points.length)
     for visit in range(2 * first, 2 * stop):
         number = visit // 2
         visits = 2 if CONDITION and number * {GOLDEN} % 1.0 < $SHARE else 1
@@ -62,10 +62,11 @@ REPEATED_TILES = f"""\
             continue
 """
 OF_EXPECTATION = (
-    "    tile, moments = tile_of_thread(tiles, thread), moments_of_block(partial, index)\n"
+    "    tile, moments = tile_of_thread(task.tiles, thread), "
+    "moments_of_block(task.moments, index)\n"
 )
-OF_PREDICTION = "    tile = tile_of_thread(tiles, thread)\n"
-LIKELIHOOD = "+= scale_tile(tile, sample_weight, start, m, padded)\n"
+OF_PREDICTION = "    tile = tile_of_thread(task.tiles, thread)\n"
+LIKELIHOOD = "+= scale_tile(tile, points.sample_weight, start, m, padded)\n"
 MOMENTS = "        if moments.counts.size > 0:\n            tile_moments("
 
 
@@ -83,9 +84,12 @@ def repeated_expectation(condition: str) -> tuple[Edit, ...]:
 INJECTIONS = {
     "nothing": Injection(),
     "expectation": Injection(
-        repeated_expectation("given.flat.size == 0"), r"\.(Expectation|Fit|SmallFit)\."
+        repeated_expectation("points.responsibilities.flat.size == 0"),
+        r"\.(Expectation|Fit|SmallFit)\.",
     ),
-    "moments": Injection(repeated_expectation("given.flat.size > 0"), r"\(weighted_covariances,"),
+    "moments": Injection(
+        repeated_expectation("points.responsibilities.flat.size > 0"), r"\(weighted_covariances,"
+    ),
     "prediction": Injection(
         (
             Edit(
@@ -100,9 +104,9 @@ INJECTIONS = {
         (
             Edit(
                 PASSES,
-                "    statistics = accumulate(X, given, weight, model, covariance_type)",
-                "    stored = np.ones((len(X), len(means)))  # noqa: F841\n"
-                "    statistics = accumulate(X, given, weight, model, covariance_type)",
+                "        statistics = self._accumulator.statistics(model, covariance_type)",
+                "        stored = np.ones((len(X), len(means)))  # noqa: F841\n"
+                "        statistics = self._accumulator.statistics(model, covariance_type)",
             ),
         ),
         r"\.peakmem_(expectation|fit)",

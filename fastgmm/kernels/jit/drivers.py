@@ -161,9 +161,11 @@ class Driver:
     function : callable
         Of one block: its number, the number of the thread, the number of blocks, and a record of
         everything that is read and written.
+    loop : callable
+        How the threads come by their blocks.
     """
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable, loop: Callable = loop):
         self._function = function
         self._loop: Any = None
         self._plain_loop: Any = None
