@@ -17,7 +17,7 @@ from sklearn.feature_extraction.image import extract_patches_2d
 from sklearn.mixture import GaussianMixture as PeerMixture
 
 from fastgmm import GaussianMixture
-from fastgmm.demo import load_photograph
+from fastgmm.photographs import load_photograph
 from peer_table.problems import Cell, draw
 
 
