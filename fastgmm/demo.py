@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from rich.table import Table
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture._gaussian_mixture import GaussianMixture as PeerMixture
 
 from fastgmm._records import FloatArray
+from fastgmm.benchmarking.timing import duration, fitted, largest_difference, timed
 from fastgmm.mixture import GaussianMixture
 from fastgmm.photographs import PHOTOGRAPH, load_photograph, read_photograph, thinned
 from fastgmm.plotting import plot_segmentation, require_matplotlib
@@ -35,19 +34,7 @@ FOOTNOTE = "* largest max|a - b| / max|b| of weights, means, covariances"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One library's fit.
-
-    Attributes
-    ----------
-    library : str
-    seconds : float
-        Of the fit alone, compilation apart.
-    n_iter : int
-    converged : bool
-    mean_log_likelihood : float
-        Of the fitted mixture, per pixel.
-    weights, means, covariances : array
-    """
+    """One library's fit, timed without compilation; its log-likelihood is per pixel."""
 
     library: str
     seconds: float
@@ -66,38 +53,22 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What the demo found.
+    """What the demo found."""
 
-    Attributes
-    ----------
-    image : (height, width, 3) array
-        The photograph, from 0 to 1.
-    labels : (height, width) array
-        The most probable component of each pixel.
-    compile_seconds : float
-        The first fit in this process, of one iteration: nearly all of it is compilation, or the
-        loading of what an earlier process compiled.
-    ours : Run
-    peer : Run or None
-        scikit-learn's, unless it was skipped.
-    """
-
-    image: FloatArray
-    labels: np.ndarray
+    image: FloatArray  # (height, width, 3), from 0 to 1
+    labels: np.ndarray  # (height, width): the most probable component of each pixel
+    # Of a first fit, of one iteration: it compiles, or loads what another process compiled.
     compile_seconds: float
     ours: Run
-    peer: Run | None
+    peer: Run | None  # scikit-learn's, unless it was skipped
 
     @property
     def parameter_difference(self) -> float:
         """Largest of max |a - b| / max |b| over the weights, the means and the covariances."""
-        ours, peer = self.ours, self._present_peer()
-        pairs = [
-            (ours.weights, peer.weights),
-            (ours.means, peer.means),
-            (ours.covariances, peer.covariances),
-        ]
-        return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+        ours, peer = (
+            (run.weights, run.means, run.covariances) for run in (self.ours, self._present_peer())
+        )
+        return largest_difference(ours, peer)
 
     @property
     def log_likelihood_difference(self) -> float:
@@ -153,7 +124,7 @@ def compute(
     X = np.ascontiguousarray(image.reshape(-1, image.shape[-1]))
     on_stage("compiling, or loading what is compiled")
     first = GaussianMixture(n_components, max_iter=1, random_state=seed)
-    compile_seconds = fit_seconds(first, X)
+    _, compile_seconds = timed(partial(fitted, first, X))
     on_stage("finding a start with k-means on a subset of the pixels")
     options = {"max_iter": max_iter, **options_of_start(X, n_components, seed)}
     on_stage("fitting with fastgmm")
@@ -179,20 +150,12 @@ def options_of_start(X: FloatArray, n_components: int, seed: int) -> dict[str, A
     }
 
 
-def fit_seconds(model: Any, X: FloatArray) -> float:
-    """Fit the model; return the seconds it took."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the table says so
-        began = perf_counter()
-        model.fit(X)
-        return perf_counter() - began
-
-
 def run_of(library: str, model: Any, X: FloatArray) -> Run:
     """Fit a model of either library, and record what came of it."""
+    _, seconds = timed(partial(fitted, model, X))
     return Run(
         library,
-        fit_seconds(model, X),
+        seconds,
         model.n_iter_,
         model.converged_,
         float(model.score(X)),
@@ -250,11 +213,6 @@ def times_faster(ratio: float) -> str:
     return f"{ratio:.1f} times faster" if ratio >= 1 else f"{1 / ratio:.1f} times slower"
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: 12.3 s, or 45.6 ms below half a second."""
-    return f"{seconds:.2f} s" if seconds >= 0.5 else f"{1000 * seconds:.1f} ms"
-
-
 def iterations(run: Run) -> str:
     """Number of iterations, and whether they were enough."""
     return f"{run.n_iter}" if run.converged else f"{run.n_iter}, not converged"
@@ -297,9 +255,8 @@ def show(
         pixels, name, console,
         n_components=n_components, max_iter=max_iter, seed=seed, with_peer=with_peer,
     )  # fmt: skip
-    figure = plot_segmentation(
-        pixels, result.labels, result.ours.means, title=picture_title(result)
-    )
+    title = picture_title(result)
+    figure = plot_segmentation(pixels, result.labels, result.ours.means, title=title)
     with written_whole(out) as stream:
         figure.savefig(stream, format=picture_format)
     console.show(results_table(result))
