@@ -7,60 +7,34 @@ left to compare is the time. `compute` does the work and returns a record; the r
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from rich.table import Table
-from sklearn.datasets import load_sample_image
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture._gaussian_mixture import GaussianMixture as PeerMixture
 
 from fastgmm._records import FloatArray
+from fastgmm.benchmarking.timing import duration, fitted, largest_difference, timed
 from fastgmm.mixture import GaussianMixture
+from fastgmm.photographs import PHOTOGRAPH, load_photograph, read_photograph, thinned
 from fastgmm.plotting import plot_segmentation, require_matplotlib
 from fastgmm.system.files import check_writable, written_whole
 from fastgmm.system.terminal import Terminal, key_values, plain_table, progress_bar
 
-__all__ = [
-    "DemoResult",
-    "Run",
-    "comparison",
-    "compute",
-    "load_photograph",
-    "read_photograph",
-    "results_table",
-    "show",
-]
+__all__ = ["DemoResult", "Run", "comparison", "compute", "results_table", "show"]
 
 FOOTNOTE = "* largest max|a - b| / max|b| of weights, means, covariances"
-PHOTOGRAPH = "china.jpg"  # scikit-learn's
-MOST_PIXELS = 500_000  # of a large photograph, unless more are asked for
-WHITE = (255, 255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One library's fit.
-
-    Attributes
-    ----------
-    library : str
-    seconds : float
-        Of the fit alone, compilation apart.
-    n_iter : int
-    converged : bool
-    mean_log_likelihood : float
-        Of the fitted mixture, per pixel.
-    weights, means, covariances : array
-    """
+    """One library's fit, timed without compilation; its log-likelihood is per pixel."""
 
     library: str
     seconds: float
@@ -79,38 +53,22 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What the demo found.
+    """What the demo found."""
 
-    Attributes
-    ----------
-    image : (height, width, 3) array
-        The photograph, from 0 to 1.
-    labels : (height, width) array
-        The most probable component of each pixel.
-    compile_seconds : float
-        The first fit in this process, of one iteration: nearly all of it is compilation, or the
-        loading of what an earlier process compiled.
-    ours : Run
-    peer : Run or None
-        scikit-learn's, unless it was skipped.
-    """
-
-    image: FloatArray
-    labels: np.ndarray
+    image: FloatArray  # (height, width, 3), from 0 to 1
+    labels: np.ndarray  # (height, width): the most probable component of each pixel
+    # Of a first fit, of one iteration: it compiles, or loads what another process compiled.
     compile_seconds: float
     ours: Run
-    peer: Run | None
+    peer: Run | None  # scikit-learn's, unless it was skipped
 
     @property
     def parameter_difference(self) -> float:
         """Largest of max |a - b| / max |b| over the weights, the means and the covariances."""
-        ours, peer = self.ours, self._present_peer()
-        pairs = [
-            (ours.weights, peer.weights),
-            (ours.means, peer.means),
-            (ours.covariances, peer.covariances),
-        ]
-        return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+        ours, peer = (
+            (run.weights, run.means, run.covariances) for run in (self.ours, self._present_peer())
+        )
+        return largest_difference(ours, peer)
 
     @property
     def log_likelihood_difference(self) -> float:
@@ -133,74 +91,7 @@ class DemoResult:
         return self.peer
 
 
-NO_PILLOW = 'Reading the photograph needs pillow; install it with: pip install "fastgmm[plot]"'
-
-
 # --- computing ------------------------------------------------------------------------------
-def load_photograph(every: int = 1) -> FloatArray:
-    """scikit-learn's china.jpg, 427 × 640 × 3 from 0 to 1; or every so many rows and columns."""
-    try:
-        image = load_sample_image(PHOTOGRAPH)
-    except ImportError as error:
-        raise ImportError(NO_PILLOW) from error
-    return image[::every, ::every] / 255
-
-
-def read_photograph(path: str | os.PathLike[str]) -> FloatArray:
-    """A photograph of one's own as (height, width, 3) from 0 to 1, upright.
-
-    Grey becomes three equal colours, what is transparent lies on white.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it is no image.
-    """
-    name = os.fspath(path)
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ImportError(NO_PILLOW) from error
-    with open(path, "rb") as stream:  # the operating system's own error, if it cannot be read
-        try:
-            with Image.open(stream) as opened:
-                upright = ImageOps.exif_transpose(opened)
-                deep = upright.mode == "F" or upright.mode.startswith("I")
-                if deep:
-                    pixels = np.asarray(upright, np.float64)
-                else:
-                    paper = Image.new("RGBA", upright.size, WHITE)
-                    paper.alpha_composite(upright.convert("RGBA"))
-                    pixels = np.asarray(paper.convert("RGB")) / 255
-        except Image.UnidentifiedImageError as error:
-            raise ValueError(f"{name}: it is no image that pillow can read.") from error
-        except Exception as error:  # pillow raises a dozen types on damaged bytes
-            raise ValueError(f"{name}: the image cannot be read ({error}).") from error
-    if not deep:
-        return pixels
-    limit = next((limit for limit in (1, 2**16 - 1) if pixels.max() <= limit), pixels.max())
-    if not (np.isfinite(limit) and pixels.min() >= 0):
-        raise ValueError(f"{name}: the image has values below 0, or that are no numbers.")
-    return np.repeat(pixels[:, :, None] / limit, 3, axis=2)
-
-
-def thinned(image: FloatArray, every: int | None, n_components: int, name: str) -> FloatArray:
-    """Every so many rows and columns: by default so many that not too many pixels are left."""
-    height, width = image.shape[:2]
-    if every is None:
-        every = math.ceil(math.sqrt(height * width / MOST_PIXELS))
-    image = image[::every, ::every]
-    height, width = image.shape[:2]
-    if height * width < max(n_components, 2):
-        raise ValueError(
-            f"{name}: {width} × {height} pixels are too few for {n_components} components; take a "
-            "larger picture, fewer --components, or a smaller --every."
-        )
-    return image
-
-
 def compute(
     image: FloatArray,
     *,
@@ -217,17 +108,14 @@ def compute(
     ----------
     image : (height, width, 3) array
         From 0 to 1.
-    n_components : int
-    max_iter : int
+    n_components, max_iter : int
         Everything else is as scikit-learn has it by default.
     seed : int
         Of the start: k-means on a random subset of the pixels.
     with_peer : bool
         Whether to fit with scikit-learn too.
-    on_stage : callable
-        Told in a few words what comes next.
-    on_ours : callable
-        Told of fastgmm's fit as soon as it is there, before scikit-learn's begins.
+    on_stage, on_ours : callable
+        Told in a few words what comes next; told of fastgmm's fit before scikit-learn's begins.
 
     Returns
     -------
@@ -236,39 +124,35 @@ def compute(
     X = np.ascontiguousarray(image.reshape(-1, image.shape[-1]))
     on_stage("compiling, or loading what is compiled")
     first = GaussianMixture(n_components, max_iter=1, random_state=seed)
-    _, compile_seconds = timed_fit(first, X)
+    _, compile_seconds = timed(partial(fitted, first, X))
     on_stage("finding a start with k-means on a subset of the pixels")
+    options = {"max_iter": max_iter, **options_of_start(X, n_components, seed)}
+    on_stage("fitting with fastgmm")
+    model = GaussianMixture(**options)
+    ours = run_of("fastgmm", model, X)
+    on_ours(ours)
+    peer = None
+    if with_peer:
+        on_stage("fitting with scikit-learn")
+        peer = run_of("scikit-learn", PeerMixture(**options), X)
+    labels = model.predict(X).reshape(image.shape[:2])
+    return DemoResult(image, labels, compile_seconds, ours, peer)
+
+
+def options_of_start(X: FloatArray, n_components: int, seed: int) -> dict[str, Any]:
+    """Options of either library's mixture, such that both start from the same parameters."""
     start = GaussianMixture(n_components, max_iter=0, random_state=seed).fit(X)
-    options = {
+    return {
         "n_components": n_components,
         "weights_init": start.weights_,
         "means_init": start.means_,
         "precisions_init": start.precisions_,
     }
-    on_stage("fitting with fastgmm")
-    model, seconds = timed_fit(GaussianMixture(max_iter=max_iter, **options), X)
-    ours = run_of("fastgmm", model, seconds, X)
-    labels = model.predict(X).reshape(image.shape[:2])
-    on_ours(ours)
-    peer = None
-    if with_peer:
-        on_stage("fitting with scikit-learn")
-        model, seconds = timed_fit(PeerMixture(max_iter=max_iter, **options), X)
-        peer = run_of("scikit-learn", model, seconds, X)
-    return DemoResult(image, labels, compile_seconds, ours, peer)
 
 
-def timed_fit(model: Any, X: FloatArray) -> tuple[Any, float]:
-    """Fit the model, and the seconds it took."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the table says so
-        began = perf_counter()
-        model.fit(X)
-        return model, perf_counter() - began
-
-
-def run_of(library: str, model: Any, seconds: float, X: FloatArray) -> Run:
-    """Record a fitted model of either library."""
+def run_of(library: str, model: Any, X: FloatArray) -> Run:
+    """Fit a model of either library, and record what came of it."""
+    _, seconds = timed(partial(fitted, model, X))
     return Run(
         library,
         seconds,
@@ -329,11 +213,6 @@ def times_faster(ratio: float) -> str:
     return f"{ratio:.1f} times faster" if ratio >= 1 else f"{1 / ratio:.1f} times slower"
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: 12.3 s, or 45.6 ms below half a second."""
-    return f"{seconds:.2f} s" if seconds >= 0.5 else f"{1000 * seconds:.1f} ms"
-
-
 def iterations(run: Run) -> str:
     """Number of iterations, and whether they were enough."""
     return f"{run.n_iter}" if run.converged else f"{run.n_iter}, not converged"
@@ -372,6 +251,26 @@ def show(
     pixels = load_photograph() if image is None else read_photograph(image)
     pixels = thinned(pixels, every, n_components, name)
     console = Terminal()
+    result = fit_in_sight(
+        pixels, name, console,
+        n_components=n_components, max_iter=max_iter, seed=seed, with_peer=with_peer,
+    )  # fmt: skip
+    title = picture_title(result)
+    figure = plot_segmentation(pixels, result.labels, result.ours.means, title=title)
+    with written_whole(out) as stream:
+        figure.savefig(stream, format=picture_format)
+    console.show(results_table(result))
+    if with_peer:
+        console.show(comparison(result))
+    console.show(key_values({"Picture:": os.fspath(out)}, gap=1))
+    return result
+
+
+def fit_in_sight(
+    pixels: FloatArray, name: str, console: Terminal, *, n_components: int, with_peer: bool,
+    **options: int,
+) -> DemoResult:  # fmt: skip
+    """Run `compute` with a clock beside it, if somebody is watching."""
     watched = sys.stderr.isatty()
     bar = progress_bar()
     task = bar.add_task("starting", total=None, state="")
@@ -388,25 +287,14 @@ def show(
             bar.start()
 
     with bar if watched else contextlib.nullcontext():
-        result = compute(
+        return compute(
             pixels,
             n_components=n_components,
-            max_iter=max_iter,
-            seed=seed,
             with_peer=with_peer,
             on_stage=lambda stage: bar.reset(task, description=stage),
             on_ours=tell,
+            **options,
         )
-    figure = plot_segmentation(
-        pixels, result.labels, result.ours.means, title=picture_title(result)
-    )
-    with written_whole(out) as stream:
-        figure.savefig(stream, format=picture_format)
-    console.show(results_table(result))
-    if with_peer:
-        console.show(comparison(result))
-    console.show(key_values({"Picture:": os.fspath(out)}, gap=1))
-    return result
 
 
 def picture_title(result: DemoResult) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from fastgmm import GaussianMixture, cli
-from fastgmm.benchmarking import iterations, mine
-from fastgmm.benchmarking.iterations import BESIDE_SCIKIT_LEARN, CELLS, BenchResult, Cell, Timing
+from fastgmm.benchmarking import mine, problems, report, timing
+from fastgmm.benchmarking.problems import BESIDE_SCIKIT_LEARN, PROBLEMS, Problem, draw
+from fastgmm.benchmarking.timing import BenchResult, Timing
 
-TINY = (Cell("full", "float64", 300, 2, 3), Cell("diag", "float32", 300, 3, 2))
+TINY = (Problem("full", "float64", 300, 2, 3), Problem("diag", "float32", 300, 3, 2))
 
 MINE = '''
 """Fits of the user's, right and wrong."""
@@ -45,9 +46,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(iterations, "CELLS", TINY)
-    monkeypatch.setattr(iterations, "BESIDE_SCIKIT_LEARN", TINY[:1])
-    monkeypatch.setattr(iterations, "SECONDS", 0.0)
+    monkeypatch.setattr(problems, "PROBLEMS", TINY)
+    monkeypatch.setattr(problems, "BESIDE_SCIKIT_LEARN", TINY[:1])
+    monkeypatch.setattr(timing, "SECONDS", 0.0)
     monkeypatch.setattr(mine, "SIZES", ((300, 2, 3),))
     monkeypatch.setattr(mine, "SECONDS", 0.0)
     (tmp_path / "my_fits.py").write_text(MINE)
@@ -88,40 +89,43 @@ def test_bench_prints_and_writes_what_it_measured(folder, capsys):
     assert diag["scikit-learn, seconds"] is None
     assert full["nanoseconds per point and component"] == pytest.approx(full["seconds"] * 1e9 / 900)
     assert full["GFLOP/s"] == pytest.approx(2 * 900 * 2 * 3 / full["seconds"] / 1e9)
-    read = iterations.read_json("now.json")
-    assert [timing.cell for timing in read.timings] == list(TINY)
-    assert [timing.seconds for timing in read.timings] == [full["seconds"], diag["seconds"]]
+    read = report.read_json("now.json")
+    assert [each.problem for each in read.timings] == list(TINY)
+    assert [each.seconds for each in read.timings] == [full["seconds"], diag["seconds"]]
 
 
-def test_the_cells_are_a_dozen_and_have_names():
-    assert len(set(CELLS)) == 12
-    assert {cell.covariance_type for cell in CELLS} == {"full", "tied", "diag", "spherical"}
-    assert set(BESIDE_SCIKIT_LEARN) < set(CELLS)
-    assert all(cell.flops > 0 for cell in CELLS)
+def test_the_problems_are_a_dozen_and_have_names():
+    assert len(set(PROBLEMS)) == 12
+    assert {problem.covariance_type for problem in PROBLEMS} == {
+        "full",
+        "tied",
+        "diag",
+        "spherical",
+    }
+    assert set(BESIDE_SCIKIT_LEARN) < set(PROBLEMS)
+    assert all(problem.flops > 0 for problem in PROBLEMS)
 
 
 def test_an_iteration_is_the_slope(monkeypatch):
     # When a measurement begins; begin and end of few iterations, and of many; when it ends.
     clock = iter([0, 0, 3, 3, 16, 16, 0, 0, 1, 1, 12, 12, 0, 0, 5, 5, 8, 8])
-    monkeypatch.setattr(iterations, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(iterations, "fitted_for", lambda *given: None)
-    X, means = iterations.draw(TINY[0])
+    monkeypatch.setattr(timing, "perf_counter", lambda: next(clock))
     for expected in (2, 2, pytest.approx(0, abs=1e-9)):
-        seconds = iterations.iteration_seconds(None, TINY[0], X, means)
+        seconds = timing.iteration_seconds(lambda n_iterations: None, 0.0)
         assert seconds == expected
         assert seconds > 0, "though noise exceed the work"
 
 
 def test_a_different_likelihood_is_not_timed(monkeypatch, capsys):
-    honest = iterations.fitted_for
+    honest = timing.fitted_from
 
-    def fitted_for(estimator, *given):
+    def fitted_from(estimator, *given):
         model = honest(estimator, *given)
         if estimator is GaussianMixture:
             model.lower_bound_ += 1e-3
         return model
 
-    monkeypatch.setattr(iterations, "fitted_for", fitted_for)
+    monkeypatch.setattr(timing, "fitted_from", fitted_from)
     assert "report this as a bug" in fail(capsys)
 
 
@@ -134,36 +138,36 @@ def test_progress_is_shown_to_a_terminal(capsys, monkeypatch):
 
 # --- an earlier file ------------------------------------------------------------------------
 def result_with(*seconds, **environment):
-    timings = [Timing(cell, s) for cell, s in zip(TINY, seconds, strict=False)]
+    timings = [Timing(problem, s) for problem, s in zip(TINY, seconds, strict=False)]
     return BenchResult({"processor": "one", "threads": "2"} | environment, timings)
 
 
 def test_ratios_and_what_changed():
-    comparison = iterations.compare(result_with(3.0, 1.0), result_with(2.0, 1.1))
+    comparison = report.compare(result_with(3.0, 1.0), result_with(2.0, 1.1))
     assert comparison.ratios == {TINY[0]: 1.5, TINY[1]: pytest.approx(1 / 1.1)}
     assert (comparison.changed(slower=True), comparison.changed(slower=False)) == (1, 0)
-    (note,) = iterations.comparison_notes(comparison)
+    (note,) = report.comparison_notes(comparison)
     assert "1 slower and 0 faster by more than 1.25 times" in note
     assert "median ratio is 1.20" in note
     assert "noisy" in note
-    comparison = iterations.compare(result_with(1.0), result_with(2.0, 1.1))
+    comparison = report.compare(result_with(1.0), result_with(2.0, 1.1))
     assert (comparison.changed(slower=True), comparison.changed(slower=False)) == (0, 1)
 
 
 def test_another_machine_is_compared_but_said_so():
-    comparison = iterations.compare(result_with(1.0), result_with(1.0, processor="[another]"))
+    comparison = report.compare(result_with(1.0), result_with(1.0, processor="[another]"))
     assert list(comparison.ratios.values()) == [1]
     assert comparison.differences == {"processor": ("[another]", "one")}
-    assert "Another machine" in iterations.comparison_notes(comparison)[1]
+    assert "Another machine" in report.comparison_notes(comparison)[1]
 
 
-def test_no_cell_in_common():
-    comparison = iterations.compare(result_with(1.0), BenchResult({}, []))
-    assert "nothing to compare" in iterations.comparison_notes(comparison)[0]
+def test_no_problem_in_common():
+    comparison = report.compare(result_with(1.0), BenchResult({}, []))
+    assert "nothing to compare" in report.comparison_notes(comparison)[0]
 
 
 def test_against_a_file(folder, capsys, monkeypatch):
-    monkeypatch.setattr(iterations, "iteration_seconds", lambda *given: 0.5)
+    monkeypatch.setattr(timing, "iteration_seconds", lambda *given: 0.5)
     succeed(capsys, "--json", "before.json")
     written = json.loads((folder / "before.json").read_text())
     written["environment"]["processor"] = "[bold]quicker"
@@ -212,7 +216,7 @@ def test_files_that_are_none_of_ours(name, folder, capsys):
     ],
 )
 def test_failures(arguments, said, folder, capsys, monkeypatch):
-    monkeypatch.setattr(iterations, "measure", None)  # found before any work
+    monkeypatch.setattr(timing, "measure", None)  # found before any work
     before = sorted(folder.glob("*.json"))
     assert said in fail(capsys, *arguments)
     assert sorted(folder.glob("*.json")) == before
@@ -223,7 +227,7 @@ def test_failures(arguments, said, folder, capsys, monkeypatch):
 def test_mine_beside_fastgmm(name, folder, capsys):
     function = mine.load_function(f"my_fits:{name}")
     (result,) = mine.measure_mine(function, mine.SIZES)
-    X, _ = iterations.draw(TINY[0])
+    X, _ = draw(TINY[0])
     expected = GaussianMixture(3, random_state=0).fit(X).score(X)
     assert result.log_likelihood == pytest.approx(expected)
     if name == "spherical":

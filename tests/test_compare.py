@@ -385,12 +385,12 @@ def test_quick_list_and_expected_names_exist(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(ROOT / "asv_benchmarks")
     found, failures = discover()
     assert failures == {}
-    cells = measurement.QUICK_LIST
-    assert {cell.benchmark for cell in cells} <= set(found)
-    assert len(set(cells)) == len(cells)
+    entries = measurement.QUICK_LIST
+    assert {entry.benchmark for entry in entries} <= set(found)
+    assert len(set(entries)) == len(entries)
     for injection in INJECTIONS.values():
         if not injection.is_memory:
-            assert any(re.search(injection.expected, name) for name in map(str, cells))
+            assert any(re.search(injection.expected, name) for name in map(str, entries))
 
 
 def test_tally_counts_what_is_named():

@@ -10,17 +10,8 @@ import numpy as np
 import pytest
 
 from fastgmm import cli
-from fastgmm.demo import (
-    DemoResult,
-    Run,
-    comparison,
-    compute,
-    load_photograph,
-    picture_title,
-    read_photograph,
-    results_table,
-    thinned,
-)
+from fastgmm.demo import DemoResult, Run, comparison, compute, picture_title, results_table
+from fastgmm.photographs import load_photograph, read_photograph, thinned
 from fastgmm.system.terminal import Terminal
 
 Image = pytest.importorskip("PIL.Image")

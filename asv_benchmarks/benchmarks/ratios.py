@@ -8,11 +8,12 @@ they agree with fastgmm, and the peak of multiply-adds are those of `tools/peers
 from __future__ import annotations
 
 from functools import partial
-from time import perf_counter
 
 from threadpoolctl import threadpool_limits
 
 from fastgmm import kernels, reference
+from fastgmm.benchmarking.problems import Problem
+from fastgmm.benchmarking.timing import shortest_in_turn
 from fastgmm.kernels.passes import total_log_likelihood
 
 from .common import MIDDLE, TINY, case_names, on_threads, prepared_problem, ratio, relative_error
@@ -20,7 +21,6 @@ from .common import MIDDLE, TINY, case_names, on_threads, prepared_problem, rati
 from peer_table.libraries import PEERS  # isort: skip  # common.py knows where tools are
 from peer_table.measurement import measure  # isort: skip
 from peer_table.peak import multiply_add_peak  # isort: skip
-from peer_table.problems import Cell  # isort: skip
 
 ROUNDS = 1 if TINY else 3
 SECONDS = 0.0 if TINY else 0.5
@@ -85,10 +85,11 @@ class Library:
             # Not everybody has oneDAL; by this error asv leaves a benchmark out.
             raise NotImplementedError(f"{library} is not installed")
         self.peers = [PEERS["fastgmm"](), PEERS[library]()]
-        self.cell = Cell(covariance_type, *((300, 8, 3) if TINY else (20_000, 8, 8)))
+        shape = (300, 8, 3) if TINY else (20_000, 8, 8)
+        self.problem = Problem(covariance_type, "float64", *shape)
 
     def track_share(self, library, covariance_type):
-        result = measure(self.cell, "float64", 1, self.peers, ROUNDS)
+        result = measure(self.problem, 1, self.peers, ROUNDS)
         ours, theirs = result.timings
         assert not ours.failure, ours.failure
         assert not theirs.failure, theirs.failure  # such as that they do not agree
@@ -107,17 +108,14 @@ class Peak:
         self.case, problem = prepared_problem(name)
         X = problem.X[:FEW]
         self.call = on_threads(1, partial(kernels.expectation, X, *problem.mixture, "full"))
-        self.flops = Cell("full", len(X), self.case.d, self.case.K).flops
+        self.flops = Problem("full", self.case.dtype, len(X), self.case.d, self.case.K).flops
         assert abs(self.call().counts.sum() / len(X) - 1) < 1e-4
 
     def track_times(self, name):
         peak, seconds = 0.0, float("inf")
         for _ in range(ROUNDS):
             peak = max(peak, multiply_add_peak(self.case.dtype, 1, PEAK_SECONDS / 3))
-            end = perf_counter() + PEAK_SECONDS
-            while (began := perf_counter()) < end:
-                self.call()
-                seconds = min(seconds, perf_counter() - began)
+            seconds = min(seconds, *shortest_in_turn([self.call], PEAK_SECONDS))
         times = seconds * peak / self.flops
         assert times > 0.5, "no pass is faster than the peak"
         return times

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from fastgmm.system.processors import processor_name, usable_cores
 
-__all__ = ["describe_environment"]
+__all__ = ["describe_environment", "load_average"]
 
 
 def describe_environment() -> dict[str, str]:
@@ -20,7 +20,7 @@ def describe_environment() -> dict[str, str]:
     from fastgmm.system.threads import threading_report
 
     threads, threading_layer = threading_report()
-    libraries = ["fastgmm", "numpy", "numba", "llvmlite", "scikit-learn"]
+    libraries = ("fastgmm", "numpy", "numba", "llvmlite", "scikit-learn")
     return {
         **{library: version(library) for library in libraries},
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
@@ -32,3 +32,8 @@ def describe_environment() -> dict[str, str]:
         "threading layer": threading_layer,
         "cache folder": expectation_blocks.cache_directory or "none",
     }
+
+
+def load_average() -> list[float]:
+    """How busy the machine was in the last 1, 5 and 15 minutes, where the system tells it."""
+    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else []

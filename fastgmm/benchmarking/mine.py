@@ -9,14 +9,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from fastgmm._records import CovarianceType, FloatArray
-from fastgmm.benchmarking.iterations import Cell, OnStage, draw
+from fastgmm.benchmarking.problems import Problem, draw
+from fastgmm.benchmarking.timing import OnProgress, duration, shortest_in_turn, timed
 from fastgmm.mixture import GaussianMixture
 from fastgmm.system.terminal import plain_table
 
@@ -25,29 +25,17 @@ __all__ = ["SIZES", "MineResult", "load_function", "measure_mine", "mine_table"]
 SIZES = ((2_000, 2, 3), (10_000, 8, 5), (20_000, 16, 12))  # points, features, components
 SECONDS = 1.5  # of calls, at least, where a call is short
 LONG = 30  # seconds of a call that is not repeated
-MOST_CALLS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class MineResult:
-    """Whole fits of one size, by fastgmm's default and by the user's function.
+    """Whole fits of one problem, by fastgmm's default and by the user's function."""
 
-    Attributes
-    ----------
-    size : tuple of int
-        Points, features, components.
-    seconds, mine_seconds : float
-    log_likelihood : float
-        Mean per point.
-    mine_log_likelihood : float or None
-        None where the function returns nothing that tells.
-    """
-
-    size: tuple[int, int, int]
+    problem: Problem
     seconds: float
     mine_seconds: float
-    log_likelihood: float
-    mine_log_likelihood: float | None
+    log_likelihood: float  # per point
+    mine_log_likelihood: float | None  # None where the function returns nothing that tells
 
     @property
     def speedup(self) -> float:
@@ -69,14 +57,12 @@ def load_function(name: str) -> Callable[[FloatArray, int], Any]:
     sys.path.insert(0, os.getcwd())  # and left there, for what the function imports
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name not in (module_name, module_name.partition(".")[0]):
-            raise ValueError(f"importing {module_name} raised {in_words(error)}") from error
-        raise ValueError(
-            f"there is no module {module_name!r} in this folder; name it without .py."
-        ) from error
     except Exception as error:  # it may raise whatever it likes
-        raise ValueError(f"importing {module_name} raised {in_words(error)}") from error
+        why = f"importing {module_name} raised {in_words(error)}"
+        missing = getattr(error, "name", "") if isinstance(error, ModuleNotFoundError) else ""
+        if missing in (module_name, module_name.partition(".")[0]):
+            why = f"there is no module {module_name!r} in this folder; name it without .py."
+        raise ValueError(why) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ValueError(f"the module {module_name} has no function {function_name!r}.")
@@ -92,58 +78,33 @@ def measure_mine(
     function: Callable[[FloatArray, int], Any],
     sizes: Sequence[tuple[int, int, int]],
     *,
-    on_stage: OnStage = lambda done, total, stage: None,
+    on_stage: OnProgress = lambda done, total, stage: None,
 ) -> list[MineResult]:
-    """Time a function that fits a mixture beside fastgmm's default fit, on drawn points.
-
-    Parameters
-    ----------
-    function : callable
-        Called with the points and the number of components.
-    sizes : sequence of (n, d, K)
-    on_stage : callable
-        Told how many sizes are done, of how many, and what comes next.
-
-    Returns
-    -------
-    list of MineResult
-
-    Raises
-    ------
-    ValueError
-        If the function raises.
-    """
+    """Time ``function(X, n_components)`` beside our default fit; ValueError if it raises."""
     results = []
-    for done, (n, d, K) in enumerate(sizes):
-        cell = Cell("full", "float64", n, d, K)
-        X, _ = draw(cell)
-        on_stage(done, len(sizes), f"{cell.shape}: fastgmm")
-        model, seconds = shortest(partial(GaussianMixture(K, random_state=0).fit, X))
-        on_stage(done, len(sizes), f"{cell.shape}: yours")
+    for done, size in enumerate(sizes):
+        problem = Problem("full", "float64", *size)
+        X, _ = draw(problem)
+        on_stage(done, len(sizes), f"{problem.shape}: fastgmm")
+        model, seconds = shortest(partial(GaussianMixture(problem.K, random_state=0).fit, X))
+        on_stage(done, len(sizes), f"{problem.shape}: yours")
         try:
-            mine, mine_seconds = shortest(partial(function, X.copy(), K))
+            mine, mine_seconds = shortest(partial(function, X.copy(), problem.K))
         except Exception as error:  # it may raise whatever it likes
-            raise ValueError(f"your function raised {in_words(error)} ({cell.shape})") from error
+            raise ValueError(f"your function raised {in_words(error)} ({problem.shape})") from error
         ours, theirs = float(model.score(X)), log_likelihood_of(mine, X)
-        results.append(MineResult((n, d, K), seconds, mine_seconds, ours, theirs))
+        results.append(MineResult(problem, seconds, mine_seconds, ours, theirs))
     return results
 
 
 def shortest(fit: Callable[[], Any]) -> tuple[Any, float]:
-    """Result and seconds of the shortest of at least two calls; one, if that takes long.
-
-    The first call may compile, and is left out where there is a second.
-    """
+    """Result of the first call, and seconds of the shortest; a long first call stays alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        durations: list[float] = []
-        while len(durations) < 2 or (sum(durations) < SECONDS and len(durations) < MOST_CALLS):
-            began = perf_counter()
-            result = fit()
-            durations.append(perf_counter() - began)
-            if durations[0] > LONG:
-                break
-    return result, min(durations)
+        result, seconds = timed(fit)
+        if seconds <= LONG:
+            seconds = min(seconds, *shortest_in_turn([fit], SECONDS))
+    return result, seconds
 
 
 def log_likelihood_of(result: Any, X: FloatArray) -> float | None:
@@ -153,9 +114,8 @@ def log_likelihood_of(result: Any, X: FloatArray) -> float | None:
             return float(result.score(X))
         weights, means, covariances = (np.asarray(part, dtype=np.float64) for part in result)
         covariance_type = type_of_covariances(covariances, means.shape)
-        return float(
-            GaussianMixture.from_parameters(weights, means, covariances, covariance_type).score(X)
-        )
+        model = GaussianMixture.from_parameters(weights, means, covariances, covariance_type)
+        return float(model.score(X))
     except Exception:  # it may return whatever it likes
         return None
 
@@ -171,24 +131,16 @@ def mine_table(results: Sequence[MineResult]) -> Table:
     """A row for each size."""
     table = plain_table()
     table.add_column("points × features\n× components", no_wrap=True)
-    names = ("fastgmm", "yours", "fastgmm is", "its log-\nlikelihood", "yours")
-    for name in names:
+    for name in ("fastgmm", "yours", "fastgmm is", "its log-\nlikelihood", "yours"):
         table.add_column(name, justify="right")
     for result in results:
-        n, d, K = result.size
         ratio, theirs = result.speedup, result.mine_log_likelihood
-        faster = f"{ratio:.1f}× faster" if ratio >= 1 else f"{1 / ratio:.1f}× slower"
         table.add_row(
-            Cell("full", "float64", n, d, K).shape,
-            milliseconds(result.seconds),
-            milliseconds(result.mine_seconds),
-            faster,
+            result.problem.shape,
+            duration(result.seconds),
+            duration(result.mine_seconds),
+            f"{ratio:.1f}× faster" if ratio >= 1 else f"{1 / ratio:.1f}× slower",
             f"{result.log_likelihood:.4f}",
             "unknown" if theirs is None else f"{theirs:.4f}",
         )
     return table
-
-
-def milliseconds(seconds: float) -> str:
-    """A duration with three digits."""
-    return f"{1000 * seconds:,.3g} ms" if seconds < 1 else f"{seconds:.2f} s"

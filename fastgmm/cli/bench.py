@@ -28,19 +28,19 @@ def run(options: argparse.Namespace) -> None:
     if options.mine is not None:
         run_mine(options)
         return
-    from fastgmm.benchmarking import iterations
+    from fastgmm.benchmarking import problems, report, timing
     from fastgmm.system.terminal import Terminal, key_values
 
     if options.json:
         check_writable(options.json)
-    before = iterations.read_json(options.against) if options.against else None
+    before = report.read_json(options.against) if options.against else None
     with steps_in_sight("problem") as show:
-        result = iterations.measure(iterations.CELLS, iterations.BESIDE_SCIKIT_LEARN, on_stage=show)
+        result = timing.measure(problems.PROBLEMS, problems.BESIDE_SCIKIT_LEARN, on_stage=show)
     if options.json:
-        iterations.write_json(result, options.json)
-    comparison = iterations.compare(result, before) if before else None
-    notes = iterations.comparison_notes(comparison) if comparison else []
-    table = iterations.results_table(result, comparison)
+        report.write_json(result, options.json)
+    comparison = report.compare(result, before) if before else None
+    notes = report.comparison_notes(comparison) if comparison else []
+    table = report.results_table(result, comparison)
     Terminal().show(table, *notes, key_values(result.environment))
 
 

@@ -19,7 +19,8 @@ from comparison.measurement import ALL, Settings, compare_times
 from comparison.memory import compare_memory
 from comparison.processes import BenchmarkError, WorkerDied
 from comparison.sources import FOLDER, WORKTREE, SourceError, export_both
-from fastgmm.benchmarking.environment import describe_environment
+from fastgmm.benchmarking.environment import describe_environment, load_average
+from fastgmm.benchmarking.report import write_record
 
 FINE, REGRESSION, FAILURE = 0, 1, 2
 
@@ -51,21 +52,21 @@ def compare_speeds(
     """Compare times."""
     settings = Settings(options.threshold, options.pairs, options.rounds)
     record = header(sides) | {"settings": dataclasses.asdict(settings)}
-    comparison = compare_times(sides, options.benchmarks, options.threads, settings, on_stage)
-    report.show_times(comparison, settings, console)
+    outcome = compare_times(sides, options.benchmarks, options.threads, settings, on_stage)
+    report.show_times(outcome, settings, console)
     record |= {
-        "load average after": report.load_average(),
-        "cells": [report.as_record(result, settings) for result in comparison.results],
-        "missing": comparison.missing,
-        "errors": comparison.errors,
+        "load average after": load_average(),
+        "cells": [report.as_record(result, settings) for result in outcome.results],
+        "missing": outcome.missing,
+        "errors": outcome.errors,
     }
     if options.json:
-        report.write_json(record, options.json)
-    if comparison.errors or not comparison.results:
-        if not (comparison.errors or comparison.missing):
+        write_record(record, options.json)
+    if outcome.errors or not outcome.results:
+        if not (outcome.errors or outcome.missing):
             console.print("no such benchmark")
         return FAILURE
-    return REGRESSION if report.slower(comparison, settings) else FINE
+    return REGRESSION if report.slower(outcome, settings) else FINE
 
 
 def compare_peaks(
@@ -79,7 +80,7 @@ def compare_peaks(
     console.print(report.memory_table(results))
     if options.json:
         peaks = [dataclasses.asdict(result) for result in results]
-        report.write_json(header(sides) | {"peaks": peaks}, options.json)
+        write_record(header(sides) | {"peaks": peaks}, options.json)
     if not results or any(result.error for result in results):
         return FAILURE
     return REGRESSION if any(result.is_larger for result in results) else FINE
@@ -95,7 +96,7 @@ def header(sides: tuple) -> dict[str, Any]:
             for side, source in zip(("base", "head"), sides, strict=True)
         },
         "machine": {name: known[name] for name in names},
-        "load average before": report.load_average(),
+        "load average before": load_average(),
     }
 
 

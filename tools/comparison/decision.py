@@ -41,7 +41,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RatioEstimate:
     """The ratio head / base over pairs of processes.
 
     Attributes
@@ -65,21 +65,21 @@ def ratio_of_pair(rounds: Sequence[Round]) -> float:
     return median(head / base for base, head in rounds)
 
 
-def estimate(ratios: Sequence[float]) -> Estimate:
+def estimate(ratios: Sequence[float]) -> RatioEstimate:
     """Median of the pairs' ratios and its interval: their range, but for one of every ten."""
     ordered, n = sorted(ratios), len(ratios)
     out = n // LEFT_OUT
     beyond = sum(comb(n, k) for k in range(out + 1)) / 2**n  # on one side
-    return Estimate(median(ordered), ordered[out], ordered[-1 - out], max(0.0, 1 - 2 * beyond))
+    return RatioEstimate(median(ordered), ordered[out], ordered[-1 - out], max(0.0, 1 - 2 * beyond))
 
 
-def is_suspected(first: Estimate, threshold: float = THRESHOLD) -> bool:
+def is_suspected(first: RatioEstimate, threshold: float = THRESHOLD) -> bool:
     """Whether there is a reason to measure again."""
     return first.ratio > threshold
 
 
 def verdict(
-    first: Estimate, second: Estimate | None = None, threshold: float = THRESHOLD
+    first: RatioEstimate, second: RatioEstimate | None = None, threshold: float = THRESHOLD
 ) -> Verdict:
     """What both measurements say; without the second nothing is slower."""
     if is_suspected(first, threshold):

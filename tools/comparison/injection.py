@@ -47,7 +47,7 @@ class Injection:
     is_memory: bool = False
 
 
-BLOCKS, PASSES = "fastgmm/kernels/drivers.py", "fastgmm/kernels/passes.py"
+DRIVERS, PASSES = "fastgmm/kernels/drivers.py", "fastgmm/kernels/passes.py"
 
 TILES = """\
     first, stop = tiles_of_block(index, n_blocks, points.n, points.length)
@@ -75,9 +75,9 @@ def repeated_expectation(condition: str) -> tuple[Edit, ...]:
     repeated = REPEATED_TILES.replace("CONDITION", condition)
     halved = "        for p in range(padded):\n            tile.scale[p] = tile.scale[p] / visits\n"
     return (
-        Edit(BLOCKS, OF_EXPECTATION + TILES, OF_EXPECTATION + repeated),
-        Edit(BLOCKS, LIKELIHOOD, LIKELIHOOD.replace("\n", " / visits\n")),
-        Edit(BLOCKS, MOMENTS, halved + MOMENTS),
+        Edit(DRIVERS, OF_EXPECTATION + TILES, OF_EXPECTATION + repeated),
+        Edit(DRIVERS, LIKELIHOOD, LIKELIHOOD.replace("\n", " / visits\n")),
+        Edit(DRIVERS, MOMENTS, halved + MOMENTS),
     )
 
 
@@ -93,7 +93,7 @@ INJECTIONS = {
     "prediction": Injection(
         (
             Edit(
-                BLOCKS,
+                DRIVERS,
                 OF_PREDICTION + TILES,
                 OF_PREDICTION + REPEATED_TILES.replace("CONDITION", "True"),
             ),

@@ -13,7 +13,7 @@ from comparison.decision import (
     AGAIN,
     PAIRS,
     THRESHOLD,
-    Estimate,
+    RatioEstimate,
     Round,
     Verdict,
     estimate,
@@ -30,8 +30,8 @@ ALL = 0  # threads
 OnStage = Callable[[str], object]
 
 
-class Cell(NamedTuple):
-    """What is measured.
+class BenchmarkEntry(NamedTuple):
+    """A benchmark, and the threads that it runs on.
 
     Attributes
     ----------
@@ -49,10 +49,10 @@ class Cell(NamedTuple):
 
 MIDDLE = "full-float64-n50000-d16-K16-C"
 
-# A cell for each way through the kernels, and the host's code around them.
+# One for each way through the kernels, and the host's code around them.
 QUICK_LIST = (
     *(
-        Cell(f"kernels.Expectation.time_expectation({case})")
+        BenchmarkEntry(f"kernels.Expectation.time_expectation({case})")
         for case in (
             "full-float64-n100000-d2-K8-C",
             "full-float64-n50000-d8-K8-C",
@@ -63,11 +63,11 @@ QUICK_LIST = (
             "spherical-float64-n100000-d2-K8-C",
         )
     ),
-    Cell(f"kernels.OtherFunctions.time_function(weighted_covariances, {MIDDLE})"),
-    Cell(f"predict.Predict.time_method(predict, {MIDDLE})"),
-    Cell(f"predict.Predict.time_method(predict_proba, {MIDDLE})"),
-    Cell("fit.SmallFit.time_hundred_fits"),
-    Cell(f"kernels.Expectation.time_expectation({MIDDLE})", ALL),
+    BenchmarkEntry(f"kernels.OtherFunctions.time_function(weighted_covariances, {MIDDLE})"),
+    BenchmarkEntry(f"predict.Predict.time_method(predict, {MIDDLE})"),
+    BenchmarkEntry(f"predict.Predict.time_method(predict_proba, {MIDDLE})"),
+    BenchmarkEntry("fit.SmallFit.time_hundred_fits"),
+    BenchmarkEntry(f"kernels.Expectation.time_expectation({MIDDLE})", ALL),
 )
 
 
@@ -81,22 +81,22 @@ class Settings:
 
 
 @dataclass(slots=True)
-class CellResult:
-    """All rounds of a cell, pair by pair.
+class BenchmarkTimes:
+    """All rounds of a benchmark, pair by pair.
 
     Attributes
     ----------
-    cell : Cell
+    entry : BenchmarkEntry
     first, second : list of list of (float, float)
         Seconds of base and head by pair and round; the second where the first was suspicious.
     """
 
-    cell: Cell
+    entry: BenchmarkEntry
     first: list[list[Round]] = field(default_factory=list)
     second: list[list[Round]] = field(default_factory=list)
 
     @property
-    def estimates(self) -> tuple[Estimate, Estimate | None]:
+    def estimates(self) -> tuple[RatioEstimate, RatioEstimate | None]:
         """Those of both measurements."""
         first, second = (
             estimate([ratio_of_pair(rounds) for rounds in pairs]) if pairs else None
@@ -117,19 +117,19 @@ class CellResult:
 
 
 @dataclass(slots=True)
-class Comparison:
-    """What came of it.
+class ComparedBenchmarks:
+    """What came of a comparison.
 
     Attributes
     ----------
-    results : list of CellResult
+    results : list of BenchmarkTimes
     missing : dict of str to str
         Why a benchmark was not compared, as the base lacks something.
     errors : dict of str to str
         Benchmarks that fail with head's package.
     """
 
-    results: list[CellResult] = field(default_factory=list)
+    results: list[BenchmarkTimes] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -140,54 +140,56 @@ def compare_times(
     threads: int,
     settings: Settings,
     on_stage: OnStage = lambda words: None,
-) -> Comparison:
+) -> ComparedBenchmarks:
     """Measure the quick list, or the benchmarks that a pattern finds; doubtful ones twice."""
-    comparison = Comparison()
-    cells = survey(sides, benchmarks, threads, comparison, on_stage)
-    results = {cell: CellResult(cell) for cell in cells}
-    comparison.results = list(results.values())
+    outcome = ComparedBenchmarks()
+    entries = survey(sides, benchmarks, threads, outcome, on_stage)
+    results = {entry: BenchmarkTimes(entry) for entry in entries}
+    outcome.results = list(results.values())
     for number in range(settings.pairs):
         stage = f"processes {number + 1} of {settings.pairs}: "
-        for cell, rounds in measure_pair(sides, cells, settings.rounds, on_stage, stage).items():
-            results[cell].first.append(rounds)
-    suspected = [c for c in cells if is_suspected(results[c].estimates[0], settings.threshold)]
+        for entry, rounds in measure_pair(sides, entries, settings.rounds, on_stage, stage).items():
+            results[entry].first.append(rounds)
+    suspected = [
+        each for each in entries if is_suspected(results[each].estimates[0], settings.threshold)
+    ]
     for number in range(AGAIN * settings.pairs if suspected else 0):
         stage = f"again, processes {number + 1} of {AGAIN * settings.pairs}: "
         again = measure_pair(sides, suspected, settings.rounds, on_stage, stage)
-        for cell, rounds in again.items():
-            results[cell].second.append(rounds)
-    return comparison
+        for entry, rounds in again.items():
+            results[entry].second.append(rounds)
+    return outcome
 
 
 def survey(
     sides: tuple[Source, Source],
     benchmarks: str | None,
     threads: int,
-    comparison: Comparison,
+    outcome: ComparedBenchmarks,
     on_stage: OnStage,
-) -> list[Cell]:
-    """Return the cells that both sides can run, compiled; note the others.
+) -> list[BenchmarkEntry]:
+    """Return the benchmarks that both sides can run, compiled; note the others.
 
     It has processes of its own, so that all that are measured load their kernels from the disk.
     """
     on_stage("starting")
-    cells = []
+    entries = []
     with both(sides) as (base, head):
         hello = greet(base, head)
-        for cell in choose(hello["benchmarks"], benchmarks, threads):
-            if cell.benchmark not in hello["benchmarks"]:
-                comparison.missing[str(cell)] = "head has no such benchmark"
+        for entry in choose(hello["benchmarks"], benchmarks, threads):
+            if entry.benchmark not in hello["benchmarks"]:
+                outcome.missing[str(entry)] = "head has no such benchmark"
                 continue
-            on_stage(f"compiling: {cell}")
-            failures = prepare(base, head, cell)[1]
+            on_stage(f"compiling: {entry}")
+            failures = prepare(base, head, entry)[1]
             if failures[1]:
-                comparison.errors[str(cell)] = failures[1]
+                outcome.errors[str(entry)] = failures[1]
             elif failures[0]:
-                comparison.missing[str(cell)] = failures[0]
+                outcome.missing[str(entry)] = failures[0]
             else:
-                cells.append(cell)
-        comparison.errors |= hello["failures"]
-    return cells
+                entries.append(entry)
+        outcome.errors |= hello["failures"]
+    return entries
 
 
 def greet(base: Worker, head: Worker) -> dict:
@@ -201,20 +203,20 @@ def greet(base: Worker, head: Worker) -> dict:
     return replies[1]
 
 
-def choose(names: Sequence[str], benchmarks: str | None, threads: int) -> list[Cell]:
-    """Cells of the benchmarks of times that a pattern finds, or the quick list."""
+def choose(names: Sequence[str], benchmarks: str | None, threads: int) -> list[BenchmarkEntry]:
+    """Benchmarks of times that a pattern finds, or the quick list."""
     if benchmarks is None:
         return list(QUICK_LIST)
     pattern = re.compile(benchmarks)
     times = [name for name in names if name.split(".")[2].startswith("time_")]
-    return [Cell(name, threads) for name in times if pattern.search(name)]
+    return [BenchmarkEntry(name, threads) for name in times if pattern.search(name)]
 
 
-def prepare(base: Worker, head: Worker, cell: Cell) -> tuple[float, tuple[str, str]]:
-    """Set a cell up on both sides at once; return the longer call's seconds, and both failures."""
+def prepare(base: Worker, head: Worker, entry: BenchmarkEntry) -> tuple[float, tuple[str, str]]:
+    """Set a benchmark up on both sides at once; return the longer call's seconds, both failures."""
     seconds, failures = [], []
     for worker in (base, head):
-        worker.send("prepare", **cell._asdict())
+        worker.send("prepare", **entry._asdict())
     for worker in (base, head):
         try:
             seconds.append(worker.receive()["seconds"])
@@ -226,21 +228,21 @@ def prepare(base: Worker, head: Worker, cell: Cell) -> tuple[float, tuple[str, s
 
 def measure_pair(
     sides: tuple[Source, Source],
-    cells: Sequence[Cell],
+    entries: Sequence[BenchmarkEntry],
     rounds: int,
     on_stage: OnStage,
     stage: str,
-) -> dict[Cell, list[Round]]:
-    """All rounds of all cells in one new pair of processes."""
+) -> dict[BenchmarkEntry, list[Round]]:
+    """All rounds of all benchmarks in one new pair of processes."""
     measured = {}
     with both(sides) as (base, head):
-        for cell in cells:
-            on_stage(f"{stage}{cell}")
-            seconds, failures = prepare(base, head, cell)
+        for entry in entries:
+            on_stage(f"{stage}{entry}")
+            seconds, failures = prepare(base, head, entry)
             if any(failures):
-                raise BenchmarkError(f"{cell}: {failures[0] or failures[1]}")
+                raise BenchmarkError(f"{entry}: {failures[0] or failures[1]}")
             calls = calls_of_round(seconds)
-            measured[cell] = [measure_round(base, head, calls, i) for i in range(rounds)]
+            measured[entry] = [measure_round(base, head, calls, i) for i in range(rounds)]
     return measured
 
 

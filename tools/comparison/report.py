@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,26 +10,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from comparison.decision import Verdict
-from comparison.measurement import CellResult, Comparison, Settings
+from comparison.measurement import BenchmarkTimes, ComparedBenchmarks, Settings
 from comparison.memory import MemoryResult
-from fastgmm.system.files import written_whole
 from fastgmm.system.terminal import plain_table
 
 STYLES = {Verdict.SLOWER: "bold red", Verdict.UNCONFIRMED: "yellow", Verdict.FASTER: "green"}
 
 
-def load_average() -> list[float]:
-    """How busy the machine was, where the system tells it."""
-    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else []
-
-
 # --- times ----------------------------------------------------------------------------------
-def as_record(result: CellResult, settings: Settings) -> dict[str, Any]:
-    """Everything that was measured of a cell, and what is said of it."""
+def as_record(result: BenchmarkTimes, settings: Settings) -> dict[str, Any]:
+    """Everything that was measured of a benchmark, and what is said of it."""
     first, second = result.estimates
     return {
-        "benchmark": result.cell.benchmark,
-        "threads": result.cell.threads or "all",
+        "benchmark": result.entry.benchmark,
+        "threads": result.entry.threads or "all",
         "base_ms": 1e3 * result.seconds[0],
         "head_ms": 1e3 * result.seconds[1],
         "verdict": result.verdict(settings.threshold).value,
@@ -43,47 +34,47 @@ def as_record(result: CellResult, settings: Settings) -> dict[str, Any]:
     }
 
 
-def slower(comparison: Comparison, settings: Settings) -> list[str]:
-    """Names of the cells that have become slower."""
+def slower(outcome: ComparedBenchmarks, settings: Settings) -> list[str]:
+    """Names of the benchmarks that have become slower."""
     return [
-        str(result.cell)
-        for result in comparison.results
+        str(result.entry)
+        for result in outcome.results
         if result.verdict(settings.threshold) is Verdict.SLOWER
     ]
 
 
-def times_table(comparison: Comparison, settings: Settings) -> Table:
-    """A line for each measurement of a cell."""
+def times_table(outcome: ComparedBenchmarks, settings: Settings) -> Table:
+    """A line for each benchmark."""
     table = plain_table()
     table.add_column("benchmark", overflow="fold")
     for header in ("base, ms", "head, ms", "ratio", "interval"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for result in comparison.results:
+    for result in outcome.results:
         verdict = result.verdict(settings.threshold)
         base, head = (f"{1e3 * seconds:.3g}" for seconds in result.seconds)
         first, second = result.estimates
         shown = second or first
         interval = f"{shown.low:.2f} … {shown.high:.2f}"
         table.add_row(
-            escape(str(result.cell)), base, head, f"{shown.ratio:.2f}", interval, verdict.value,
+            escape(str(result.entry)), base, head, f"{shown.ratio:.2f}", interval, verdict.value,
             style=STYLES.get(verdict, ""),
         )  # fmt: skip
     return table
 
 
-def show_times(comparison: Comparison, settings: Settings, console: Console) -> None:
+def show_times(outcome: ComparedBenchmarks, settings: Settings, console: Console) -> None:
     """Print the table, what is not in it, and the result in words."""
-    if comparison.results:
-        console.print(times_table(comparison, settings))
-    for name, why in comparison.missing.items():
+    if outcome.results:
+        console.print(times_table(outcome, settings))
+    for name, why in outcome.missing.items():
         console.print(f"not compared: {name}: {why}", markup=False)
-    for name, why in comparison.errors.items():
+    for name, why in outcome.errors.items():
         console.print(f"fails: {name}: {why}", markup=False)
-    names = slower(comparison, settings)
+    names = slower(outcome, settings)
     for name in names:
         console.print(f"slower in both measurements: {name}", markup=False)
-    if comparison.results and not names:
+    if outcome.results and not names:
         console.print(f"nothing is slower by more than {settings.threshold:g}×")
 
 
@@ -105,10 +96,3 @@ def memory_table(results: list[MemoryResult]) -> Table:
             cells = [base, head, ratio, "LARGER" if result.is_larger else "same"]
         table.add_row(escape(result.benchmark), *cells, style="red" if result.is_larger else "")
     return table
-
-
-# --- JSON -----------------------------------------------------------------------------------
-def write_json(record: dict[str, Any], path: Path) -> None:
-    """Write everything that was measured."""
-    with written_whole(path) as stream:
-        stream.write(json.dumps(record, indent=1).encode() + b"\n")

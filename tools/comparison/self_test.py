@@ -82,10 +82,10 @@ def names_reported(
     """Compare once."""
     if INJECTIONS[kind].is_memory:
         return [r.benchmark for r in compare_memory(sides, on_stage) if r.is_larger]
-    comparison = compare_times(sides, benchmarks, 1, settings, on_stage)
-    if comparison.errors or comparison.missing or not comparison.results:
-        raise SystemExit(f"not everything was compared: {comparison.errors | comparison.missing}")
-    return report.slower(comparison, settings)
+    outcome = compare_times(sides, benchmarks, 1, settings, on_stage)
+    if outcome.errors or outcome.missing or not outcome.results:
+        raise SystemExit(f"not everything was compared: {outcome.errors | outcome.missing}")
+    return report.slower(outcome, settings)
 
 
 def tallies_table(tallies: list[Tally], factor: float) -> object:

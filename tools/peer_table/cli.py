@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from itertools import product
 from pathlib import Path
 
 from rich.console import Console
 
-from fastgmm.benchmarking.environment import describe_environment
+from fastgmm._records import COVARIANCE_TYPES
+from fastgmm.benchmarking.environment import describe_environment, load_average
+from fastgmm.benchmarking.problems import DTYPES
+from fastgmm.benchmarking.report import write_record
 from fastgmm.system.processors import usable_cores
 from peer_table import report
+from peer_table.grid import Shape, grid
 from peer_table.libraries import PEERS, Peer
-from peer_table.measurement import CellResult, measure, with_efficiency
+from peer_table.measurement import PeersResult, measure, with_efficiency
 from peer_table.peak import multiply_add_peak
-from peer_table.problems import COVARIANCE_TYPES, DTYPES, grid
 from peer_table.whole_fits import QUICK_TASKS, TASKS, measure_seeding, measure_task
 
 README = Path(__file__).parents[2] / "README.md"
@@ -46,30 +47,27 @@ def main(arguments: list[str] | None = None) -> int:
             seeding = measure_seeding(options.rounds, options.quick)
             measured["seeding"] = report.as_record(seeding)
         else:
-            measure_cells(options, peers, measured, status.update)
+            measure_problems(options, peers, measured, status.update)
     measured["machine"]["load average after"] = load_average()
     report.show(measured, console)
     for name, value in measured["machine"].items():
         console.print(f"{name}: {value}", style="dim", highlight=False)
     if options.json:
-        report.write_json(measured, options.json)
+        write_record(measured, options.json)
     return 0
 
 
-def measure_cells(
+def measure_problems(
     options: argparse.Namespace,
     peers: list[Peer],
     measured: report.Record,
     on_stage: Callable[[str], object],
 ) -> None:
-    """Add the cells that the options ask for, and the peaks that they are compared with."""
-    cells = grid(options.covariance_types, options.cells)
-    if options.quick:
-        cells = [replace(cell, n=max(cell.n // 20, 2 * cell.K * cell.d)) for cell in cells]
-    settings = [(dtype, threads) for dtype in options.dtypes for threads in options.threads]
-    has_peak = any(cell.covariance_type == "full" for cell in cells)
+    """Add the problems that the options ask for, and the peaks that they are compared with."""
+    settings = list(product(options.dtypes, options.threads))
+    has_peak = "full" in options.covariance_types
     peaks = dict.fromkeys(settings, 0.0)
-    results: list[CellResult] = []
+    results: list[PeersResult] = []
 
     def measure_peaks() -> None:
         on_stage("the peak of multiply-adds")
@@ -82,18 +80,20 @@ def measure_cells(
 
     def keep() -> None:
         measured["cells"] = [
-            report.as_record(with_efficiency(r, peaks[r.dtype, r.threads]) if has_peak else r)
+            report.as_record(
+                with_efficiency(r, peaks[r.problem.dtype, r.threads]) if has_peak else r
+            )
             for r in results
         ]
         if options.json:  # what is measured stays, whatever interrupts the rest
-            report.write_json(measured, options.json)
+            write_record(measured, options.json)
 
     if has_peak:
         measure_peaks()
     for covariance_type, (dtype, threads) in product(options.covariance_types, settings):
-        for cell in (cell for cell in cells if cell.covariance_type == covariance_type):
-            on_stage(f"{cell}, {dtype}, {report.threads_in_words(threads)}")
-            results.append(measure(cell, dtype, threads, peers, options.rounds))
+        for problem in grid(covariance_type, dtype, options.cells, options.quick):
+            on_stage(f"{problem}, {report.threads_in_words(threads)}")
+            results.append(measure(problem, threads, peers, options.rounds))
             keep()
     if has_peak:  # again, because others may have been busy the first time
         measure_peaks()
@@ -117,11 +117,6 @@ def machine(peers: list[Peer]) -> dict:
         },
         "load average before": load_average(),
     }
-
-
-def load_average() -> list[float]:
-    """How busy the machine was in the last 1, 5 and 15 minutes, where the system tells it."""
-    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -154,7 +149,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def shape(words: str) -> tuple[int, int, int]:
+def shape(words: str) -> Shape:
     """Read NxDxK."""
     n, d, K = (int(word) for word in words.split("x"))
     return n, d, K

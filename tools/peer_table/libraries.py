@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numba
 import numpy as np
 import sklearn.mixture
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 import fastgmm
-from peer_table.problems import Fit, Mixture
+from fastgmm._records import Parameters
+from fastgmm.benchmarking.timing import fitted_from
+
+
+class PeerFit(NamedTuple):
+    """Where a library arrived, in scikit-learn's shapes, and after how many iterations."""
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    n_iterations: int
+
+    @property
+    def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Those of the mixture."""
+        return self.weights, self.means, self.covariances
 
 
 class Peer(ABC):
@@ -42,7 +55,7 @@ class Peer(ABC):
         """Whether the library has this covariance type in this precision."""
 
     @abstractmethod
-    def run(self, X: np.ndarray, start: Mixture, n_iterations: int) -> Fit:
+    def run(self, X: np.ndarray, start: Parameters, n_iterations: int) -> PeerFit:
         """Take so many iterations from the start, or fewer where the library will not go on."""
 
     @abstractmethod
@@ -60,23 +73,10 @@ class ScikitLearn(Peer):
         """Everything."""
         return True
 
-    def run(self, X: np.ndarray, start: Mixture, n_iterations: int) -> Fit:
+    def run(self, X: np.ndarray, start: Parameters, n_iterations: int) -> PeerFit:
         """Fit with a tolerance that is never met."""
-        model = self.estimator(
-            len(start.weights),
-            covariance_type=start.covariance_type,
-            tol=0.0,
-            reg_covar=0.0,
-            max_iter=n_iterations,
-            weights_init=start.weights,
-            means_init=start.means,
-            precisions_init=_precisions(start),
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(X)
-        parameters = model.weights_, model.means_, model.covariances_
-        return Fit(Mixture(start.covariance_type, *parameters), model.n_iter_)
+        model = fitted_from(self.estimator, X, start, n_iterations)
+        return PeerFit(model.weights_, model.means_, model.covariances_, model.n_iter_)
 
     def use_threads(self, n_threads: int) -> None:
         """Nothing: it has those of BLAS."""
@@ -103,7 +103,7 @@ class OneDAL(Peer):
         """Full and diagonal covariances."""
         return covariance_type in self.storages
 
-    def run(self, X: np.ndarray, start: Mixture, n_iterations: int) -> Fit:
+    def run(self, X: np.ndarray, start: Parameters, n_iterations: int) -> PeerFit:
         """Run the batch algorithm.
 
         It stops as soon as the likelihood no longer rises. The factor of regularization stays at
@@ -122,13 +122,12 @@ class OneDAL(Peer):
         covariances = start.covariances[:, None] if diagonal else start.covariances
         result = algorithm.compute(X, start.weights[None], start.means, list(covariances))
         covariances = np.stack(result.covariances)
-        mixture = Mixture(
-            start.covariance_type,
+        return PeerFit(
             np.ravel(result.weights),
             result.means,
             covariances[:, 0] if diagonal else covariances,
+            int(np.ravel(result.nIterations)[0]),
         )
-        return Fit(mixture, int(np.ravel(result.nIterations)[0]))
 
     def use_threads(self, n_threads: int) -> None:
         """oneDAL's own pool."""
@@ -151,9 +150,3 @@ def limited_threads(n_threads: int, peers: list[Peer]) -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
-
-
-def _precisions(mixture: Mixture) -> np.ndarray:
-    if mixture.covariance_type in ("full", "tied"):
-        return np.linalg.inv(mixture.covariances)
-    return 1 / mixture.covariances

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from time import perf_counter
+from functools import cache, partial
 
 import numba
 import numpy as np
 
+from fastgmm.benchmarking.timing import shortest_in_turn
 from fastgmm.kernels.codegen.products import add_product
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from peer_table.libraries import limited_threads
@@ -34,11 +34,8 @@ def multiply_add_peak(dtype: str, threads: int, seconds: float | None = None) ->
             left, right = np.ones((length, rows), dtype), np.ones((length, columns), dtype)
             out = np.zeros((threads, rows, columns), dtype)
             multiply(left, right, out, 1)
-            end = perf_counter() + seconds
-            while (began := perf_counter()) < end:
-                multiply(left, right, out, repeats)
-                flops = 2 * out.size * length * repeats
-                best = max(best, flops / (perf_counter() - began))
+            call = partial(multiply, left, right, out, repeats)
+            best = max(best, 2 * out.size * length * repeats / shortest_in_turn([call], seconds)[0])
     return best
 
 

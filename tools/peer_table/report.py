@@ -13,25 +13,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fastgmm.benchmarking.report import three_digits
 from fastgmm.system.files import written_whole
 from fastgmm.system.terminal import plain_table
 
 BEGIN, END = "<!-- peers table -->", "<!-- /peers table -->"
 
 # Reports are read from JSON as well as made, so that everything below works on plain
-# dictionaries: machine, cells (CellResult), tasks (TaskResult) and seeding (SeedingResult).
+# dictionaries: machine, cells (PeersResult), tasks (TaskResult) and seeding (SeedingResult).
 Record = dict[str, Any]
 
 
-def write_json(report: Record, path: Path) -> None:
-    """Write everything that was measured."""
-    with written_whole(path) as stream:
-        stream.write(json.dumps(report, indent=1).encode() + b"\n")
-
-
 def as_record(result: Any) -> Record:
-    """Return a dataclass as it looks after a journey through JSON."""
-    return json.loads(json.dumps(dataclasses.asdict(result)))
+    """Return a dataclass as it looks after a journey through JSON.
+
+    A problem is called a cell there, and has its dtype beside it.
+    """
+    record = json.loads(json.dumps(dataclasses.asdict(result)))
+    if "problem" in record:
+        cell = record.pop("problem")
+        record = {"cell": cell, "dtype": cell.pop("dtype"), **record}
+    return record
 
 
 # --- words ----------------------------------------------------------------------------------
@@ -39,8 +41,7 @@ def nanoseconds(timing: Record, cell: Record) -> str:
     """Nanoseconds per point and component, or why there are none."""
     if timing["seconds"] is None:
         return timing["failure"]
-    nanoseconds = 1e9 * timing["seconds"] / cell["n"] / cell["K"]
-    return f"{nanoseconds:,.0f}" if nanoseconds >= 100 else f"{nanoseconds:.3g}"
+    return three_digits(1e9 * timing["seconds"] / cell["n"] / cell["K"])
 
 
 def times(ratio: float | None) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits, load_iris, load_sample_images
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.image import extract_patches_2d
 from sklearn.mixture import GaussianMixture as PeerMixture
 
 from fastgmm import GaussianMixture
-from fastgmm.demo import load_photograph
-from peer_table.problems import Cell, draw
+from fastgmm.benchmarking.problems import Problem, draw
+from fastgmm.benchmarking.timing import fitted, timed
+from fastgmm.photographs import load_photograph
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ QUICK_TASKS = tuple(
 def measure_task(task: Task, rounds: int, quick: bool) -> TaskResult:
     """Fit with both libraries in turn, after a fit of fastgmm's that compiles."""
     X = task.load(quick)
-    fitted(GaussianMixture, X, task.components[0], max_iter=1)
+    default_fit(GaussianMixture, X, task.components[0], max_iter=1)
     ours, theirs = [], []
     for _ in range(rounds):
         our_models, seconds = fit_all(GaussianMixture, task, X)
@@ -157,37 +156,37 @@ def measure_task(task: Task, rounds: int, quick: bool) -> TaskResult:
 
 def fit_all(estimator: type, task: Task, X: np.ndarray) -> tuple[list[Any], float]:
     """Fit every mixture of the task; return the models, and the seconds of one repetition."""
-    began = perf_counter()
-    for _ in range(task.repeats):
-        models = [
-            fitted(estimator, X, K, task.max_iter, seed)
-            for K in task.components
-            for seed in task.seeds
-        ]
-    return models, (perf_counter() - began) / task.repeats
+
+    def fit_repeatedly() -> list[Any]:
+        for _ in range(task.repeats):
+            models = [
+                default_fit(estimator, X, K, task.max_iter, seed)
+                for K in task.components
+                for seed in task.seeds
+            ]
+        return models
+
+    models, seconds = timed(fit_repeatedly)
+    return models, seconds / task.repeats
 
 
-def fitted(
+def default_fit(
     estimator: type, X: np.ndarray, n_components: int, max_iter: int = 100, seed: int = 0
 ) -> Any:
     """Fit a model that is the library's default but for its size."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return estimator(n_components, max_iter=max_iter, random_state=seed).fit(X)
+    return fitted(estimator(n_components, max_iter=max_iter, random_state=seed), X)
 
 
 def measure_seeding(rounds: int, quick: bool) -> SeedingResult:
     """Time a default fit of a million points, and the same without any iteration."""
-    cell = Cell("full", 30_000 if quick else 1_000_000, 16, 16)
-    X, _ = draw(cell, "float64")
-    fitted(GaussianMixture, X, cell.K, max_iter=1)
+    problem = Problem("full", "float64", 30_000 if quick else 1_000_000, 16, 16)
+    X, _ = draw(problem)
+    fit = partial(default_fit, GaussianMixture, X, problem.K)
+    fit(max_iter=1)
     fits, starts = [], []
     for _ in range(rounds):
-        began = perf_counter()
-        fitted(GaussianMixture, X, cell.K, max_iter=0)
-        middle = perf_counter()
-        model = fitted(GaussianMixture, X, cell.K)
-        starts.append(middle - began)
-        fits.append(perf_counter() - middle)
+        starts.append(timed(partial(fit, max_iter=0))[1])
+        model, seconds = timed(fit)
+        fits.append(seconds)
     share = median(start / fit for start, fit in zip(starts, fits, strict=True))
-    return SeedingResult(X.shape, cell.K, median(fits), model.n_iter_, share)
+    return SeedingResult(X.shape, problem.K, median(fits), model.n_iter_, share)
