@@ -18,7 +18,7 @@ DTYPES = ("float64", "float32")
 ORDERS = ("C", "F", "strided", "reversed", "read-only")
 
 
-class Problem(NamedTuple):
+class Inputs(NamedTuple):
     """Points and the mixture under which a pass looks at them, in scikit-learn's shapes."""
 
     X: np.ndarray
@@ -64,7 +64,7 @@ class Case:
         weighted = "-weighted" if self.weighted else ""
         return f"{self.covariance_type}-{self.dtype}-{shape}-{self.order}{weighted}"
 
-    def make(self) -> Problem:
+    def make(self) -> Inputs:
         """Build the problem: seeded by the case's name, hence the same every time.
 
         The points come from a mixture whose means lie a little away from the one returned, like
@@ -89,7 +89,7 @@ class Case:
                 sample_weight,
             )
         )
-        problem = Problem(*arrays)
+        problem = Inputs(*arrays)
         return problem if self.weighted else problem._replace(sample_weight=None)
 
 

@@ -21,7 +21,7 @@ from registry import (
     SMALL_CASES,
     TOLERANCES,
     Case,
-    Problem,
+    Inputs,
     assert_agree,
     assert_statistics_agree,
 )
@@ -132,7 +132,7 @@ def test_input_is_left_alone(case: Case):
         np.testing.assert_array_equal(array, before)
 
 
-def call_all(module: ModuleType, problem: Problem, covariance_type: str) -> list[np.ndarray]:
+def call_all(module: ModuleType, problem: Inputs, covariance_type: str) -> list[np.ndarray]:
     """Return the results of all seven functions of `kernels` or `reference`, as arrays."""
     X, *mixture, sample_weight = problem
     r = module.responsibilities(X, *mixture, covariance_type)
