@@ -7,8 +7,6 @@ from io import BytesIO
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["ShownAxes", "ShownFigure"]
-
 
 class ShownFigure(Figure):
     """A figure that is its own picture."""

@@ -9,18 +9,6 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = [
-    "COVARIANCE_TYPES",
-    "INIT_METHODS",
-    "CovarianceType",
-    "FloatArray",
-    "InitFunction",
-    "InitMethod",
-    "InitialValues",
-    "Parameters",
-    "Statistics",
-]
-
 CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "tied", "diag", "spherical")
 

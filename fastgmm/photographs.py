@@ -10,8 +10,6 @@ from sklearn.datasets import load_sample_image
 
 from fastgmm._records import FloatArray
 
-__all__ = ["PHOTOGRAPH", "load_photograph", "read_photograph", "thinned"]
-
 PHOTOGRAPH = "china.jpg"  # scikit-learn's
 MOST_PIXELS = 500_000  # of a large photograph, unless more are asked for
 WHITE = (255, 255, 255, 255)

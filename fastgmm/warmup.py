@@ -19,8 +19,6 @@ from fastgmm.model.families import FAMILIES
 if TYPE_CHECKING:
     from fastgmm.kernels.layouts import Model
 
-__all__ = ["DTYPES", "FEATURES", "Specialization", "WarmupResult", "specializations", "warm_up"]
-
 DTYPES = ("float64", "float32")
 # Few features are what is fitted most; the last stands for all the numbers that share code.
 FEATURES = (2, 3, 4, 32)
@@ -28,37 +26,17 @@ FEATURES = (2, 3, 4, 32)
 
 @dataclass(frozen=True, slots=True)
 class Specialization:
-    """A problem for which the kernels have machine code of its own.
+    """A problem for which the kernels have machine code of its own."""
 
-    Attributes
-    ----------
-    covariance_types : tuple of str
-        Those that were asked for and share it.
-    features : str
-        The numbers of features that share it, in words.
-    dtype : str
-    n_features : int
-        One such number, to compile with.
-    """
-
-    covariance_types: tuple[CovarianceType, ...]
-    features: str
+    covariance_types: tuple[CovarianceType, ...]  # that were asked for and share it
+    features: str  # the numbers of features that share it, in words
     dtype: str
-    n_features: int
+    n_features: int  # one such number, to compile with
 
 
 @dataclass(frozen=True, slots=True)
 class WarmupResult:
-    """What was done.
-
-    Attributes
-    ----------
-    compiled : dict of Specialization to bool
-        Whether each was compiled; the others were on the disk already.
-    seconds : float
-    cache_directory : str
-        Where machine code is kept.
-    """
+    """Which specializations were compiled, rather than on the disk; how long it took."""
 
     compiled: dict[Specialization, bool]
     seconds: float
@@ -74,27 +52,9 @@ def warm_up(
 ) -> WarmupResult:
     """Compile the kernels for these problems, or load what is on the disk already.
 
-    Machine code is for the kind of processor that this runs on.
-
-    Parameters
-    ----------
-    features : sequence of int
-        Numbers of features; small ones are compiled apart, large ones share their code.
-    covariance_types : sequence of {'full', 'tied', 'diag', 'spherical'}
-    dtypes : sequence of {'float64', 'float32'}
-    on_next : callable
-        Told how many specializations are done, of how many, and which one follows.
-
-    Returns
-    -------
-    WarmupResult
-
-    Raises
-    ------
-    ValueError
-        If a number of features is below 1, or numba's compiler is switched off.
-    OSError
-        If machine code cannot be kept on disk.
+    Machine code is for the kind of processor that this runs on. `on_next` is told how many
+    specializations are done, of how many, and which one follows. ValueError is raised if a number
+    of features is below 1 or numba's compiler is off, OSError if machine code cannot be kept.
     """
     began = perf_counter()
     todo = specializations(features, covariance_types, dtypes)
@@ -112,23 +72,7 @@ def warm_up(
 def specializations(
     features: Sequence[int], covariance_types: Sequence[CovarianceType], dtypes: Sequence[str]
 ) -> list[Specialization]:
-    """Return what the kernels are compiled for apart, once each.
-
-    Parameters
-    ----------
-    features : sequence of int
-    covariance_types : sequence of {'full', 'tied', 'diag', 'spherical'}
-    dtypes : sequence of {'float64', 'float32'}
-
-    Returns
-    -------
-    list of Specialization
-
-    Raises
-    ------
-    ValueError
-        If a number of features is below 1.
-    """
+    """Return what the kernels are compiled for apart, once each."""
     if min(features, default=1) < 1:
         raise ValueError(
             f"The number of features is {min(features)}, but must be 1 or more; give the number "

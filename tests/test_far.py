@@ -75,7 +75,7 @@ def test_statistics_count_far_points_for_the_nearest_component(covariance_type, 
             wanted = np.bincount(labels, minlength=K, weights=weight)
         assert_allclose(actual.counts, wanted, rtol=1e-6)
         assert np.isfinite(actual.log_likelihood)
-        again = kernels.passes.total_log_likelihood(*arguments, weight)
+        again = kernels.passes.Pass(arguments[0], weight).log_likelihood(*arguments[1:])
         assert again == actual.log_likelihood
 
 

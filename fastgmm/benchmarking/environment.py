@@ -8,8 +8,6 @@ from importlib.metadata import version
 
 from fastgmm.system.processors import processor_name, usable_cores
 
-__all__ = ["describe_environment", "load_average"]
-
 
 def describe_environment() -> dict[str, str]:
     """Return names and values in words, for people and their bug reports."""

@@ -20,8 +20,6 @@ from fastgmm.benchmarking.timing import OnProgress, duration, shortest_in_turn, 
 from fastgmm.mixture import GaussianMixture
 from fastgmm.system.terminal import plain_table
 
-__all__ = ["SIZES", "MineResult", "load_function", "measure_mine", "mine_table"]
-
 SIZES = ((2_000, 2, 3), (10_000, 8, 5), (20_000, 16, 12))  # points, features, components
 SECONDS = 1.5  # of calls, at least, where a call is short
 LONG = 30  # seconds of a call that is not repeated

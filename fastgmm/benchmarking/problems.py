@@ -10,8 +10,6 @@ import numpy as np
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Parameters
 from fastgmm.model.families import FAMILIES
 
-__all__ = ["BESIDE_SCIKIT_LEARN", "DTYPES", "PROBLEMS", "Problem", "draw"]
-
 DTYPES = ("float64", "float32")
 
 

@@ -16,8 +16,6 @@ from fastgmm.benchmarking.timing import BenchResult, Timing
 from fastgmm.system.files import written_whole
 from fastgmm.system.terminal import plain_table
 
-__all__ = ["compare", "comparison_notes", "read_json", "results_table", "write_json"]
-
 FORMAT = 1  # of the files, which call a problem a cell
 CHANGED = 1.25  # times faster or slower, from which on a problem's time counts as changed
 FOOTNOTE = "* of one iteration, per point and component"

@@ -19,9 +19,6 @@ from fastgmm.benchmarking.problems import Problem, draw
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.factors import precisions_from_cholesky
 
-__all__ = ["BenchResult", "Timing", "duration", "fitted", "fitted_from", "iteration_seconds",
-           "largest_difference", "measure", "shortest_in_turn", "timed"]  # fmt: skip
-
 FEW, MANY = 2, 7  # iterations between which the slope is taken
 SECONDS = 2.0  # at least, of each problem and library
 AGREEMENT = 1e-6  # of mean log-likelihoods, beside scikit-learn in float64
@@ -59,16 +56,10 @@ def shortest_in_turn(
 def iteration_seconds(
     run: Callable[[int], object], seconds: float, difference: int = MANY - FEW
 ) -> float:
-    """Seconds of one iteration: the slope, so that what is done once per run cancels.
+    """Seconds of one iteration of `run`, which takes so many: a slope.
 
-    Parameters
-    ----------
-    run : callable
-        Takes so many iterations.
-    seconds : float
-        Of measuring, at least.
-    difference : int
-        Between the iterations that were taken, for a library that stops by itself.
+    It is measured for so many seconds or more, and what is done once per run cancels. `difference`
+    is that of the iterations that were taken, for a library that stops by itself.
     """
     few, many = shortest_in_turn([partial(run, FEW), partial(run, MANY)], seconds)
     return max(many - few, 1e-9) / difference  # above 0, though noise exceed the work

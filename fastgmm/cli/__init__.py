@@ -15,8 +15,6 @@ from typing import Any, NoReturn
 
 from fastgmm.cli import bench, demo, fit, info, predict, warmup
 
-__all__ = ["main"]
-
 FAILURE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141  # exit codes: the last two as shells give them
 COMMANDS = {
     "demo": (demo, "segment a photograph, beside scikit-learn"),

@@ -15,16 +15,6 @@ from fastgmm.system.files import check_writable
 if TYPE_CHECKING:
     from fastgmm.cli.tables import NumericTable
 
-__all__ = [
-    "DEFAULT",
-    "Add",
-    "check_output",
-    "describe_data",
-    "positive",
-    "read_data",
-    "steps_in_sight",
-]
-
 Add = Callable[..., object]  # add_argument of a parser
 
 DEFAULT = "default: %(default)s"

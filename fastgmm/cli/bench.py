@@ -7,8 +7,6 @@ import argparse
 from fastgmm.cli._common import Add, steps_in_sight
 from fastgmm.system.files import check_writable
 
-__all__ = ["describe", "run"]
-
 
 def describe(add: Add) -> None:
     """Add the arguments of the command."""

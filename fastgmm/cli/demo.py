@@ -6,8 +6,6 @@ import argparse
 
 from fastgmm.cli._common import DEFAULT, Add, positive
 
-__all__ = ["describe", "run"]
-
 
 def describe(add: Add) -> None:
     """Add the arguments of the command."""

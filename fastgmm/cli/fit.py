@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from fastgmm.cli.tables import NumericTable
     from fastgmm.mixture import GaussianMixture
 
-__all__ = ["describe", "run"]
-
 IN_WORDS = {"reset": "started again", "drop": "left out", "floor": "given a floor"}
 
 

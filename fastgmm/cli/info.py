@@ -6,8 +6,6 @@ import argparse
 
 from fastgmm.cli._common import Add
 
-__all__ = ["describe", "run"]
-
 
 def describe(add: Add) -> None:
     """Add no arguments: the command has none."""

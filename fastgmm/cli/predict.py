@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from fastgmm.cli.tables import NumericTable
     from fastgmm.mixture import GaussianMixture
 
-__all__ = ["describe", "run"]
-
 
 def describe(add: Add) -> None:
     """Add the arguments of the command."""

@@ -10,19 +10,9 @@ from fastgmm.em.progress import Progress
 from fastgmm.em.results import EMResult, Iteration, Status
 from fastgmm.system.terminal import progress_bar
 
-__all__ = ["LiveProgress"]
-
 
 class LiveProgress(Progress):
-    """Shows the iterations of a fit on stderr while the block lasts, and then goes away.
-
-    Parameters
-    ----------
-    n_init : int
-        Number of starts.
-    max_iter : int
-        Most iterations from each.
-    """
+    """Shows the iterations of a fit on stderr while the block lasts, and then goes away."""
 
     def __init__(self, n_init: int, max_iter: int) -> None:
         super().__init__(verbose=0, interval=1)

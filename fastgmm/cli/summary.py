@@ -17,8 +17,6 @@ from fastgmm.system.terminal import plain_table
 if TYPE_CHECKING:
     from fastgmm.mixture import GaussianMixture
 
-__all__ = ["advice_on_degenerate", "components_table"]
-
 MOST_COMPONENTS = 40  # shown of a mixture
 MOST_DEGENERATE = 3  # of them, degenerate
 MARK = "!"  # of a degenerate component

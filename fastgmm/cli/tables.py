@@ -19,8 +19,6 @@ from fastgmm._records import FloatArray
 from fastgmm.cli.text_tables import MISSING, first_fault_of_values, read_text
 from fastgmm.system.files import written_whole
 
-__all__ = ["NumericTable", "csv_lines", "read_table", "write_table"]
-
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"  # what files begin with
 COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -31,16 +29,7 @@ ROWS_AT_ONCE = 10_000  # of a table written as text
 
 
 class NumericTable(NamedTuple):
-    """The points of a file.
-
-    Attributes
-    ----------
-    X : (n, d) array of numbers
-    feature_names : list of str or None
-        From the header of a text file that has one.
-    notes : tuple of str
-        How the file was understood, where that may surprise.
-    """
+    """The points of a file, and how it was understood, where that may surprise."""
 
     X: FloatArray
     feature_names: list[str] | None
@@ -50,23 +39,10 @@ class NumericTable(NamedTuple):
 def read_table(path: str | os.PathLike[str], header: bool | None = None) -> NumericTable:
     """Read the points of a text, ``.npy`` or ``.npz`` file, compressed or not.
 
-    Text has its cells between commas, semicolons, tabs or blanks. A ``.npz`` file has one
-    two-dimensional array, or one that is named X. Nothing is unpickled.
-
-    Parameters
-    ----------
-    path : path-like
-        ``"-"`` for standard input.
-    header : bool, optional
-        Whether the first line of a text file has names; by default that is found out.
-
-    Raises
-    ------
-    ValueError
-        If the file is no table of finite numbers; the message names the file, and the line if it
-        can.
-    OSError
-        If the file cannot be read.
+    ``-`` is standard input. Text has its cells between commas, semicolons, tabs or blanks; whether
+    its first line has names is found out, unless `header` says so. A ``.npz`` file has one
+    two-dimensional array, or one that is named X. Nothing is unpickled. ValueError is raised if the
+    file is no table of finite numbers; the message names the file, and the line if it can.
     """
     name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
     with opened(path) as stream:  # the operating system's own error, if that fails

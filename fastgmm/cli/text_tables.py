@@ -16,8 +16,6 @@ import numpy as np
 
 from fastgmm._records import FloatArray
 
-__all__ = ["MISSING", "first_fault_of_values", "read_text"]
-
 MISSING = "fill it, or leave out the line"
 NO_VALUE = {"", "na", "n/a", "#n/a", "null", "none", "?", "-", "."}
 DELIMITERS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "blanks"}
@@ -34,27 +32,13 @@ ROWS_AT_ONCE = 2**16  # looked at for values that are not finite
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the lines of a file are to be read.
+    """How the lines of a file are to be read."""
 
-    Attributes
-    ----------
-    delimiter : str
-        A blank stands for any white space.
-    names : list of str
-        Of the columns, those that are left out among them; empty without a header.
-    width : int
-        Number of cells of a line.
-    has_index : bool
-        Whether the first column is left out.
-    has_tail : bool
-        Whether every line ends with a delimiter, after which nothing follows.
-    """
-
-    delimiter: str
-    names: list[str]
-    width: int
-    has_index: bool
-    has_tail: bool
+    delimiter: str  # a blank stands for any white space
+    names: list[str]  # of all columns; empty without a header
+    width: int  # number of cells of a line
+    has_index: bool  # in the first column, which is left out
+    has_tail: bool  # every line ends with a delimiter, after which nothing follows
 
     @property
     def columns(self) -> slice:
@@ -67,17 +51,8 @@ def read_text(
 ) -> tuple[FloatArray, list[str] | None, tuple[str, ...]]:
     """Return the numbers, the names of the columns if there are any, and notes for the reader.
 
-    Parameters
-    ----------
-    stream : binary stream
-        In UTF-8, in UTF-16 with a byte order mark; other bytes are taken as Latin-1.
-    header : bool, optional
-        Whether the first line has names; by default that is found out.
-
-    Raises
-    ------
-    ValueError
-        If this is no table of finite numbers; the message has the line.
+    The stream is in UTF-8, or in UTF-16 with a byte order mark; other bytes are taken as Latin-1.
+    ValueError is raised if this is no table of finite numbers; the message has the line.
     """
     text = as_text(stream)
     try:

@@ -9,8 +9,6 @@ from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.cli._common import Add, steps_in_sight
 from fastgmm.warmup import DTYPES, FEATURES, Specialization, WarmupResult, warm_up
 
-__all__ = ["describe", "run"]
-
 
 def describe(add: Add) -> None:
     """Add the arguments of the command."""

@@ -9,8 +9,6 @@ from fastgmm._records import Parameters
 from fastgmm.data.source import ArraySource, Source
 from fastgmm.model.families import arguments_of_pass
 
-__all__ = ["classification_entropy", "mean_log_likelihood"]
-
 # Responsibilities that are in memory at a time.
 RESPONSIBILITIES_AT_ONCE = 2**20
 

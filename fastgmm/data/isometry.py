@@ -7,8 +7,6 @@ from scipy.linalg.lapack import dpstrf
 
 from fastgmm._records import FloatArray
 
-__all__ = ["isometric_rows"]
-
 # Numbers of a slice of the features that are in memory at a time.
 SLICE = 2**20
 
@@ -18,20 +16,6 @@ def isometric_rows(X: FloatArray) -> FloatArray:
 
     A pivoted Cholesky decomposition of the inner products about the mean, C Cᵀ = L Lᵀ. It takes
     twice the memory of the inner products, and never a copy of X.
-
-    Parameters
-    ----------
-    X : (n, d) array
-
-    Returns
-    -------
-    rows : (n, r) array of X's dtype
-
-    Examples
-    --------
-    >>> isometric_rows(np.array([[0.0, 1.0, 2.0, 2.0], [3.0, 1.0, 2.0, 6.0]])).round(6)
-    array([[ 2.5],
-           [-2.5]])
     """
     n, d = X.shape
     products = np.zeros((n, n))

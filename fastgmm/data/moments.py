@@ -12,8 +12,6 @@ from fastgmm.model.families import Family
 from fastgmm.model.maximization import Estimate
 from fastgmm.system.lazy import lazy
 
-__all__ = ["DataMoments", "moments_of", "moments_of_estimate"]
-
 # Units of rounding in a covariance that is put together from those of components.
 ROUNDING_OF_ESTIMATE = 64
 

@@ -14,8 +14,6 @@ from fastgmm.kernels.passes import Pass
 from fastgmm.model.families import arguments_of_pass
 from fastgmm.system.lazy import lazy
 
-__all__ = ["ArraySource", "Rows", "Source", "regularization"]
-
 # Up to so many features, the moments of the data are those of all pairs of features.
 FEW_FEATURES = 1024
 # Rows whose log-densities are in memory at a time.
@@ -64,13 +62,7 @@ class Source(Protocol):
 
 
 class ArraySource:
-    """Points in an array, with their weights: checked once, with workspaces that are reused.
-
-    Parameters
-    ----------
-    X : (n, d) array of float32 or float64
-    sample_weight : (n,) array, optional
-    """
+    """Points (n, d) in an array, and their weights; checked once, and workspaces are reused."""
 
     def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None) -> None:
         self.X, self.sample_weight = X, sample_weight

@@ -15,8 +15,6 @@ from fastgmm.em.results import EMResult, Repair, RepairAction
 from fastgmm.model.families import FAMILIES, Family
 from fastgmm.model.maximization import Estimate, Maximization
 
-__all__ = ["NO_REPAIRS", "Repairing", "Repairs", "degenerate_components", "with_degenerate"]
-
 # A component is empty when it expects less than this part of an average sample.
 EMPTY = 0.01
 # It has collapsed when its variance in some direction is what rounding leaves of none: so many
@@ -46,14 +44,9 @@ NO_REPAIRS = Repairs()
 class Repairing:
     """Repairs degenerate components between the two halves of a maximization.
 
-    Parameters
-    ----------
-    action : {'reset', 'drop', 'floor'}
-        Start again at the worst-explained samples, with the covariance of all the data, and leave
-        out what collapses time and again; leave out at once; or add a small part of the data's
-        variances.
-    source : Source
-    maximization : Maximization
+    The action is 'reset': start again at the worst-explained samples, with the covariance of all
+    the data, and leave out what collapses time and again; 'drop': leave out at once; or 'floor':
+    add a small part of the data's variances.
     """
 
     action: RepairAction
@@ -63,13 +56,7 @@ class Repairing:
     def complete(
         self, estimate: Estimate, n_iter: int, before: Repairs
     ) -> tuple[Parameters, Repairs]:
-        """Repair what is degenerate, regularize, factorize; return what was repaired too.
-
-        Raises
-        ------
-        IllDefinedCovariance
-            If that does not help.
-        """
+        """Repair what is degenerate, regularize, factorize; IllDefinedCovariance if in vain."""
         complete = self.maximization.complete
         bad = degenerate_components(estimate, self._family, self._moments, self.source.n_weighted)
         if not bad.any() or (bad.all() and self.action != "floor"):  # nothing to lean on
@@ -184,23 +171,11 @@ def _without_regularization(
 def degenerate_components(
     estimate: Estimate, family: Family, moments: DataMoments, n_samples: int
 ) -> np.ndarray:
-    """Tell which components are empty or have collapsed.
+    """Tell which components of an estimate, not regularized, are empty or have collapsed, (K,).
 
     Variances are compared with those of the data, so that the scales of features do not matter,
     and constant or collinear features, in which every component is degenerate, do not count.
-
-    Parameters
-    ----------
-    estimate : Estimate
-        Not regularized.
-    family : Family
-    moments : DataMoments
-    n_samples : int
-        Samples that have weight.
-
-    Returns
-    -------
-    degenerate : (K,) bool array
+    `n_samples` are those that have weight.
     """
     weights, means, covariances = (np.asarray(array, np.float64) for array in estimate)
     empty = weights * n_samples < EMPTY

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import DTypeLike
 from sklearn.cluster import KMeans, kmeans_plusplus
 
@@ -19,8 +20,6 @@ from fastgmm.model.families import FAMILIES, Family
 from fastgmm.model.maximization import Estimate, MaximumLikelihood, count_floor
 from fastgmm.system.threads import openmp_survives_fork
 
-__all__ = ["Initialization", "initial_parameters"]
-
 SINGLE_POINTS = ("k-means++", "random_from_data")
 # Bytes of data, and features for each row, from which on k-means sees them in fewer dimensions.
 LARGE, WIDE = 2**26, 4
@@ -28,21 +27,16 @@ LARGE, WIDE = 2**26, 4
 INVISIBLE = 2.0**-54
 
 
+Moments: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # counts, means, covariances
+
+
 class Initialization(NamedTuple):
     """How a start is to be found.
 
-    Attributes
-    ----------
-    init_params : InitMethod, (n, K) array of responsibilities, or a function that gives them
-        The function takes the rows to start from, their weights having no part in it, K and the
-        random state.
-    given : InitialValues
-        Where all are given, nothing is estimated and no random number is drawn.
-    init_size : int or None
-        The largest number of rows to estimate from; of more, a random subset is drawn, but not
-        where responsibilities are given.
-    whiten : bool
-        Whether k-means and k-means++ measure distances in whitened data.
+    `init_params` is the name of a method, responsibilities (n, K), or a function that gives them of
+    the rows to start from, K and the random state. Where all values are given, nothing is estimated
+    and no random number drawn. Of more than `init_size` rows a random subset is used, but not where
+    responsibilities are given. With `whiten`, k-means and k-means++ see whitened data.
     """
 
     init_params: InitMethod | InitFunction | FloatArray = "kmeans"
@@ -56,28 +50,14 @@ def initial_parameters(
     n_components: int,
     maximization: MaximumLikelihood,
     how: Initialization,
-    random_state: np.random.RandomState,
+    random_state: RandomState,
     repairing: Repairing | None = None,
 ) -> tuple[Parameters, Repairs]:
-    """Starting parameters, estimated from the data except where they are given.
+    """Starting parameters, estimated from the data except where they are given; and repairs.
 
-    Parameters
-    ----------
-    source : Source
-    n_components : int
-    maximization : MaximumLikelihood
-        Regularizes and factorizes the estimate.
-    how : Initialization
-    random_state : RandomState
-        Advanced as scikit-learn advances it, as long as there are at most `init_size` rows.
-    repairing : Repairing, optional
-        Repairs estimates from responsibilities. Those of single points, whose covariances are
-        nothing but `reg_covar`, are none of its business.
-
-    Returns
-    -------
-    start : Parameters
-    repairs : Repairs
+    The random state is advanced as scikit-learn advances it, as long as there are at most
+    `init_size` rows. Estimates from single points are never repaired: their covariances are nothing
+    but `reg_covar`.
     """
     weights, means, precisions = how.given
     family = FAMILIES[maximization.covariance_type]
@@ -111,7 +91,7 @@ def initial_parameters(
 
 
 def _rows_to_start_from(
-    source: Source, n_components: int, how: Initialization, random_state: np.random.RandomState
+    source: Source, n_components: int, how: Initialization, random_state: RandomState
 ) -> Rows:
     """All the rows of an array where responsibilities are given, else those of the source."""
     if isinstance(how.init_params, np.ndarray):
@@ -124,25 +104,26 @@ def _rows_to_start_from(
 def _moments_of_start(
     source: Source,
     rows: Rows,
-    n_components: int,
+    K: int,
     family: Family,
     how: Initialization,
-    random_state: np.random.RandomState,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    random_state: RandomState,
+) -> Moments:
     """Counts, means and covariances of the components that a method finds among rows."""
     X, weight = rows
-    method, seen = how.init_params, X
+    method, seen = how.init_params, rows
     if how.whiten and isinstance(method, str) and method in ("kmeans", "k-means++"):
         moments = _moments_of(source, rows, matrix=True)
-        seen = (X - moments.mean.astype(X.dtype)) @ moments.whitening.astype(X.dtype)
+        whitened = (X - moments.mean.astype(X.dtype)) @ moments.whitening.astype(X.dtype)
+        seen = whitened, weight
     if isinstance(method, str) and method in (*SINGLE_POINTS, "random_means"):
-        chosen = _choose(seen, n_components, method, random_state, weight)
+        chosen = _choose(seen, K, method, random_state)
         if method == "random_means":
             moments = _moments_of(source, rows, matrix=family.is_matrix)
-            return _equal_clouds(X, chosen, family, weight, moments)
-        counts, centres, covariances = _single_points(X, chosen, family, weight)
+            return _equal_clouds(rows, chosen, family, moments)
+        counts, centres, covariances = _single_points(rows, chosen, family)
     else:
-        shares = _share(seen, n_components, method, random_state, weight)
+        shares = _share(seen, K, method, random_state)
         counts, centres, covariances = weighted_moments(X, shares, family.pass_type)
     return counts, centres, family.combine(covariances, counts)
 
@@ -155,35 +136,27 @@ def _moments_of(source: Source, rows: Rows, *, matrix: bool) -> DataMoments:
     return moments_of(X, weight, matrix=matrix or source.n_features <= FEW_FEATURES)
 
 
-def _share(
-    X: FloatArray,
-    n_components: int,
-    init_params: InitMethod | InitFunction | FloatArray,
-    random_state: np.random.RandomState,
-    sample_weight: FloatArray | None,
-) -> FloatArray:
+def _share(rows: Rows, K: int, init_params: Any, random_state: RandomState) -> FloatArray:
     """Responsibilities (n, K) as `init_params` gives them, times the weights."""
+    X, sample_weight = rows
     match init_params:
         case np.ndarray():
             shares = init_params.copy()
         case "kmeans":
-            labels = _labels_of_kmeans(X, n_components, random_state, sample_weight)
-            shares = (labels[:, None] == np.arange(n_components)).astype(X.dtype)
+            labels = _labels_of_kmeans(X, K, random_state, sample_weight)
+            shares = (labels[:, None] == np.arange(K)).astype(X.dtype)
         case "random":
-            shares = random_state.uniform(size=(len(X), n_components)).astype(X.dtype)
+            shares = random_state.uniform(size=(len(X), K)).astype(X.dtype)
             shares /= shares.sum(axis=1, keepdims=True)
         case function:
-            shares = cast(InitFunction, function)(X, n_components, random_state)
+            shares = cast(InitFunction, function)(X, K, random_state)
     if sample_weight is not None:
         shares *= sample_weight[:, None]
     return shares
 
 
 def _labels_of_kmeans(
-    X: FloatArray,
-    n_components: int,
-    random_state: np.random.RandomState,
-    sample_weight: FloatArray | None,
+    X: FloatArray, K: int, random_state: RandomState, sample_weight: FloatArray | None
 ) -> np.ndarray:
     """Scikit-learn's labels; it holds two copies of the data, which must not be large."""
     rows, tol = X, KMeans().tol
@@ -191,28 +164,21 @@ def _labels_of_kmeans(
         rows = isometric_rows(X)
         tol *= rows.shape[1] / X.shape[1]  # in parts of the mean variance of a feature
     options = {"n_init": 1, "tol": tol, "random_state": random_state}
-    kmeans = KMeans(n_components, **options, copy_x=rows is X)
+    kmeans = KMeans(K, **options, copy_x=rows is X)
     with openmp_survives_fork():
         labels: np.ndarray = kmeans.fit(rows, sample_weight=sample_weight).labels_
     return labels
 
 
-def _choose(
-    X: FloatArray,
-    n_components: int,
-    init_params: InitMethod,
-    random_state: np.random.RandomState,
-    sample_weight: FloatArray | None,
-) -> np.ndarray:
+def _choose(rows: Rows, K: int, method: str, random_state: RandomState) -> np.ndarray:
     """Indices (K,) of single points to start from."""
-    if init_params == "k-means++":
-        return kmeans_plusplus(
-            X, n_components, sample_weight=sample_weight, random_state=random_state
-        )[1]
+    X, sample_weight = rows
+    if method == "k-means++":
+        return kmeans_plusplus(X, K, sample_weight=sample_weight, random_state=random_state)[1]
     shares = None
     if sample_weight is not None:
         shares = sample_weight / sample_weight.sum(dtype=np.float64)
-    return random_state.choice(len(X), size=n_components, replace=False, p=shares)
+    return random_state.choice(len(X), size=K, replace=False, p=shares)
 
 
 def _floor(counts: FloatArray, method: InitMethod | None, dtype: DTypeLike) -> float:
@@ -241,12 +207,7 @@ def _squares(
     return family.combine(squares, floored)
 
 
-def _single_points(
-    X: FloatArray,
-    chosen: np.ndarray,
-    family: Family,
-    sample_weight: FloatArray | None,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _single_points(rows: Rows, chosen: np.ndarray, family: Family) -> Moments:
     """Counts, means and covariances of components that have a single point each.
 
     The variances should all be 0, but scikit-learn's E[x²] - E[x]² leaves a trace of x²
@@ -254,6 +215,7 @@ def _single_points(
     points about the origin in ``'tied'``. Where it starts matters for where it goes, so these are
     reproduced.
     """
+    X, sample_weight = rows
     means, d = X[chosen].astype(np.float64), X.shape[1]
     weight = np.ones(len(X)) if sample_weight is None else sample_weight.astype(np.float64)
     counts = weight[chosen]
@@ -275,14 +237,9 @@ def _single_points(
     return counts, means, covariances
 
 
-def _equal_clouds(
-    X: FloatArray,
-    chosen: np.ndarray,
-    family: Family,
-    sample_weight: FloatArray | None,
-    moments: DataMoments,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _equal_clouds(rows: Rows, chosen: np.ndarray, family: Family, moments: DataMoments) -> Moments:
     """Counts, means and covariances of components about single points, each as wide as the data."""
+    X, sample_weight = rows
     K = len(chosen)
     total = len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
     return np.full(K, total / K), X[chosen], moments.covariances(K, family)

@@ -12,8 +12,6 @@ from fastgmm.em.degeneracy import NO_REPAIRS, Repairs
 from fastgmm.em.results import EMResult, Iteration, Status
 from fastgmm.em.step import Step
 
-__all__ = ["Rules", "StepFunction", "run_em"]
-
 # (parameters, number of the iteration, repairs so far) → step
 StepFunction: TypeAlias = Callable[[Parameters, int, Repairs], Step]
 
@@ -41,27 +39,10 @@ def run_em(
 
     It has converged as soon as the lower bound changes by less than `tol`, up or down:
     scikit-learn's rule. Where a step repairs something the lower bound may fall, and is compared
-    with no other.
+    with no other. A run that is resumed compares its first with `lower_bound`.
 
-    Parameters
-    ----------
-    step : callable
-        (parameters, number of the iteration, repairs so far) → Step.
-    start : Parameters
-    rules : Rules
-    repairs : Repairs
-        Those of the start.
-    lower_bound : float
-        What the first one is compared with, for a run that is resumed.
-    on_iteration : callable, optional
-        Called with an `Iteration` after each one; the run stops where it returns True.
-    on_result : callable, optional
-        Called with the result of a run that came to its end, so that a KeyboardInterrupt on the
-        way back to the caller does not lose it.
-
-    Returns
-    -------
-    result : EMResult
+    The run stops where `on_iteration` returns True. `on_result` is called with the result of a run
+    that came to its end, so that a KeyboardInterrupt on the way back does not lose it.
     """
     parameters, max_iter = start, rules.max_iter
     status = Status.MAX_ITER if max_iter > 0 else Status.INITIALIZED

@@ -7,8 +7,6 @@ import math
 from fastgmm.kernels.partition import bytes_of_pass
 from fastgmm.model.families import FAMILIES
 
-__all__ = ["bytes_of_fit"]
-
 # Arrays of the size of the covariances that a fit holds at a time beside those of the pass:
 # covariances and factors, of this iteration and the one before.
 COVARIANCES_AT_ONCE = 4
@@ -19,15 +17,7 @@ def bytes_of_fit(
 ) -> int:
     """Memory that a fit takes beside its data, roughly.
 
-    Parameters
-    ----------
-    n_samples : int
-        Those that the start looks at.
-    n_components, n_features : int
-    covariance_type : str
-        One of `FAMILIES`.
-    size : int
-        Bytes of a number of the data.
+    `n_samples` are those that the start looks at, `size` is the bytes of a number of the data.
     """
     family = FAMILIES[covariance_type]
     covariances = math.prod(family.shape(n_components, n_features))

@@ -10,9 +10,6 @@ from typing import Protocol
 
 from fastgmm.em.results import EMResult, Iteration
 
-__all__ = ["Progress", "Watcher"]
-
-
 # What the five decimals of a printed change show.
 VISIBLE = 5e-6
 
@@ -36,12 +33,7 @@ class Watcher(Protocol):
 class Progress:
     """Prints what happens in a fit: nothing, the steps, or the steps with times and changes.
 
-    Parameters
-    ----------
-    verbose : int
-        0, 1, or 2 and more.
-    interval : int
-        Iterations between two lines.
+    That is for `verbose` 0, 1, and 2 or more; there are `interval` iterations between two lines.
     """
 
     def __init__(self, verbose: int, interval: int) -> None:

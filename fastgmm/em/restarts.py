@@ -11,8 +11,6 @@ from fastgmm.em.progress import Watcher
 from fastgmm.em.results import EMResult, Iteration, Status
 from fastgmm.model.factors import IllDefinedCovariance
 
-__all__ = ["Outcome", "best_of_starts"]
-
 
 class Outcome(NamedTuple):
     """The best result, and why other starts have none."""
@@ -59,26 +57,10 @@ def best_of_starts(
 ) -> Outcome:
     """Run EM from each start in turn, and keep the result with the highest lower bound.
 
+    `run` takes what it is to call after each iteration, and begins from another start at each call.
     The starts come one after another from a single random state, as in scikit-learn. So do the
-    runs: each has the kernels' threads to itself.
-
-    Parameters
-    ----------
-    n_starts : int
-    run : callable
-        on_iteration → EMResult, from another start at each call.
-    watchers : sequence of Watcher
-    keep_on_interrupt : bool
-        Whether a KeyboardInterrupt leaves the best result so far, if there is one.
-
-    Returns
-    -------
-    outcome : Outcome
-
-    Raises
-    ------
-    IllDefinedCovariance
-        If every start fails; that of the last.
+    runs: each has the kernels' threads to itself. With `keep_on_interrupt` a KeyboardInterrupt
+    leaves the best result so far. If every start fails, IllDefinedCovariance is raised.
     """
     best: EMResult | None = None
     failures = []

@@ -10,8 +10,6 @@ import numpy as np
 
 from fastgmm._records import Parameters, Statistics
 
-__all__ = ["EMResult", "Iteration", "Repair", "RepairAction", "Status"]
-
 RepairAction: TypeAlias = Literal["reset", "drop", "floor"]
 
 
@@ -43,61 +41,27 @@ class Repair(NamedTuple):
 
 
 class Iteration(NamedTuple):
-    """What is known after each iteration of EM.
+    """What is known after each iteration of EM."""
 
-    Attributes
-    ----------
-    n_iter : int
-        Iterations done so far, from 1.
-    lower_bound : float
-        Mean log-likelihood per unit of weight under the parameters before the maximization.
-    change : float
-        `lower_bound` minus that of the previous iteration, infinite in the first.
-    parameters : Parameters
-        Those after the maximization.
-    """
-
-    n_iter: int
-    lower_bound: float
-    change: float
-    parameters: Parameters
+    n_iter: int  # done so far, from 1
+    lower_bound: float  # the objective per unit of weight, before the maximization
+    change: float  # of the lower bound; infinite in the first
+    parameters: Parameters  # after the maximization
 
 
 @dataclass(frozen=True, slots=True)
 class EMResult:
-    """The outcome of one run of EM from one start.
+    """The outcome of one run of EM from one start."""
 
-    Attributes
-    ----------
-    parameters : Parameters
-        Those of the last maximization.
-    status : Status
-    lower_bounds : list of float
-        Mean log-likelihood per unit of weight under the parameters *before* each maximization,
-        one per iteration, as in scikit-learn.
-    change : float
-        How much the last lower bound differs from the one before it.
-    history : list of Parameters
-        The start and the parameters after each iteration, if they were to be kept.
-    repairs : list of Repair
-    largest_fall : float
-        The most that the lower bound fell from one iteration to the next, repairs apart; 0 if it
-        never did.
-    statistics : Statistics or None
-        Those of the last maximization, until it is known what has degenerated.
-    degenerate : int array
-        Components that are empty or have collapsed.
-    """
-
-    parameters: Parameters
+    parameters: Parameters  # of the last maximization
     status: Status
-    lower_bounds: list[float] = field(default_factory=list)
-    change: float = np.inf
-    history: list[Parameters] = field(default_factory=list)
+    lower_bounds: list[float] = field(default_factory=list)  # before each maximization
+    change: float = np.inf  # of the last lower bound
+    history: list[Parameters] = field(default_factory=list)  # from the start on, if it was kept
     repairs: list[Repair] = field(default_factory=list)
-    largest_fall: float = 0.0
-    statistics: Statistics | None = None
-    degenerate: np.ndarray = field(default_factory=lambda: np.empty(0, np.intp))
+    largest_fall: float = 0.0  # of the lower bound in an iteration, repairs apart
+    statistics: Statistics | None = None  # the last, until it is known what has degenerated
+    degenerate: np.ndarray = field(default_factory=lambda: np.empty(0, np.intp))  # components
 
     @property
     def n_iter(self) -> int:

@@ -9,28 +9,14 @@ from fastgmm.data.source import Source
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
 from fastgmm.model.maximization import Maximization
 
-__all__ = ["Step", "em_step"]
-
 
 class Step(NamedTuple):
-    """What a step leads to, and what it has learned of where it began.
+    """What a step leads to, and what it has learned of where it began."""
 
-    Attributes
-    ----------
-    parameters : Parameters
-        The next ones.
-    statistics : Statistics
-        Those of the data under the current parameters.
-    objective : float
-        What EM maximizes, under the current parameters and per unit of weight.
-    repairs : Repairs
-        All that were done in the run, those of this step included.
-    """
-
-    parameters: Parameters
-    statistics: Statistics
-    objective: float
-    repairs: Repairs = NO_REPAIRS
+    parameters: Parameters  # the next ones
+    statistics: Statistics  # of the data under the current ones
+    objective: float  # what EM maximizes, under the current ones and per unit of weight
+    repairs: Repairs = NO_REPAIRS  # all of the run, those of this step included
 
 
 def em_step(
@@ -44,26 +30,9 @@ def em_step(
 ) -> Step:
     """Take the expected statistics of the data, and from them the next parameters.
 
-    Parameters
-    ----------
-    source : Source
-    maximization : Maximization
-    parameters : Parameters
-    repairing : Repairing, optional
-        What is done about degenerate components; nothing by default.
-    n_iter : int
-        The number of the iteration, for the repairs.
-    repairs : Repairs
-        Those of the steps before.
-
-    Returns
-    -------
-    step : Step
-
-    Raises
-    ------
-    IllDefinedCovariance
-        If a covariance is not positive definite.
+    `repairing` says what is done about degenerate components, `n_iter` is the number of the
+    iteration and `repairs` are those of the steps before. IllDefinedCovariance is raised if a
+    covariance is not positive definite.
 
     References
     ----------

@@ -40,8 +40,6 @@ from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.system.memory import check_memory
 from fastgmm.system.threads import blas_on_one_thread, on_its_threads
 
-__all__ = ["EMMixture"]
-
 # Numbers whose size is looked at before a fit; that of more only after it has failed.
 CHECKED_FIRST = 2**20
 

@@ -10,8 +10,6 @@ import numpy as np
 from fastgmm._records import FloatArray
 from fastgmm.em.results import EMResult, Iteration, Status
 
-__all__ = ["CallbackSupport", "Callbacks", "callbacks_of"]
-
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupport
 except ImportError:
@@ -38,18 +36,9 @@ def callbacks_of(
 class Callbacks:
     """The tasks of a fit as scikit-learn's callbacks see them: fit, its starts, their iterations.
 
-    Parameters
-    ----------
-    estimator : GaussianMixture
-    X : (n, d) array
-    y : array or None
-        Where there is none, callbacks get NaN for each sample: ``ScoringMonitor`` scores nothing
-        without a `y`, and what needs a true one refuses NaN.
-    sample_weight : (n,) array or None
-    n_starts, max_iter : int
-        Most subtasks of the fit and of a start.
-    fitted_attributes : callable
-        EMResult → what makes a copy of the estimator a fitted one.
+    Where there is no `y`, callbacks get NaN for each sample: ``ScoringMonitor`` scores nothing
+    without one, and what needs a true one refuses NaN. `fitted_attributes` makes of a result what
+    makes a copy of the estimator a fitted one.
     """
 
     def __init__(

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import get_config
 
-__all__ = ["refuse_missing", "refuse_other_namespaces"]
-
 
 def refuse_other_namespaces(X: ArrayLike) -> None:
     """Refuse to compute in another library than numpy, which array API dispatch asks for.

@@ -38,8 +38,6 @@ from fastgmm.model.sampling import draw
 from fastgmm.system.memory import check_memory
 from fastgmm.system.threads import on_its_threads
 
-__all__ = ["FittedMixture"]
-
 # What probabilities are made of, beside log-densities.
 PREDICTIONS = (*ESTIMATES, "_estimate_log_prob_resp")
 

@@ -34,16 +34,6 @@ from fastgmm.model.families import arguments_of_pass
 from fastgmm.model.maximization import Estimate, MaximumLikelihood
 from fastgmm.system.threads import on_its_threads
 
-__all__ = [
-    "ESTIMATES",
-    "HOOKS",
-    "MixtureHooks",
-    "call",
-    "fit_with_hooks",
-    "originals",
-    "overridden",
-]
-
 # What predictions are made of, and what else a fit is made of.
 ESTIMATES = ("_estimate_log_prob", "_estimate_log_weights", "_estimate_weighted_log_prob")
 HOOKS = (

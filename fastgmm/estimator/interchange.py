@@ -15,16 +15,6 @@ from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
 from fastgmm.em.results import EMResult
 from fastgmm.model.factors import precisions_from_cholesky
 
-__all__ = [
-    "Peer",
-    "fitted_attributes",
-    "from_sklearn",
-    "in_scikit_learns_place",
-    "is_kept",
-    "set_by_fit",
-    "to_sklearn",
-]
-
 Estimator = TypeVar("Estimator")
 Class = TypeVar("Class", bound=type)
 

@@ -19,19 +19,6 @@ from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod
 from fastgmm.estimator.containers import refuse_missing, refuse_other_namespaces
 from fastgmm.model.families import family_of
 
-__all__ = [
-    "check_fit_data",
-    "check_given_parameters",
-    "check_init_params",
-    "check_initial_values",
-    "check_magnitude",
-    "check_n_samples",
-    "check_parameters",
-    "check_predict_data",
-    "check_sample_weight",
-    "check_total_weight",
-]
-
 FLOAT_DTYPES = [np.float64, np.float32]  # kept as they are; everything else becomes the first
 # How far from 1 the responsibilities of a sample may sum; float32 holds seven digits.
 SUM_OF_RESPONSIBILITIES = 1e-5

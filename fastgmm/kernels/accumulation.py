@@ -53,14 +53,7 @@ def as_points(X: FloatArray) -> FloatArray:
 
 
 class Accumulator:
-    """Points and weights as the drivers take them, and workspaces that are reused.
-
-    Parameters
-    ----------
-    X : (n, d) array of float32 or float64
-    sample_weight : (n,) array of X's dtype
-        Empty for none.
-    """
+    """Points and weights, an empty array for none, as the drivers take them; reuses workspaces."""
 
     def __init__(self, X: FloatArray, sample_weight: FloatArray):
         self.X, self.sample_weight = X, sample_weight

@@ -9,8 +9,6 @@ from fastgmm._records import CovarianceType, FloatArray
 from fastgmm.kernels.accumulation import Accumulator, as_points
 from fastgmm.kernels.layouts import moments_model
 
-__all__ = ["weighted_covariances", "weighted_moments"]
-
 
 def weighted_covariances(
     X: FloatArray,

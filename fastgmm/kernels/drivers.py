@@ -14,6 +14,7 @@ import numpy as np
 from fastgmm._records import FloatArray
 from fastgmm.kernels.density import tile_distances, tile_log_density
 from fastgmm.kernels.jit.drivers import Driver
+from fastgmm.kernels.jit.settings import element
 from fastgmm.kernels.layouts import Model
 from fastgmm.kernels.moments import tile_moments
 from fastgmm.kernels.normalization import log_density_of, normalize_tile, scale_tile
@@ -22,7 +23,6 @@ from fastgmm.kernels.tiles import (
     assign_tile,
     load_responsibilities,
     load_tile,
-    moments_of_block,
     tile_of_thread,
     tiles_of_block,
 )
@@ -75,7 +75,7 @@ def expectation_of_block(index, thread, n_blocks, task):
     Where there is no room for moments it accumulates the log-likelihood alone.
     """
     points, model = task.points, task.model
-    tile, moments = tile_of_thread(task.tiles, thread), moments_of_block(task.moments, index)
+    tile, moments = tile_of_thread(task.tiles, thread), element(task.moments, index)
     first, stop = tiles_of_block(index, n_blocks, points.n, points.length)
     for number in range(first, stop):
         start = number * points.length

@@ -14,12 +14,12 @@ import numpy as np
 
 from fastgmm.kernels.drivers import Points
 from fastgmm.kernels.jit.drivers import Driver
-from fastgmm.kernels.jit.settings import worker
+from fastgmm.kernels.jit.settings import element, worker
 from fastgmm.kernels.layouts import FullModel
 from fastgmm.kernels.moments import add_chosen, choose_points, scale_share, vanishing_part
 from fastgmm.kernels.normalization import normalize_tile, scale_tile
 from fastgmm.kernels.pruning import pruned_log_density
-from fastgmm.kernels.tiles import load_responsibilities, load_tile, moments_of_block, tile_in_span
+from fastgmm.kernels.tiles import load_responsibilities, load_tile, tile_in_span
 from fastgmm.kernels.workspace import Moments, Span, Tile
 
 
@@ -83,7 +83,7 @@ def moments_of_slab(index, thread, n_parts, task):
     n_groups, n_runs = (K + n_together - 1) // n_together, task.moments.counts.shape[0]
     number, group = index // (n_slabs * n_groups), index // n_slabs % n_groups
     first_component, stop_component = group * n_together, min(K, (group + 1) * n_together)
-    moments = moments_of_block(task.moments, number)
+    moments = element(task.moments, number)
     with_first = index % n_slabs == 0
     first, stop = slab(index % n_slabs, n_slabs, moments.second.shape[1])
     first_of_run, stop_of_run = (

@@ -77,16 +77,10 @@ def bytes_of_pass(
     covariance_type: CovarianceType,
     itemsize: int,
 ) -> int:
-    """Memory that `accumulate` takes beside the points, on all threads.
+    """Memory that an `Accumulator` takes beside the points, on all threads.
 
     That is the model as it is laid out, workspaces, partial statistics, and the `Statistics`.
-
-    Parameters
-    ----------
-    n_samples, n_components, n_features : int
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
-    itemsize : int
-        Bytes of a number of the points, 4 or 8.
+    `itemsize` is the bytes of a number of the points.
 
     Examples
     --------

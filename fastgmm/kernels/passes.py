@@ -5,6 +5,8 @@ Each checks and lays out its arguments and runs blocks of tiles.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastgmm._contract import (
@@ -139,31 +141,8 @@ def expectation(
     >>> s.counts, s.first, s.second
     (array([2.]), array([[2.]]), array([4.]))
     """
-    pass_ = Pass(X, sample_weight)
-    return pass_.expectation(weights, means, precisions_cholesky, covariance_type, log_constants)
-
-
-def total_log_likelihood(
-    X: FloatArray,
-    weights: FloatArray,
-    means: FloatArray,
-    precisions_cholesky: FloatArray,
-    covariance_type: CovarianceType,
-    sample_weight: FloatArray | None = None,
-) -> float:
-    """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastgmm.kernels.passes import total_log_likelihood
-    >>> round(total_log_likelihood(
-    ...     np.zeros((2, 1)), np.ones(1), np.zeros((1, 1)), np.ones(1), 'spherical'), 8)
-    -1.83787707
-    """
-    return Pass(X, sample_weight).log_likelihood(
-        weights, means, precisions_cholesky, covariance_type
-    )
+    mixture = weights, means, precisions_cholesky, covariance_type, log_constants
+    return Pass(X, sample_weight).expectation(*mixture)
 
 
 def log_density(
@@ -251,33 +230,25 @@ def assign(
 Arguments = tuple[FloatArray, FloatArray, FloatArray, CovarianceType, FloatArray | None]
 
 
-class Pass:
-    """Points and weights, checked once, for passes that reuse their workspaces.
+def _arguments(
+    weights: Any, means: Any, factors: Any, covariance_type: Any, log_constants: Any = None
+) -> Arguments:
+    return weights, means, factors, covariance_type, log_constants
 
-    Parameters
-    ----------
-    X : (n, d) array of float32 or float64
-    sample_weight : (n,) array, optional
-    """
+
+class Pass:
+    """Points and weights, checked once, for passes that reuse their workspaces."""
 
     def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None):
         self._X = as_points(X)
         self._weight = _weight(self._X, sample_weight)
         self._accumulator = Accumulator(self._X, self._weight)
 
-    def expectation(
-        self,
-        weights: FloatArray,
-        means: FloatArray,
-        precisions_cholesky: FloatArray,
-        covariance_type: CovarianceType,
-        log_constants: FloatArray | None = None,
-    ) -> Statistics:
+    def expectation(self, *mixture: Any) -> Statistics:
         """Return what the function `expectation` does."""
-        X = self._X
-        arguments = weights, means, precisions_cholesky, covariance_type, log_constants
+        X, arguments = self._X, _arguments(*mixture)
         model = _model(X, *arguments)
-        statistics = self._accumulator.statistics(model, covariance_type)
+        statistics = self._accumulator.statistics(model, arguments[3])
         total = float(statistics.counts.sum())
         if total > 0 and may_be_far(statistics.log_likelihood / total, X.dtype):
             density = np.empty(len(X), X.dtype)
@@ -287,16 +258,9 @@ class Pass:
                 return self._with_far_points(model, arguments, far, statistics)
         return statistics
 
-    def log_likelihood(
-        self,
-        weights: FloatArray,
-        means: FloatArray,
-        precisions_cholesky: FloatArray,
-        covariance_type: CovarianceType,
-    ) -> float:
-        """Return the `log_likelihood` of `expectation`, to the last bit, sooner."""
-        model = _model(self._X, weights, means, precisions_cholesky, covariance_type)
-        return self._accumulator.log_likelihood(model)
+    def log_likelihood(self, *mixture: Any) -> float:
+        """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner."""
+        return self._accumulator.log_likelihood(_model(self._X, *_arguments(*mixture)))
 
     def _with_far_points(
         self, model: Model, arguments: Arguments, far: np.ndarray, statistics: Statistics
@@ -330,20 +294,14 @@ def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
     return sample_weight
 
 
-def _model(
-    X: FloatArray,
-    weights: FloatArray,
-    means: FloatArray,
-    precisions_cholesky: FloatArray,
-    covariance_type: CovarianceType,
-    log_constants: FloatArray | None = None,
-) -> Model:
+def _model(X: FloatArray, *mixture: Any) -> Model:
     """Check the arguments, since compiled code would read beyond an array's end.
 
     And it does not read what is below the diagonal of a factor, where a covariance has something.
     """
+    *arrays, covariance_type, log_constants = _arguments(*mixture)
     check_covariance_type(covariance_type)
-    weights, means, factors = (np.asarray(a) for a in (weights, means, precisions_cholesky))
+    weights, means, factors = (np.asarray(array) for array in arrays)
     K, d = len(weights), X.shape[1]
     expected = {"full": (K, d, d), "tied": (d, d), "diag": (K, d), "spherical": (K,)}
     for name, array, shape in [

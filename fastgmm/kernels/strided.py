@@ -8,8 +8,6 @@ import numpy as np
 
 from fastgmm._records import FloatArray
 
-__all__ = ["Strided", "as_strided"]
-
 
 class Strided(NamedTuple):
     """Element (i, j) is flat[start + i · row_stride + j · column_stride]."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from fastgmm.kernels.codegen.tiles import SQUARE, transpose_square
 from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE, LARGEST_SQUARE32
-from fastgmm.kernels.jit.settings import dispatch_on_record, worker
+from fastgmm.kernels.jit.settings import dispatch_on_record, element, worker
 from fastgmm.kernels.workspace import (
     THREAD_STRIDE,
     FullScratch,
     LargeScratch,
-    Moments,
     NoScratch,
     SphericalScratch,
     TiedScratch,
@@ -20,110 +19,22 @@ from fastgmm.kernels.workspace import (
 )
 
 
-# --- one thread's workspace, and one block's moments
-@worker
-def tile_of_thread(tiles, thread):
-    """One thread's workspace."""
-    slot = THREAD_STRIDE * thread
-    return Tile(
-        tiles.points[slot],
-        tiles.components[slot],
-        tiles.peak[slot],
-        tiles.total[slot],
-        tiles.scale[slot],
-        scratch_of_thread(tiles.scratch, slot),
-    )
-
-
-@worker
-def no_scratch(scratch, slot):
-    """Return the scratch record of one thread, here and below."""
-    return NoScratch(scratch.nothing[slot])
-
-
-@worker
-def spherical_scratch(scratch, slot):
-    """Of a spherical model."""
-    return SphericalScratch(scratch.distances[slot])
-
-
-@worker
-def full_scratch(scratch, slot):
-    """Of a full model."""
-    return FullScratch(
-        scratch.rows[slot],
-        scratch.centred[slot],
-        scratch.squares[slot],
-        scratch.packed[slot],
-        scratch.packed_roots[slot],
-        scratch.chosen[slot],
-        scratch.chosen_shares[slot],
-        scratch.n_chosen[slot],
-    )
-
-
-@worker
-def tied_scratch(scratch, slot):
-    """Of a tied model."""
-    return TiedScratch(
-        scratch.rows[slot],
-        scratch.centred[slot],
-        scratch.whitened[slot],
-        scratch.packed[slot],
-        scratch.packed_roots[slot],
-        scratch.point_shares[slot],
-        scratch.expected[slot],
-        scratch.nearest[slot],
-    )
-
-
-scratch_of_thread = dispatch_on_record(
-    "scratch_of_thread",
-    {
-        NoScratch: no_scratch,
-        SphericalScratch: spherical_scratch,
-        FullScratch: full_scratch,
-        TiedScratch: tied_scratch,
-    },
-)
-
-
 @worker
 def tile_in_span(tiles, thread, rows, components):
     """One thread's workspace, with rows and components that a span has."""
-    slot, scratch = THREAD_STRIDE * thread, tiles.scratch
-    return Tile(
-        tiles.points[slot],
-        components,
-        tiles.peak[slot],
-        tiles.total[slot],
-        tiles.scale[slot],
-        LargeScratch(
-            rows,
-            scratch.centred[slot],
-            scratch.squares[slot],
-            scratch.packed[slot],
-            scratch.packed_roots[slot],
-            scratch.chosen[slot],
-            scratch.chosen_shares[slot],
-            scratch.n_chosen[slot],
-            scratch.gathered[slot],
-            scratch.candidates[slot],
-            scratch.most_likely[slot],
-        ),
-    )
+    tile = element(tiles, THREAD_STRIDE * thread)
+    own = tile.scratch
+    scratch = LargeScratch(
+        rows, own.centred, own.squares, own.packed, own.packed_roots, own.chosen,
+        own.chosen_shares, own.n_chosen, own.gathered, own.candidates, own.most_likely,
+    )  # fmt: skip
+    return Tile(tile.points, components, tile.peak, tile.total, tile.scale, scratch)
 
 
 @worker
-def moments_of_block(moments, block):
-    """One block's partial statistics."""
-    return Moments(
-        moments.log_likelihood[block],
-        moments.counts[block],
-        moments.first[block],
-        moments.second[block],
-        moments.pairs[block],
-    )
+def tile_of_thread(tiles, thread):
+    """One thread's workspace."""
+    return element(tiles, THREAD_STRIDE * thread)
 
 
 @worker

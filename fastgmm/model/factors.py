@@ -14,17 +14,6 @@ from fastgmm.model.families import family_of
 from fastgmm.model.lapack import invert_upper_factors
 from fastgmm.system.threads import n_threads
 
-__all__ = [
-    "FROM_PARAMETERS",
-    "IllDefinedCovariance",
-    "contradictions",
-    "covariances_from_cholesky",
-    "precisions_cholesky_from_covariances",
-    "precisions_cholesky_from_precisions",
-    "precisions_from_cholesky",
-    "upper_factors",
-]
-
 # Cubes of features that are factorized on one thread in some milliseconds.
 WORTH_THREADS = 2**25
 
@@ -134,23 +123,8 @@ def upper_factors(factors: FloatArray, covariance_type: str) -> FloatArray:
 
     Lower factors are as common, since ``numpy.linalg.cholesky`` of a precision is one. They are
     turned by an orthogonal Q, from F = U Q: no product F Fᵀ, which would square the condition
-    number.
-
-    Parameters
-    ----------
-    factors : array
-        In scikit-learn's shapes.
-    covariance_type : str
-
-    Returns
-    -------
-    factors : array
-
-    Raises
-    ------
-    ValueError
-        If one is no triangle with a positive diagonal. A number counts as zero beside the
-        largest of its row if it is below half the digits of the type.
+    number. A matrix that is no triangle with a positive diagonal raises ValueError; a number counts
+    as zero beside the largest of its row if it is below half the digits of the type.
 
     Examples
     --------
@@ -183,17 +157,8 @@ def contradictions(parameters: Parameters, *, proportions: bool = True) -> Itera
 
     Costs as much as the log-density of some points: covariances and factors are multiplied by
     one vector for each component, of the size of its deviations. Where the condition number
-    is so large that rounding explains every difference, there is none.
-
-    Parameters
-    ----------
-    parameters : Parameters
-    proportions : bool
-        Whether the weights should sum to 1.
-
-    Yields
-    ------
-    sentence : str
+    is so large that rounding explains every difference, there is none. Weights should sum to 1 if
+    they are proportions.
     """
     total = float(np.sum(parameters.weights, dtype=np.float64))
     if proportions and abs(total - 1.0) > WEIGHTS_AGREE:

@@ -13,8 +13,6 @@ import numpy as np
 
 from fastgmm._records import CovarianceType, FloatArray, Parameters
 
-__all__ = ["FAMILIES", "Family", "arguments_of_pass", "family_of"]
-
 # (covariances of the pass's type, expected counts) → covariances of the family
 Combination = Callable[[FloatArray, FloatArray], FloatArray]
 

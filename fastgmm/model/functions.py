@@ -10,8 +10,6 @@ from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from
 from fastgmm.model.families import FAMILIES, family_of
 from fastgmm.model.maximization import MaximumLikelihood
 
-__all__ = ["maximization", "precisions_cholesky"]
-
 # Parts of the largest element by which a covariance may differ from its transpose.
 SYMMETRY = 1e-4
 

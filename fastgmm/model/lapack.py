@@ -14,18 +14,9 @@ from typing import Any
 
 from fastgmm._records import FloatArray
 
-__all__ = ["invert_upper_factors"]
-
 
 def invert_upper_factors(matrices: FloatArray, n_threads: int) -> bool:
-    """Replace each Σ = Rᵀ R by R⁻¹, upper triangular; False if one is not positive definite.
-
-    Parameters
-    ----------
-    matrices : (K, d, d) C-contiguous float64 array
-        Overwritten.
-    n_threads : int
-    """
+    """Replace each Σ = Rᵀ R of (K, d, d) by R⁻¹, upper triangular; False if one is not definite."""
     with ThreadPoolExecutor(n_threads) as pool:
         return all(pool.map(_invert_upper_factor, matrices))
 

@@ -12,8 +12,6 @@ from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import family_of
 
-__all__ = ["Estimate", "Maximization", "MaximumLikelihood", "count_floor"]
-
 # Numbers in those outer products of means that are in memory at a time.
 OUTER_PRODUCTS = 2**15
 

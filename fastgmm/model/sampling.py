@@ -7,26 +7,13 @@ import numpy as np
 from fastgmm._records import FloatArray, Parameters
 from fastgmm.model.families import FAMILIES, family_of
 
-__all__ = ["draw"]
-
 
 def draw(
     parameters: Parameters, n_samples: int, rng: np.random.RandomState
 ) -> tuple[FloatArray, np.ndarray]:
-    """Points of the mixture and their components, ordered by component.
+    """Points (n, d) of the mixture and their components (n,), ordered by component.
 
     The random numbers are taken in scikit-learn's order, so the same state draws the same points.
-
-    Parameters
-    ----------
-    parameters : Parameters
-    n_samples : int
-    rng : RandomState
-
-    Returns
-    -------
-    X : (n_samples, d) float64 array
-    components : (n_samples,) int64 array
     """
     weights, means, covariances, _, covariance_type = parameters
     K, d = means.shape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastgmm._contract import are_far, far_responsibilities, farthest
@@ -63,20 +65,6 @@ def expectation(
     )
 
 
-def total_log_likelihood(
-    X: FloatArray,
-    weights: FloatArray,
-    means: FloatArray,
-    precisions_cholesky: FloatArray,
-    covariance_type: CovarianceType,
-    sample_weight: FloatArray | None = None,
-) -> float:
-    """Σᵢ wᵢ log p(xᵢ)."""
-    log_p = log_density(X, weights, means, precisions_cholesky, covariance_type)
-    w = np.ones(len(X)) if sample_weight is None else sample_weight
-    return float(np.sum(w * log_p, dtype=np.float64))
-
-
 def log_density(
     X: FloatArray,
     weights: FloatArray,
@@ -135,30 +123,19 @@ def assign(
     >>> assign(X, np.array([0.25, 0.75]), means, np.ones(2), 'spherical')
     array([1])
     """
-    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type, log_constants)
+    mixture = weights, means, precisions_cholesky, covariance_type, log_constants
+    a = weighted_log_density(X, *mixture)
     labels, far = a.argmax(axis=1), are_far(a.max(axis=1).astype(X.dtype))
-    shares = far_responsibilities(
-        X[far], weights, means, precisions_cholesky, covariance_type, log_constants
-    )
+    shares = far_responsibilities(X[far], *mixture)
     labels[far] = shares.argmax(axis=1)
     return labels
 
 
-def _posterior(
-    X: FloatArray,
-    weights: FloatArray,
-    means: FloatArray,
-    precisions_cholesky: FloatArray,
-    covariance_type: CovarianceType,
-    log_constants: FloatArray | None = None,
-) -> tuple[FloatArray, FloatArray]:
+def _posterior(X: FloatArray, *mixture: Any) -> tuple[FloatArray, FloatArray]:
     """Log p(xᵢ) and the responsibilities, those of far points too, in float64."""
-    a = weighted_log_density(X, weights, means, precisions_cholesky, covariance_type, log_constants)
-    log_p, r = normalize_responsibilities(a)
+    log_p, r = normalize_responsibilities(weighted_log_density(X, *mixture))
     far = are_far(log_p.astype(X.dtype))
-    r[far] = far_responsibilities(
-        X[far], weights, means, precisions_cholesky, covariance_type, log_constants
-    )
+    r[far] = far_responsibilities(X[far], *mixture)
     return log_p, r
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from fastgmm.system.processors import control_groups
 
-__all__ = ["available_bytes", "check_memory"]
-
 # Bytes that are asked for without looking.
 UNQUESTIONED = 2**28
 # Limit and use, by the version of control groups.

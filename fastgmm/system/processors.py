@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["control_groups", "cpu_quota", "processor_name", "usable_cores"]
-
 # Quota and period, by the version of control groups.
 QUOTA_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 

@@ -10,13 +10,6 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = [
-    "Terminal",
-    "key_values",
-    "plain_table",
-    "progress_bar",
-]
-
 UNLIMITED = 100_000  # characters of a line in a pipe or a file
 
 

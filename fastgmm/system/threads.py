@@ -16,17 +16,6 @@ from threadpoolctl import ThreadpoolController
 
 from fastgmm.system.processors import cpu_quota
 
-__all__ = [
-    "blas_on_one_thread",
-    "mask_setter",
-    "max_threads",
-    "most_threads",
-    "n_threads",
-    "on_its_threads",
-    "openmp_survives_fork",
-    "threading_report",
-]
-
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 

@@ -62,8 +62,7 @@ REPEATED_TILES = f"""\
             continue
 """
 OF_EXPECTATION = (
-    "    tile, moments = tile_of_thread(task.tiles, thread), "
-    "moments_of_block(task.moments, index)\n"
+    "    tile, moments = tile_of_thread(task.tiles, thread), element(task.moments, index)\n"
 )
 OF_PREDICTION = "    tile = tile_of_thread(task.tiles, thread)\n"
 LIKELIHOOD = "+= scale_tile(tile, points.sample_weight, start, m, padded)\n"

@@ -30,8 +30,6 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataC
 
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 
-__all__ = ["cached", "warn_uncached"]
-
 # What an earlier version of the package has left is removed when so old, or when nobody needs it.
 MOST_DAYS = 60
 # In each folder, the path of the package that its machine code was compiled for.

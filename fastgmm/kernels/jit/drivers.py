@@ -21,8 +21,6 @@ from fastgmm.kernels.jit.target import JIT_DISABLED
 from fastgmm.kernels.jit.threading_layer import layer
 from fastgmm.system.threads import mask_setter, most_threads
 
-__all__ = ["Driver"]
-
 BOUNDSCHECK = bool(config.BOUNDSCHECK)
 # Number of a block, number of its thread, number of blocks.
 NUMBERS = (types.int64, types.int64, types.int64)
@@ -154,15 +152,8 @@ class Driver:
 
     Whoever comes first takes the next block, as components differ in work and machines have other
     things to do; as each block has its own place for its results, these do not depend on it. Both
-    loops run the same machine code block by block.
-
-    Parameters
-    ----------
-    function : callable
-        Of one block: its number, the number of the thread, the number of blocks, and a record of
-        everything that is read and written.
-    loop : callable
-        How the threads come by their blocks.
+    loops run the same machine code block by block. The function of one block takes its number, that
+    of the thread, the number of blocks, and a record of everything that is read and written.
     """
 
     def __init__(self, function: Callable, loop: Callable = loop):

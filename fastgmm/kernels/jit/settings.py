@@ -96,3 +96,26 @@ def dispatch_on_record(
             return chosen.py_func
 
     return dispatch
+
+
+def element(record, index):
+    """Return a record of the elements at an index of each array, also of records within."""
+    arrays = (
+        element(field, index) if isinstance(field, tuple) else field[index] for field in record
+    )
+    return type(record)(*arrays)
+
+
+if not JIT_DISABLED:
+
+    @overload(element, strict=False, jit_options={**_WORKER, "fastmath": FLAGS})
+    def _element(record, index):
+        fields = [
+            f"element(record[{i}], index)"
+            if isinstance(kind, types.BaseTuple)
+            else f"record[{i}][index]"
+            for i, kind in enumerate(record.types)
+        ]
+        names = {"element": element, "kind": record.instance_class}
+        exec(f"def taken(record, index): return kind({', '.join(fields)})", names)
+        return names["taken"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from numba import config
 from numba.core.codegen import get_host_cpu_features
 
-__all__ = ["CHUNK_BYTES", "JIT_DISABLED", "VECTORS", "VECTOR_BYTES"]
-
 JIT_DISABLED = bool(config.DISABLE_JIT)
 
 

@@ -16,8 +16,6 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from fastgmm.kernels.jit.target import JIT_DISABLED
 
-__all__ = ["ThreadingLayer", "layer"]
-
 # Turns of its waiting loop before a thread of GNU's OpenMP goes to sleep: about a tenth of a
 # millisecond. Its own 300,000 are milliseconds, for which the threads of another fit on the same
 # cores do without a processor; asv's `scaling.SideBySide` measures both.
