@@ -59,7 +59,7 @@ class Accumulator:
         self.X, self.sample_weight = X, sample_weight
         self._rows = as_strided(X)
         self._nothing = as_strided(np.empty((0, 0), X.dtype))
-        self._kept: dict[str, tuple[object, Any]] = {}
+        self._values: dict[str, tuple[object, Any]] = {}
 
     def statistics(
         self, model: Model, covariance_type: CovarianceType, given: FloatArray | None = None
@@ -85,21 +85,27 @@ class Accumulator:
         self, model: Model, given: FloatArray | None, *, likelihood_alone: bool = False
     ) -> Moments:
         """Partial statistics of runs of tiles; overwritten by the next call."""
-        n, dtype = len(self.X), self.X.dtype
-        if n == 0:
+        if len(self.X) == 0:
             return allocate_moments(model, 1)
-        length = tile_length(model, dtype)
+        length, n_tiles, n_blocks = self._kept("sizes", model, lambda: self._sizes(model))
         responsibilities = self._nothing if given is None else as_strided(given)
-        points = Points(self._rows, responsibilities, self.sample_weight, n, length)
-        n_tiles = -(-n // length)
-        if is_large(model):
+        points = Points(self._rows, responsibilities, self.sample_weight, len(self.X), length)
+        if n_blocks is None:
+            assert isinstance(model, FullModel)
             return self._run_by_components(model, points, n_tiles, likelihood_alone)
-        n_blocks = min(n_tiles, most_blocks(model))
         n_threads = min(n_blocks, max_threads())
-        tiles = self._reused(allocate_tiles, model, length, dtype, n_threads)
+        tiles = self._kept(
+            "tiles", model, lambda: allocate_tiles(model, length, self.X.dtype, n_threads)
+        )
         moments = self._cleared_moments(model, n_blocks, likelihood_alone)
         drivers.expectation_blocks(n_blocks, ExpectationTask(points, model, tiles, moments))
         return moments
+
+    def _sizes(self, model: Model) -> tuple[int, int, int | None]:
+        """Length of a tile, number of tiles, and number of blocks, none for a large model."""
+        length = tile_length(model, self.X.dtype)
+        n_tiles = -(-len(self.X) // length)
+        return length, n_tiles, None if is_large(model) else min(n_tiles, most_blocks(model))
 
     def _run_by_components(
         self, model: FullModel, points: Points, n_tiles: int, likelihood_alone: bool
@@ -109,8 +115,14 @@ class Accumulator:
         length, dtype = points.length, self.X.dtype
         n_slabs, n_runs, n_together = parts_of_large_model(K, d, n_tiles)
         n_parts = n_runs * n_slabs * -(-K // n_together)
-        tiles = self._reused(allocate_tiles, model, length, dtype, max_threads(), n_together)
-        span = self._reused(allocate_span, model, length, dtype, n_tiles)
+        tiles, span = self._kept(
+            "tiles",
+            model,
+            lambda: (
+                allocate_tiles(model, length, dtype, max_threads(), n_together),
+                allocate_span(model, length, dtype, n_tiles),
+            ),
+        )
         moments = self._cleared_moments(model, n_runs, likelihood_alone)
         for first_tile in range(0, n_tiles, len(span.rows)):
             n_present = min(len(span.rows), n_tiles - first_tile)
@@ -128,18 +140,18 @@ class Accumulator:
     def _cleared_moments(self, model: Model, n_blocks: int, likelihood_alone: bool) -> Moments:
         if likelihood_alone:
             return allocate_moments(model, n_blocks, likelihood_alone=True)
-        moments: Moments = self._reused(allocate_moments, model, n_blocks)
+        moments: Moments = self._kept("moments", model, lambda: allocate_moments(model, n_blocks))
         for array in moments:
             array[...] = 0
         return moments
 
-    def _reused(self, allocate: Callable[..., Any], model: Model, *sizes: object) -> Any:
-        """What `allocate` made for a model of this kind and shape, or makes now."""
-        name, key = allocate.__name__, (type(model), model.means.shape, *sizes)
-        if name not in self._kept or self._kept[name][0] != key:
-            self._kept.pop(name, None)  # before its successor is there
-            self._kept[name] = key, allocate(model, *sizes)
-        return self._kept[name][1]
+    def _kept(self, name: str, model: Model, make: Callable[[], Any]) -> Any:
+        """What was made for a model of this kind and shape, or is made now."""
+        key = type(model), model.means.shape
+        if name not in self._values or self._values[name][0] != key:
+            self._values.pop(name, None)  # before its successor is there
+            self._values[name] = key, make()
+        return self._values[name][1]
 
 
 def _are_far_apart(model: TiedModel, statistics: Statistics) -> bool:
