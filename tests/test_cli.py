@@ -15,9 +15,10 @@ import pytest
 from processes import run_python
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import cli, demo, kernels
+from fastgmm import cli, demo
 from fastgmm.cli.summary import advice_on_degenerate, components_table, with_deviation
 from fastgmm.cli.tables import read_table
+from fastgmm.data.source import ArraySource
 from fastgmm.mixture import GaussianMixture
 from fastgmm.persistence import load, save
 from fastgmm.system.terminal import Terminal, key_values, plain_table
@@ -187,14 +188,14 @@ def test_fit_repairs_components(action, said, folder, points, capsys):
 # --- Ctrl-C -----------------------------------------------------------------------------------
 def interrupt(monkeypatch, call):
     """Let Ctrl-C fall into the n-th expectation."""
-    expectation, calls = kernels.expectation, iter(range(1, 10**6))
+    expectation, calls = ArraySource.expectation, iter(range(1, 10**6))
 
     def interrupted(*arguments):
         if next(calls) == call:
             raise KeyboardInterrupt
         return expectation(*arguments)
 
-    monkeypatch.setattr(kernels, "expectation", interrupted)
+    monkeypatch.setattr(ArraySource, "expectation", interrupted)
 
 
 @pytest.mark.parametrize("n_init", ["1", "3"])

@@ -335,14 +335,15 @@ def test_an_interruption_anywhere_restores_the_number_of_threads():
 
 COMMAND = """
 import signal, sys
-from fastgmm import cli, kernels
+from fastgmm import cli
+from fastgmm.data.source import ArraySource
 signal.signal(signal.SIGINT, signal.default_int_handler)
 expectation = ArraySource.expectation
 def tell(*arguments):
     result = expectation(*arguments)
     print("iterating", flush=True)
     return result
-kernels.expectation = tell
+ArraySource.expectation = tell
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastgmm import GaussianMixture, mixture
+from fastgmm import GaussianMixture, kernels
 
 each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
@@ -405,7 +405,7 @@ def test_fit_computes_no_labels_and_keeps_nothing_of_the_data(monkeypatch):
         raise AssertionError("fit has no use for labels")
 
     for name in ("assign", "responsibilities"):
-        monkeypatch.setattr(mixture.kernels, name, forbidden)
+        monkeypatch.setattr(kernels, name, forbidden)
     fitted = GaussianMixture(K, random_state=0).fit(X)
     assert all(len(X) not in np.shape(value) for value in vars(fitted).values())
 

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))  # where peer_table is
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from registry import BENCHMARK_CASES, Case, Problem, assert_agree, relative_error
+from registry import BENCHMARK_CASES, Case, Inputs, assert_agree, relative_error
 
 if TYPE_CHECKING:  # it takes a second, which not all suites need
     from fastgmm import GaussianMixture
@@ -75,7 +75,7 @@ MIDDLE = [
 
 
 @lru_cache(maxsize=1)
-def prepared_problem(name: str) -> tuple[Case, Problem]:
+def prepared_problem(name: str) -> tuple[Case, Inputs]:
     """Return a case of the registry and its arrays, written and therefore resident."""
     case = _CASES[name]
     if TINY:
