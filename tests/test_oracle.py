@@ -17,7 +17,7 @@ from registry import COVARIANCE_TYPES, Case, full_covariances
 
 from fastgmm import kernels
 from fastgmm.model.factors import precisions_cholesky_from_covariances
-from fastgmm.model.maximization import maximize
+from fastgmm.model.maximization import MaximumLikelihood
 
 EPS = np.finfo(np.float64).eps
 over_types = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -233,7 +233,7 @@ def test_a_step_of_em(covariance_type: str, weighted: bool, offset: float, d: in
     X, means = X + offset, means + offset
     w = np.ones(len(X)) if w is None else w
     statistics = kernels.expectation(X, weights, means, U, covariance_type, w if weighted else None)
-    actual = maximize(statistics, covariance_type)
+    actual = MaximumLikelihood(covariance_type).maximize(statistics)
 
     factors = full_covariances(U, covariance_type, 3, d)
     a = exact_densities_from_factors(X, means, factors) + log(exact(weights))

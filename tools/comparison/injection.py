@@ -103,9 +103,9 @@ INJECTIONS = {
         (
             Edit(
                 PASSES,
-                "        statistics = self._accumulator.statistics(model, covariance_type)",
-                "        stored = np.ones((len(X), len(means)))  # noqa: F841\n"
-                "        statistics = self._accumulator.statistics(model, covariance_type)",
+                "        statistics = self._accumulator.statistics(model, arguments[3])",
+                "        stored = np.ones((len(X), len(arguments[1])))  # noqa: F841\n"
+                "        statistics = self._accumulator.statistics(model, arguments[3])",
             ),
         ),
         r"\.peakmem_(expectation|fit)",
