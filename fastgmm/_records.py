@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -68,7 +68,7 @@ class InitialValues(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What one pass over the data leaves behind; records of several chunks add up.
+    """What one pass over the data leaves behind: it adds up, scales, and moves.
 
     With responsibilities rᵢₖ (times the sample weights) and cᵢₖ = xᵢ - `reference`ₖ:
 
@@ -85,6 +85,8 @@ class Statistics:
         ``'diag'`` their diagonals, (K, d); ``'spherical'`` their traces, (K,).
     reference : (K, d) float64 array
         The points the moments are about: the means of the pass that made them.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'} or None
+        What `second` is for; only `about` asks, where the shape does not tell.
     """
 
     log_likelihood: float
@@ -92,6 +94,7 @@ class Statistics:
     first: FloatArray
     second: FloatArray
     reference: FloatArray
+    covariance_type: CovarianceType | None = None
 
     def __add__(self, other: Statistics) -> Statistics:
         """Return the statistics of both sets of points together.
@@ -99,14 +102,14 @@ class Statistics:
         Raises
         ------
         ValueError
-            If the two are about different reference points, so come from different parameters.
+            If the two are about different reference points.
         """
         if not isinstance(other, Statistics):
             return NotImplemented
         if not np.array_equal(self.reference, other.reference):
             raise ValueError(
-                "Statistics about different reference points cannot be added; "
-                "compute both with the same means."
+                "Statistics about different reference points cannot be added; compute both with "
+                "the same means, or move one with about()."
             )
         return Statistics(
             self.log_likelihood + other.log_likelihood,
@@ -114,4 +117,71 @@ class Statistics:
             self.first + other.first,
             self.second + other.second,
             self.reference,
+            self.covariance_type or other.covariance_type,
         )
+
+    def scaled(self, factor: float) -> Statistics:
+        """Return the statistics of points that weigh so many times as much.
+
+        Examples
+        --------
+        >>> one = Statistics(-1.0, np.ones(1), np.zeros((1, 1)), np.ones(1), np.zeros((1, 1)))
+        >>> one.scaled(0.5).counts
+        array([0.5])
+        """
+        return replace(
+            self,
+            log_likelihood=factor * self.log_likelihood,
+            counts=factor * self.counts,
+            first=factor * self.first,
+            second=factor * self.second,
+        )
+
+    def about(self, reference: FloatArray) -> Statistics:
+        """Return the statistics of the same points, with moments about other points (K, d).
+
+        Σ r (c + δ)(c + δ)ᵀ = Σ r c cᵀ + Σ r c δᵀ + δ Σ r cᵀ + Σ r δ δᵀ with δ = old - new.
+
+        Raises
+        ------
+        ValueError
+            If `reference` has another shape, or it is not known what `second` is for.
+
+        Examples
+        --------
+        >>> s = Statistics(-1.0, np.ones(1), np.zeros((1, 1)), np.ones(1), np.zeros((1, 1)))
+        >>> s.about(np.array([[2.0]])).second
+        array([5.])
+        """
+        new = np.asarray(reference, np.float64)
+        if new.shape != self.reference.shape:
+            raise ValueError(f"reference has shape {new.shape}; expected {self.reference.shape}.")
+        delta = self.reference - new
+        first = self.first + self.counts[:, None] * delta
+        match self._type_of_second():
+            case "full":
+                cross = self.first[:, :, None] * delta[:, None, :]
+                added = cross + cross.swapaxes(1, 2)
+                added += self.counts[:, None, None] * delta[:, :, None] * delta[:, None, :]
+            case "tied":
+                cross = self.first.T @ delta
+                added = cross + cross.T + (self.counts[:, None] * delta).T @ delta
+            case "diag":
+                added = (2 * self.first + self.counts[:, None] * delta) * delta
+            case "spherical":
+                added = np.sum((2 * self.first + self.counts[:, None] * delta) * delta, axis=1)
+        return replace(self, first=first, second=self.second + added, reference=new)
+
+    def _type_of_second(self) -> CovarianceType:
+        K, d = self.reference.shape
+        if self.covariance_type is not None:
+            return self.covariance_type
+        if self.second.ndim == 2 and d == K:
+            raise ValueError(
+                f"Second moments of shape {(K, d)} may be for 'tied' or for 'diag'; say which as "
+                "covariance_type."
+            )
+        shapes: dict[tuple[int, ...], CovarianceType] = {
+            (K, d, d): "full", (d, d): "tied", (K, d): "diag", (K,): "spherical",
+        }  # fmt: skip
+        return shapes[self.second.shape]

@@ -188,7 +188,7 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
     elif covariance_type == "spherical":
         second = second[:, 0]
     reference = model.means.astype(np.float64)
-    return Statistics(_finite(log_likelihood[0]), counts, first, second, reference)
+    return Statistics(_finite(log_likelihood[0]), counts, first, second, reference, covariance_type)
 
 
 def _between(means: FloatArray, pairs: FloatArray) -> FloatArray:

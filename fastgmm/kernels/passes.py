@@ -5,6 +5,7 @@ Each checks and lays out its arguments and runs blocks of tiles.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -274,13 +275,7 @@ class Pass:
         about = moments_model(model.means, covariance_type, X.dtype)
         far_points = Accumulator(X[far], np.empty(0, X.dtype))
         rest = far_points.statistics(about, covariance_type, shares.astype(X.dtype))
-        return Statistics(
-            statistics.log_likelihood,
-            near.counts + rest.counts,
-            near.first + rest.first,
-            near.second + rest.second,
-            near.reference,
-        )
+        return replace(near + rest, log_likelihood=statistics.log_likelihood)
 
 
 def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:

@@ -62,6 +62,7 @@ def expectation(
         first=first_moments(X, r, means),
         second=second_moments(X, r, means, covariance_type),
         reference=means,
+        covariance_type=covariance_type,
     )
 
 
