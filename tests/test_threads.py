@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from fastgmm import GaussianMixture
 from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.kernels.jit import threading_layer
+from fastgmm.system import threads
 from fastgmm.system.processors import cpu_quota
 from fastgmm.system.threads import blas_on_one_thread
 
@@ -432,11 +433,11 @@ def test_no_control_groups(tmp_path: Path):
 
 
 def test_threads_within_the_quota_unless_the_user_says_how_many(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(threading_layer, "max_threads", lambda: 8)
+    monkeypatch.setattr(threads, "max_threads", lambda: 8)
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     for quota, expected in [(3, 3), (20, 8), (None, 8)]:
-        monkeypatch.setattr(threading_layer, "cpu_quota", lambda quota=quota: quota)
-        assert threading_layer.most_threads() == expected
+        monkeypatch.setattr(threads, "cpu_quota", lambda quota=quota: quota)
+        assert threads.most_threads() == expected
     monkeypatch.setenv("NUMBA_NUM_THREADS", "8")
-    monkeypatch.setattr(threading_layer, "cpu_quota", lambda: 3)
-    assert threading_layer.most_threads() == 8
+    monkeypatch.setattr(threads, "cpu_quota", lambda: 3)
+    assert threads.most_threads() == 8

@@ -13,7 +13,7 @@ from processes import TESTS, run_python
 
 from fastgmm import GaussianMixture, cli, kernels, warmup
 from fastgmm._records import COVARIANCE_TYPES
-from fastgmm.kernels.jit import cache, settings
+from fastgmm.kernels.jit import cache, target
 from fastgmm.kernels.jit.settings import Driver
 from fastgmm.warmup import DTYPES, FEATURES, specializations, warm_up
 
@@ -221,5 +221,5 @@ def test_other_warnings_pass(monkeypatch):
 
 
 def test_without_a_compiler_there_is_nothing_to_do(capsys, monkeypatch):
-    monkeypatch.setattr(settings, "JIT_DISABLED", True)
+    monkeypatch.setattr(target, "JIT_DISABLED", True)
     assert "NUMBA_DISABLE_JIT is set" in fail(capsys, *SMALL_PROBLEM)
