@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from axes import compiled_only
 from processes import run_python
 
 import fastgmm
 from fastgmm.kernels.jit import cache
 
 PACKAGE = Path(fastgmm.__file__).parent
-JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="is about compiled code")
+pytestmark = compiled_only
 
 LOG_P = -0.5 * np.log(2 * np.pi) - 2  # of the point 2 under N(0, 1)
 
@@ -90,9 +90,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> CopiedPackage:
     return copy
 
 
-def test_the_disk_cache_notices_an_edit_of_any_kernel_file(
-    tmp_path: Path, compiled: CopiedPackage
-):
+def test_the_disk_cache_notices_an_edit_of_any_kernel_file(tmp_path: Path, compiled: CopiedPackage):
     """Numba's own would answer the edit of a called function in another file with old code."""
     copy = CopiedPackage(tmp_path, compiled)
     before = copy.entries()

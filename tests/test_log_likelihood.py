@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from inspect import signature
 
 import numpy as np
 import pytest
+from axes import over_registry
 from numpy.testing import assert_allclose
-from registry import CASES, SMALL_CASES, Case
+from registry import Case
 
 from fastgmm import kernels, reference
 from fastgmm.kernels import accumulation
 from fastgmm.kernels.passes import total_log_likelihood
 from fastgmm.reference.passes import total_log_likelihood as twin
-
-JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-over_registry = pytest.mark.parametrize(
-    "case", SMALL_CASES if JIT_DISABLED else CASES, ids=lambda case: case.name
-)
 
 
 def assert_same_likelihood(X, *mixture_and_weight):

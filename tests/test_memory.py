@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axes import each_dtype
 from memory_peak import peak_of
 from numpy.testing import assert_allclose, assert_array_equal
 from processes import run_python
@@ -233,7 +234,7 @@ def test_rows_in_fewer_dimensions_keep_their_distances():
         assert_allclose(pdist(rows), pdist(X), rtol=1e-9)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@each_dtype
 def test_k_means_of_wide_data_has_scikit_learns_labels(dtype, monkeypatch):
     monkeypatch.setattr(initialization, "LARGE", 0)
     rng = np.random.default_rng(0)

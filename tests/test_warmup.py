@@ -9,6 +9,8 @@ import sys
 import numba
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype_by_name, each_matrix_type
+from commands import fail
 from processes import TESTS, run_python
 
 from fastgmm import GaussianMixture, cli, kernels, warmup
@@ -108,8 +110,8 @@ def signatures(run, *its_arguments):
     return seen
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_dtype_by_name
+@each_covariance_type
 def test_fits_need_no_other_types(covariance_type, dtype):
     """Nor does the warmup compile what none of them needs."""
     compiled = signatures(warm_up, [3, 32], [covariance_type], [dtype])
@@ -136,7 +138,7 @@ def test_many_features_are_compiled_with_few():
     assert all(one.n_features < 100 for one in specializations([10**9], COVARIANCE_TYPES, DTYPES))
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@each_matrix_type
 def test_features_beyond_the_named_ones_share_their_model(covariance_type):
     """What the words promise holds at both ends of the shared range."""
     (shared,) = specializations([64], [covariance_type], ["float64"])
@@ -178,18 +180,9 @@ def test_progress_is_told_before_each_specialization(monkeypatch):
 
 
 # --- what cannot be done --------------------------------------------------------------------
-def fail(capsys, *arguments):
-    assert cli.main(["warmup", *arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("fastgmm: error: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
-
-
 @pytest.mark.parametrize("features", ["0", "-3"])
 def test_too_few_features(features, capsys):
-    message = fail(capsys, "--features", "2", features)
+    message = fail(capsys, "warmup", "--features", "2", features)
     assert f"is {features}, but must be 1 or more; give the number of columns" in message
 
 
@@ -212,7 +205,7 @@ def test_wrong_arguments(arguments, capsys):
 
 def test_no_folder_for_the_cache(capsys, monkeypatch):
     monkeypatch.setattr(Driver, "cache_directory", None)
-    assert "Set NUMBA_CACHE_DIR to a writable folder" in fail(capsys, *SMALL_PROBLEM)
+    assert "Set NUMBA_CACHE_DIR to a writable folder" in fail(capsys, "warmup", *SMALL_PROBLEM)
 
 
 def test_a_cache_that_cannot_be_written_after_all(capsys, monkeypatch):
@@ -220,7 +213,7 @@ def test_a_cache_that_cannot_be_written_after_all(capsys, monkeypatch):
         cache.warn_uncached(OSError("no space left"))
 
     monkeypatch.setattr(kernels, "expectation", full_disk)
-    message = fail(capsys, *SMALL_PROBLEM)
+    message = fail(capsys, "warmup", *SMALL_PROBLEM)
     assert "no space left" in message
     assert "Set NUMBA_CACHE_DIR to a writable folder" in message
 
@@ -235,4 +228,4 @@ def test_other_warnings_pass(monkeypatch):
 
 def test_without_a_compiler_there_is_nothing_to_do(capsys, monkeypatch):
     monkeypatch.setattr(target, "JIT_DISABLED", True)
-    assert "NUMBA_DISABLE_JIT is set" in fail(capsys, *SMALL_PROBLEM)
+    assert "NUMBA_DISABLE_JIT is set" in fail(capsys, "warmup", *SMALL_PROBLEM)
