@@ -6,11 +6,17 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from registry import COVARIANCE_TYPES
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 
-COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
+__all__ = [
+    "ARRAYS", "COVARIANCE_TYPES", "INIT_PARAMS", "RANDOM",
+    "assert_close", "assert_same_arrays", "assert_same_fit",
+    "fixed_start", "load", "random_mixture",
+]  # fmt: skip
+
 INIT_PARAMS = ["kmeans", "k-means++", "random", "random_from_data"]
 ARRAYS = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
 RANDOM = [f"random {seed}" for seed in range(5)]
@@ -65,6 +71,12 @@ def assert_close(actual: Any, expected: Any, rtol: float) -> None:
     """Compare elements relative to the largest of the array."""
     expected = np.asarray(expected)
     assert_allclose(actual, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+
+
+def assert_same_arrays(actual: Any, expected: Any) -> None:
+    """Compare the parameters of two fitted mixtures to the last bit."""
+    for name in ARRAYS:
+        assert_array_equal(getattr(actual, name), getattr(expected, name))
 
 
 def assert_same_fit(actual: Any, expected: Any, rtol: float = 1e-8) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from commands import fail, succeed
 
 from fastgmm import GaussianMixture, cli
 from fastgmm.benchmarking import mine, problems, report, timing
@@ -60,25 +61,9 @@ def folder(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def succeed(capsys, *arguments):
-    assert cli.main(["bench", *arguments]) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    return captured.out
-
-
-def fail(capsys, *arguments):
-    assert cli.main(["bench", *arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("fastgmm: error: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
-
-
 # --- iterations -----------------------------------------------------------------------------
 def test_bench_prints_and_writes_what_it_measured(folder, capsys):
-    out = succeed(capsys, "--json", "now.json")
+    out = succeed(capsys, "bench", "--json", "now.json")
     for said in ["300 × 2 × 3", "300 × 3 × 2", "float32", "GFLOP/s", "×)", "processor"]:
         assert said in out
     written = json.loads((folder / "now.json").read_text())
@@ -126,7 +111,7 @@ def test_a_different_likelihood_is_not_timed(monkeypatch, capsys):
         return model
 
     monkeypatch.setattr(timing, "fitted_from", fitted_from)
-    assert "report this as a bug" in fail(capsys)
+    assert "report this as a bug" in fail(capsys, "bench")
 
 
 def test_progress_is_shown_to_a_terminal(capsys, monkeypatch):
@@ -168,13 +153,13 @@ def test_no_problem_in_common():
 
 def test_against_a_file(folder, capsys, monkeypatch):
     monkeypatch.setattr(timing, "iteration_seconds", lambda *given: 0.5)
-    succeed(capsys, "--json", "before.json")
+    succeed(capsys, "bench", "--json", "before.json")
     written = json.loads((folder / "before.json").read_text())
     written["environment"]["processor"] = "[bold]quicker"
     for cell in written["cells"]:
         cell["seconds"] /= 1e6
     (folder / "before.json").write_text(json.dumps(written))
-    out = succeed(capsys, "--against", "before.json", "--json", "before.json")
+    out = succeed(capsys, "bench", "--against", "before.json", "--json", "before.json")
     assert "2 slower and 0 faster" in out
     assert "[bold]quicker before" in out
     assert json.loads((folder / "before.json").read_text())["cells"][0]["seconds"] == 0.5
@@ -193,7 +178,7 @@ BAD_FILES = {
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_files_that_are_none_of_ours(name, folder, capsys):
     (folder / name).write_text(BAD_FILES[name])
-    assert f"{name}: not a file" in fail(capsys, "--against", name)
+    assert f"{name}: not a file" in fail(capsys, "bench", "--against", name)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +203,7 @@ def test_files_that_are_none_of_ours(name, folder, capsys):
 def test_failures(arguments, said, folder, capsys, monkeypatch):
     monkeypatch.setattr(timing, "measure", None)  # found before any work
     before = sorted(folder.glob("*.json"))
-    assert said in fail(capsys, *arguments)
+    assert said in fail(capsys, "bench", *arguments)
     assert sorted(folder.glob("*.json")) == before
 
 
@@ -235,13 +220,13 @@ def test_mine_beside_fastgmm(name, folder, capsys):
     else:
         assert result.mine_log_likelihood == pytest.approx(expected)
     assert result.speedup == result.mine_seconds / result.seconds > 0
-    out = succeed(capsys, "--mine", f"my_fits:{name}")
+    out = succeed(capsys, "bench", "--mine", f"my_fits:{name}")
     assert f"{expected:.4f}" in out
     assert "× faster" in out or "× slower" in out
 
 
 def test_mine_that_tells_nothing_and_writes_into_its_points(capsys):
-    assert "unknown" in succeed(capsys, "--mine", "my_fits:silent")
+    assert "unknown" in succeed(capsys, "bench", "--mine", "my_fits:silent")
 
 
 @pytest.mark.parametrize(

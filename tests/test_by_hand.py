@@ -6,8 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype, each_matrix_type, each_type_of_its_own
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import COVARIANCE_TYPES, load
+from problems import load
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import GaussianMixture as Peer
 
@@ -16,9 +17,6 @@ from fastgmm import GaussianMixture
 from fastgmm.model.factors import contradictions, upper_factors
 
 X, K = load("iris")
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-each_matrix_type = pytest.mark.parametrize("covariance_type", ["full", "tied"])
-each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def fitted(covariance_type="full", data=X, **options):
@@ -164,7 +162,7 @@ def test_placeholders_for_covariances_are_nothing(placeholder):
 
 # --- attributes that contradict each other ---------------------------------------------------
 @pytest.mark.parametrize("left", ["precisions_cholesky_", "covariances_"])
-@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+@each_type_of_its_own
 @each_dtype
 def test_an_array_that_was_left_in_the_old_order_is_noticed(covariance_type, left, dtype):
     model = fitted(covariance_type, X.astype(dtype))

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from axes import each_covariance_type
 from numpy.testing import assert_array_equal
-from problems import ARRAYS, COVARIANCE_TYPES, assert_close, load
+from problems import assert_close, assert_same_arrays, load
 from processes import run_python
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -97,11 +98,6 @@ def watched(recorder, **options):
     return GaussianMixture(**options).set_callbacks(recorder)
 
 
-def assert_same_arrays(actual, expected):
-    for name in ARRAYS:
-        assert_array_equal(getattr(actual, name), getattr(expected, name))
-
-
 # --- what they are told ---------------------------------------------------------------------
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
 def test_every_task_begins_and_ends_in_order(method):
@@ -155,7 +151,7 @@ def test_the_data_of_each_task_are_those_of_the_fit(weighted, labelled):
             assert given["metadata"] is None
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_covariance_type
 def test_after_each_iteration_there_is_a_mixture_with_its_parameters(covariance_type):
     recorder = Recorder()
     fitted = watched(recorder, covariance_type=covariance_type, fit_history=True).fit(X)
@@ -376,7 +372,7 @@ def test_clones_keep_their_callbacks():
 
 
 # --- and none of it matters to a fit ---------------------------------------------------------
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_covariance_type
 def test_callbacks_do_not_change_a_bit(covariance_type):
     options = {"covariance_type": covariance_type, "random_state": 0, "n_init": 2}
     without = GaussianMixture(K, **options).fit(X)

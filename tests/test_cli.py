@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import fail, succeed
 from processes import run_python
 from sklearn.exceptions import ConvergenceWarning
 
@@ -45,23 +46,6 @@ def folder(points, tmp_path, monkeypatch):
 
 def files(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def succeed(capsys, *arguments):
-    assert cli.main(arguments) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    return captured.out
-
-
-def fail(capsys, *arguments):
-    """The one line that a failure prints; nothing else is printed, and no file is written."""
-    assert cli.main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("fastgmm: error: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 # --- fit ------------------------------------------------------------------------------------

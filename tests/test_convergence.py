@@ -4,14 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype
 from numpy.testing import assert_array_equal
-from problems import ARRAYS, COVARIANCE_TYPES, assert_close, fixed_start, load
+from problems import ARRAYS, assert_close, fixed_start, load
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Peer
 
 from fastgmm import GaussianMixture
 
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_weighted = pytest.mark.parametrize("weighted", [False, True])
 each_data = pytest.mark.parametrize("data", ["iris", "wine", "random 3"])
 
@@ -34,7 +34,7 @@ def fit(X, K, covariance_type="full", sample_weight=None, **options):
 @each_weighted
 @each_data
 @pytest.mark.parametrize("max_iter", [0, 1, 7, 100])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@each_dtype
 def test_the_log_likelihood_is_the_score(dtype, max_iter, data, weighted, covariance_type):
     X, K = load(data)
     X = X.astype(dtype)

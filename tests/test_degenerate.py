@@ -5,8 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype_by_name, each_type_of_its_own
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import ARRAYS, COVARIANCE_TYPES, load
+from problems import ARRAYS, load
 
 from fastgmm import GaussianMixture
 from fastgmm.data.moments import DataMoments, moments_of
@@ -19,9 +20,7 @@ from fastgmm.persistence import save as save_mixture
 ACTIONS = ["raise", "reset", "drop", "floor"]
 REPAIRS = ACTIONS[1:]
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_repair = pytest.mark.parametrize("action", REPAIRS)
-of_their_own = pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
 # Few iterations, and k-means on duplicates, may warn; here it is about errors and NaN.
 unsettled = pytest.mark.filterwarnings(
     "ignore:Best performing initialization", "ignore:Number of distinct clusters"
@@ -80,7 +79,7 @@ def test_empty_components(covariance_type):
     assert degenerate(estimate, covariance_type, spread(I3), 3_000) == [False, False]
 
 
-@of_their_own
+@each_type_of_its_own
 @pytest.mark.parametrize("dtype", EPS)
 def test_components_on_a_point(covariance_type, dtype):
     rounding = EPS[dtype] ** 2 * I3
@@ -129,7 +128,7 @@ def test_one_sample_repeated_has_no_healthy_directions_to_compare(covariance_typ
     assert degenerate(estimate, covariance_type, spread(0 * I3)) == [False, False]
 
 
-@of_their_own
+@each_type_of_its_own
 def test_an_offset_hides_nothing(covariance_type):
     """Whether clusters are tight is told from real data a hundred million away from 0."""
     rng = np.random.default_rng(0)
@@ -205,7 +204,7 @@ def test_difficult_data(data, covariance_type, action, reg_covar):
 
 
 @each_repair
-@of_their_own
+@each_type_of_its_own
 @unsettled
 def test_duplicates_are_repaired_without_regularization(action, covariance_type):
     options = {"covariance_type": covariance_type, "reg_covar": 0, "random_state": 0}
@@ -244,7 +243,7 @@ def fit_from_collapsed(rows: np.ndarray, action: str, *, weight=None, **options)
     return mixture.fit(rows, sample_weight=weight)
 
 
-@of_their_own
+@each_type_of_its_own
 def test_drop_leaves_fewer_components_that_work(covariance_type, tmp_path):
     rows = clusters()
     mixture = fit_from_collapsed(rows, "drop", covariance_type=covariance_type, random_state=0)
@@ -273,7 +272,7 @@ def three_clusters() -> np.ndarray:
     return np.concatenate([clusters(), rng.normal([40, -40], 0.5, (30, 2))])
 
 
-@of_their_own
+@each_type_of_its_own
 def test_reset_goes_where_the_others_explain_least(covariance_type):
     rows = three_clusters()
     options = {"covariance_type": covariance_type}
@@ -289,7 +288,7 @@ def test_reset_goes_where_the_others_explain_least(covariance_type):
     assert_allclose(start.covariances_[2], expected[covariance_type], rtol=1e-12)
 
 
-@of_their_own
+@each_type_of_its_own
 def test_reset_finds_the_cluster_that_drop_misses(covariance_type):
     rows = three_clusters()
     reset, drop = (
@@ -302,7 +301,7 @@ def test_reset_finds_the_cluster_that_drop_misses(covariance_type):
     assert_allclose(np.sort(reset.weights_), [30 / 430, 200 / 430, 200 / 430], rtol=1e-2)
 
 
-@of_their_own
+@each_type_of_its_own
 @unsettled
 def test_what_collapses_time_and_again_is_dropped(covariance_type):
     """All the points of a cluster are at one place: a component on it can only collapse."""
@@ -317,7 +316,7 @@ def test_what_collapses_time_and_again_is_dropped(covariance_type):
     assert all(np.all(np.isfinite(getattr(mixture, name))) for name in ARRAYS)
 
 
-@of_their_own
+@each_type_of_its_own
 def test_floor_converges_with_variances_of_a_part_of_the_datas(covariance_type):
     mixture = GaussianMixture(
         3,
@@ -339,7 +338,7 @@ def test_floor_converges_with_variances_of_a_part_of_the_datas(covariance_type):
 
 
 # --- weights, units, the rest of the house ----------------------------------------------------
-@of_their_own
+@each_type_of_its_own
 def test_rows_without_weight_are_not_there(covariance_type):
     """Those of no weight lie farthest away, and a component is never reset to them."""
     rows = three_clusters()
@@ -358,7 +357,7 @@ def test_rows_without_weight_are_not_there(covariance_type):
 
 
 @each_repair
-@of_their_own
+@each_type_of_its_own
 @unsettled
 def test_repairs_do_not_see_units(action, covariance_type):
     rows = three_clusters()
@@ -441,7 +440,7 @@ def test_a_relative_floor_of_zero_is_none(covariance_type):
 
 # --- what a fit says of its components ------------------------------------------------------
 @each_covariance_type
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@each_dtype_by_name
 def test_healthy_fits_have_no_degenerate_components(covariance_type, dtype):
     for data in ("iris", "wine", "random 0"):
         X, K = load(data)
@@ -452,8 +451,8 @@ def test_healthy_fits_have_no_degenerate_components(covariance_type, dtype):
         assert found.tolist() == []
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@each_type_of_its_own
+@each_dtype_by_name
 @pytest.mark.parametrize("reg_covar", [1e-6, 1e-3, 0.5])
 def test_a_fit_names_the_component_that_has_collapsed(covariance_type, dtype, reg_covar):
     """Whatever reg_covar adds to it."""

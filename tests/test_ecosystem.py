@@ -10,8 +10,15 @@ import pandas as pd
 import polars as pl
 import pytest
 import sklearn
+from axes import each_covariance_type
 from numpy.testing import assert_array_equal
-from problems import ARRAYS, COVARIANCE_TYPES, assert_close, assert_same_fit, load
+from problems import (
+    COVARIANCE_TYPES,
+    assert_close,
+    assert_same_arrays,
+    assert_same_fit,
+    load,
+)
 from processes import run_python
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -39,14 +46,9 @@ def frame_of(library, data, names=NAMES):
     return library.DataFrame(dict(zip(names, data.T, strict=True)))
 
 
-def assert_same_arrays(actual, expected):
-    for name in ARRAYS:
-        assert_array_equal(getattr(actual, name), getattr(expected, name))
-
-
 # --- data frames -----------------------------------------------------------------------------
 @each_library
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_covariance_type
 def test_a_frame_is_its_numbers_and_names(library, covariance_type):
     frame, options = frame_of(library, X), {"covariance_type": covariance_type, "random_state": 0}
     fitted = GaussianMixture(K, **options).fit(frame, sample_weight=library.Series(WEIGHT))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from axes import each_covariance_type
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import ARRAYS, COVARIANCE_TYPES, assert_close, fixed_start, load
+from problems import ARRAYS, assert_close, fixed_start, load
 
 from fastgmm import GaussianMixture
 from fastgmm._records import INIT_METHODS
 from fastgmm.model.factors import IllDefinedCovariance
 
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_data_set = pytest.mark.parametrize("data", ["iris", "wine", "random 0", "random 1"])
 # tol=0 for numbers of iterations that do not depend on the last digits
 unsettled = pytest.mark.filterwarnings("ignore:Best performing initialization")

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import GaussianMixture, kernels, reference
@@ -128,7 +129,7 @@ def test_distances_that_do_not_overflow_are_told_apart(dtype, distance):
 
 # --- shares that vanish ---------------------------------------------------------------------
 @pytest.mark.parametrize("d", [2, 16, 17, 40, 300])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 def test_a_light_point_very_far_away_counts_at_any_dimension(d, dtype):
     X = np.random.default_rng(0).normal(size=(200, d)).astype(dtype)
     X[7, 0] = 1e12
@@ -179,7 +180,7 @@ def test_means_of_a_tied_model_are_exact_however_far_apart(dtype, apart, d):
     assert_allclose(covariance, covariance2, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@each_covariance_type
 def test_a_fit_of_clusters_far_apart_in_float32_is_that_of_float64(covariance_type):
     rng = np.random.default_rng(0)
     X = (rng.normal(size=(1000, 10)) + 1e5 * np.eye(2, 10)[np.arange(1000) % 2]).astype("float32")

@@ -2,6 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
+from axes import each_covariance_type
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import COVARIANCE_TYPES, INIT_PARAMS, assert_close, fixed_start, load
 from sklearn.exceptions import ConvergenceWarning
@@ -14,7 +15,6 @@ from fastgmm.em import initialization
 from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.model.maximization import MaximumLikelihood
 
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_init_params = pytest.mark.parametrize("init_params", INIT_PARAMS)
 
 

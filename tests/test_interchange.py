@@ -9,8 +9,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from axes import each_covariance_type, each_dtype
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import ARRAYS, COVARIANCE_TYPES, assert_close, assert_same_fit, load
+from problems import ARRAYS, assert_close, assert_same_fit, load
 from scipy.stats import multivariate_normal, norm
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -22,9 +23,6 @@ from fastgmm import GaussianMixture
 
 X, K = load("iris")
 FITTED = [*ARRAYS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_"]
-
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def from_and_to(estimator):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from problems import ARRAYS
 from processes import TESTS, run_python
 from sklearn.exceptions import ConvergenceWarning
 
@@ -24,8 +25,6 @@ from fastgmm.model.maximization import MaximumLikelihood
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 over_keeping = pytest.mark.parametrize("keep", [False, True])
-
-ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
 
 def points(n: int = 500) -> np.ndarray:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import numpy as np
 import pytest
+from axes import compiled_only, each_covariance_type, each_dtype_by_name, over_registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from processes import run_python
 from registry import (
     CASES,
-    COVARIANCE_TYPES,
-    DTYPES,
     SMALL_CASES,
     TOLERANCES,
     Case,
@@ -36,15 +34,6 @@ from fastgmm.kernels import (
     responsibilities,
     weighted_covariances,
 )
-
-JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-compiled_only = pytest.mark.skipif(JIT_DISABLED, reason="is about compiled code")
-
-over_registry = pytest.mark.parametrize(
-    "case", SMALL_CASES if JIT_DISABLED else CASES, ids=lambda case: case.name
-)
-over_types = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-over_dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
 
 # --- the seven functions over the registry ----------------------------------------------------
@@ -150,7 +139,7 @@ def call_all(module: ModuleType, problem: Inputs, covariance_type: str) -> list[
 
 
 # --- difficult numbers ------------------------------------------------------------------------
-@over_types
+@each_covariance_type
 @pytest.mark.parametrize(
     ("dtype", "distance"),
     [
@@ -179,7 +168,7 @@ def test_points_far_from_everything(covariance_type: str, dtype: str, distance: 
     assert_agree(r[near], reference.responsibilities(X[near], *mixture, covariance_type), dtype)
 
 
-@over_types
+@each_covariance_type
 @pytest.mark.parametrize(("dtype", "offset"), [("float64", 1e8), ("float32", 1e4)])
 @pytest.mark.parametrize("d", [2, 8, 17])
 def test_offset_cancels_nothing(covariance_type: str, dtype: str, offset: float, d: int):
@@ -196,8 +185,8 @@ def test_offset_cancels_nothing(covariance_type: str, dtype: str, offset: float,
     assert_agree(actual_covariances, expected_covariances, dtype)
 
 
-@over_types
-@over_dtypes
+@each_covariance_type
+@each_dtype_by_name
 def test_component_of_zero_weight(covariance_type: str, dtype: str):
     problem = Case(covariance_type, dtype, 50, 3, 3).make()
     X, means, factors = problem.X, problem.means, problem.precisions_cholesky
@@ -213,8 +202,8 @@ def test_component_of_zero_weight(covariance_type: str, dtype: str):
     assert_agree(log_density(X, weights, means, factors, covariance_type), without, dtype)
 
 
-@over_types
-@over_dtypes
+@each_covariance_type
+@each_dtype_by_name
 def test_component_without_points(covariance_type: str, dtype: str):
     X = Case(covariance_type, dtype, 50, 3, 3).make().X
     r = np.tile(np.array([1.0, 0.0], dtype), (50, 1))
@@ -225,7 +214,7 @@ def test_component_without_points(covariance_type: str, dtype: str):
     assert_agree(actual[1][1], X.mean(axis=0), dtype)
 
 
-@over_dtypes
+@each_dtype_by_name
 @pytest.mark.filterwarnings("ignore:invalid")  # -inf - -inf, uncompiled
 def test_rows_of_zero_density(dtype: str):
     inf = np.inf
@@ -235,7 +224,7 @@ def test_rows_of_zero_density(dtype: str):
     np.testing.assert_allclose(log_p, [np.log(0.4), -np.inf, np.log(0.5)], rtol=1e-6)
 
 
-@over_dtypes
+@each_dtype_by_name
 @pytest.mark.parametrize("n_components", [1, 2, 3, 8, 40])
 def test_log_sum_exp_over_a_wide_range(dtype: str, n_components: int):
     """Differences from nothing to far below the smallest exponential, at any level."""
@@ -267,7 +256,7 @@ def test_log_sum_exp_of_anything(a: np.ndarray):
     np.testing.assert_allclose(r.sum(axis=1), 1, rtol=1e-14)
 
 
-@over_types
+@each_covariance_type
 def test_every_point_of_weight_zero(covariance_type: str):
     X, *mixture, _ = Case(covariance_type, "float64", 30, 2, 3).make()
     statistics = expectation(X, *mixture, covariance_type, np.zeros(30))
@@ -276,7 +265,7 @@ def test_every_point_of_weight_zero(covariance_type: str):
     assert not np.any(statistics.second)
 
 
-@over_types
+@each_covariance_type
 def test_sample_weights_are_repetitions(covariance_type: str):
     X, *mixture, _ = Case(covariance_type, "float64", 200, 3, 4).make()
     times = np.arange(200) % 3
@@ -285,7 +274,7 @@ def test_sample_weights_are_repetitions(covariance_type: str):
     assert_statistics_agree(weighted, repeated, repeated.log_likelihood, "float64")
 
 
-@over_types
+@each_covariance_type
 def test_statistics_of_chunks_add_up(covariance_type: str):
     X, *mixture, _ = Case(covariance_type, "float64", 1000, 3, 4).make()
     whole = expectation(X, *mixture, covariance_type)
@@ -320,7 +309,7 @@ def test_shapes_that_disagree(change: dict[str, np.ndarray]):
             log_gaussian_density(X, *mixture[1:], "full")
 
 
-@over_types
+@each_covariance_type
 def test_factors_of_another_shape(covariance_type: str):
     X, weights, means, *_ = Case(covariance_type, "float64", 10, 3, 2).make()
     for shape in {(2, 3, 3), (3, 3), (2, 3), (2,)} - {
@@ -446,10 +435,6 @@ def test_without_compilation():
     for line in errors:
         error, dtype = line.split()
         assert float(error) < 10 * TOLERANCES[dtype]
-
-
-def test_kernels_export_the_contract():
-    assert sorted(kernels.__all__) == sorted(reference.__all__)
 
 
 @pytest.mark.parametrize("covariance_type", ["diag", "spherical"])

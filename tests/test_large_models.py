@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
+from axes import each_dtype_by_name
 from registry import assert_statistics_agree
 
 from fastgmm import kernels, reference
@@ -50,7 +51,7 @@ def two_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@each_dtype_by_name
 @pytest.mark.parametrize("apart", [4 * FAR, FAR, NEAR])
 @pytest.mark.parametrize(
     ("n", "d", "K"), [(700, 17, 5), (500, 41, 20), (300, 130, 3), (1, 20, 2), (33, 24, 1)]
@@ -69,7 +70,7 @@ def test_a_covariance_in_several_slabs_and_runs_of_tiles(two_steps, monkeypatch)
     assert two_steps
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@each_dtype_by_name
 def test_bounds_are_above_the_log_density(dtype):
     """And the pairs that they leave out are impossible."""
     X, weights, means, factors, _ = clusters(400, 30, 12, 10 * FAR, dtype)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
+from axes import over_registry
 from numpy.testing import assert_allclose
-from registry import CASES, SMALL_CASES, Case
+from registry import Case
 
 from fastgmm import kernels, reference
 from fastgmm.kernels import partition
 from fastgmm.kernels.passes import Pass
-
-JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-over_registry = pytest.mark.parametrize(
-    "case", SMALL_CASES if JIT_DISABLED else CASES, ids=lambda case: case.name
-)
 
 
 def total_log_likelihood(X, weights, means, factors, covariance_type, sample_weight=None):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_matrix_type
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import COVARIANCE_TYPES, assert_close, fixed_start, load
+from problems import assert_close, fixed_start, load
 from sklearn.mixture import GaussianMixture as Peer
 from sklearn.mixture._gaussian_mixture import (
     _compute_precision_cholesky,
@@ -21,7 +22,6 @@ from fastgmm.model.families import FAMILIES
 from fastgmm.model.lapack import invert_upper_factors
 from fastgmm.model.maximization import MaximumLikelihood
 
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 REMEDIES = "decrease the number of components, increase reg_covar, or scale .* float64"
 
 
@@ -149,7 +149,7 @@ def test_the_dtype_is_that_asked_for_and_the_statistics_are_left_alone(covarianc
         assert_close(a, b, 1e-6)
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@each_matrix_type
 @pytest.mark.parametrize("d", [1, 2, 3, 7, 16, 33])
 def test_factor_is_exactly_triangular_and_inverts_the_covariance(covariance_type, d):
     rng = np.random.default_rng(d)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from axes import each_dtype
 from memory_peak import peak_of
 
 from fastgmm import kernels
@@ -46,7 +47,7 @@ def full_factors(covariance_type: str, K: int, d: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("vector_bytes", "vectors"), [(32, 2), (64, 4)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 def test_rows_over_the_points_of_a_tile_hold_its_padding(vector_bytes, vectors, dtype, monkeypatch):
     """Of narrow vectors of doubles a tile may hold an odd number of half the padding."""
     monkeypatch.setattr(workspace, "VECTOR_BYTES", vector_bytes)

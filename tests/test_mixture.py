@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from axes import each_covariance_type
 from numpy.testing import assert_array_equal
 from problems import (
     ARRAYS,
@@ -29,8 +30,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastgmm import GaussianMixture, kernels
-
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
 
 @parametrize_with_checks([GaussianMixture(covariance_type=t) for t in COVARIANCE_TYPES])
@@ -200,60 +199,6 @@ def test_constructor_adds_keywords_alone():
         ("keep_on_interrupt", Parameter.KEYWORD_ONLY, False),
         ("n_jobs", Parameter.KEYWORD_ONLY, None),
     ]
-
-
-# --- sample weights -------------------------------------------------------------------------
-@each_covariance_type
-@pytest.mark.parametrize("data", ["iris", "random 0"])
-def test_an_integer_weight_is_a_repetition(data, covariance_type):
-    X, K = load(data)
-    weight = np.random.default_rng(1).integers(0, 4, size=len(X))
-    repeated = np.repeat(X, weight, axis=0)
-    options = {"covariance_type": covariance_type, **fixed_start(X, K, covariance_type)}
-    weighted = GaussianMixture(K, **options).fit(X, sample_weight=weight)
-    expanded = GaussianMixture(K, **options).fit(repeated)
-    assert_same_fit(weighted, expanded)
-    assert_same_fit(weighted, Peer(K, **options).fit(repeated))
-    assert_close(weighted.score(X, sample_weight=weight), expanded.score(repeated), 1e-12)
-
-
-@each_covariance_type
-@pytest.mark.parametrize("init_params", INIT_PARAMS)
-def test_a_weight_of_zero_is_a_removal(covariance_type, init_params):
-    X, K = load("iris")
-    weight = (np.arange(len(X)) % 5 > 0).astype(float)
-    options = {"covariance_type": covariance_type, "random_state": 0, "init_params": init_params}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        weighted = GaussianMixture(K, **options).fit(X, sample_weight=weight)
-        removed = GaussianMixture(K, **options).fit(X[weight > 0], sample_weight=np.ones(120))
-    assert_same_fit(weighted, removed)
-
-
-@each_covariance_type
-def test_the_scale_of_the_weights_does_not_matter(covariance_type):
-    X, K = load("iris")
-    weight = np.random.default_rng(0).uniform(size=len(X))
-    options = {"covariance_type": covariance_type, "random_state": 0}
-    fits = [GaussianMixture(K, **options).fit(X, sample_weight=s * weight) for s in (1, 2.0**-60)]
-    assert_same_fit(*fits)
-
-
-def test_score_is_the_weighted_mean():
-    X, K = load("iris")
-    fitted = GaussianMixture(K, random_state=0).fit(X)
-    weight = np.arange(len(X), dtype=float)
-    expected = (weight @ fitted.score_samples(X)) / weight.sum()
-    assert fitted.score(X, sample_weight=weight) == pytest.approx(expected, rel=1e-13)
-    assert fitted.score(X, sample_weight=2.0) == pytest.approx(fitted.score(X), rel=1e-13)
-
-
-def test_fit_predict_takes_weights():
-    X, K = load("iris")
-    weight = np.arange(len(X), dtype=float) + 1
-    labels = GaussianMixture(K, random_state=0).fit_predict(X, sample_weight=weight)
-    fitted = GaussianMixture(K, random_state=0).fit(X, sample_weight=weight)
-    assert_array_equal(labels, fitted.predict(X))
 
 
 # --- what EM promises -----------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from axes import each_covariance_type
 from problems import COVARIANCE_TYPES
 
 from fastgmm import GaussianMixture
@@ -35,7 +36,7 @@ def random_fit(covariance_type: str, seed: int) -> list[float]:
     return mixture.fit(X, sample_weight=weight).lower_bounds_
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_covariance_type
 @pytest.mark.filterwarnings("ignore:Best performing initialization")  # tol=0 never converges
 def test_the_likelihood_rises(covariance_type):
     n_fits, n_collapsed = FITS // len(COVARIANCE_TYPES), 0

@@ -11,16 +11,16 @@ from typing import NamedTuple
 import mpmath
 import numpy as np
 import pytest
+from axes import each_covariance_type
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from registry import COVARIANCE_TYPES, Case, full_covariances
+from registry import Case, full_covariances
 
 from fastgmm import kernels
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.maximization import MaximumLikelihood
 
 EPS = np.finfo(np.float64).eps
-over_types = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +165,7 @@ cases = given(
 many = settings(max_examples=500, deadline=None, derandomize=True)
 
 
-@over_types
+@each_covariance_type
 @many
 @cases
 def test_log_gaussian_density_of_covariances(covariance_type, d, condition, spread, seed):
@@ -177,7 +177,7 @@ def test_log_gaussian_density_of_covariances(covariance_type, d, condition, spre
     assert np.all(error(actual, expected) <= 100 * EPS * g.condition * (d + g.far))
 
 
-@over_types
+@each_covariance_type
 @many
 @cases
 def test_log_gaussian_density_of_factors(covariance_type, d, condition, spread, seed):
@@ -223,7 +223,7 @@ def test_shares_over_a_wide_range(n_components: int):
 
 
 # --- a step of EM, and the covariances that a start has ------------------------------------------
-@over_types
+@each_covariance_type
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 @pytest.mark.parametrize("d", [1, 3, 20])
@@ -247,7 +247,7 @@ def test_a_step_of_em(covariance_type: str, weighted: bool, offset: float, d: in
     assert error(actual.covariances, covariances).max() <= 1e-13 * scale
 
 
-@over_types
+@each_covariance_type
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 @pytest.mark.parametrize("d", [1, 3, 20])
 def test_weighted_covariances(covariance_type: str, offset: float, d: int):

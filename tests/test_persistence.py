@@ -11,15 +11,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+from axes import each_covariance_type
+from problems import ARRAYS
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from fastgmm import persistence
-from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.mixture import GaussianMixture
 from fastgmm.persistence import HEADER, load, save
-
-ARRAYS = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
 
 
 def points():
@@ -76,7 +75,7 @@ def refusal(path):
     return message
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_covariance_type
 def test_round_trip(covariance_type, tmp_path):
     model, X = fitted(covariance_type), points()
     save(model, tmp_path / "model.npz")

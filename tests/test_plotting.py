@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+from axes import each_covariance_type
 
 import fastgmm
 from fastgmm import plotting
-from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.mixture import GaussianMixture
 from fastgmm.plotting import component_colours, plot_mixture, plot_segmentation
 
@@ -125,7 +125,7 @@ def test_notebooks_show_what_is_drawn(points):
     pickle.loads(pickle.dumps(axes.figure))._repr_png_()
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_covariance_type
 def test_mixture_has_two_ellipses_for_each_component(covariance_type, points):
     model = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(points)
     axes = plot_mixture(model, points)

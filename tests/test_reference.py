@@ -9,9 +9,8 @@ import pkgutil
 import mpmath
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype_by_name
 from registry import (
-    COVARIANCE_TYPES,
-    DTYPES,
     Case,
     assert_agree,
     assert_statistics_agree,
@@ -32,12 +31,9 @@ from fastgmm.reference import (
     weighted_covariances,
 )
 
-over_types = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-over_dtypes = pytest.mark.parametrize("dtype", DTYPES)
-
 
 # --- identities between covariance types ------------------------------------------------------
-@over_types
+@each_covariance_type
 def test_every_type_is_a_special_case_of_full(covariance_type: str):
     """Tied, diagonal and spherical densities are those of the full matrices they stand for."""
     X, weights, means, factors, _ = Case(covariance_type, "float64", 100, 5, 3).make()
@@ -97,7 +93,7 @@ def test_one_component_has_the_moments_of_the_data():
 
 
 # --- statistics -------------------------------------------------------------------------------
-@over_types
+@each_covariance_type
 def test_statistics_of_chunks_add_up(covariance_type: str):
     X, *mixture, w = Case(covariance_type, "float64", 100, 3, 2, weighted=True).make()
     whole = expectation(X, *mixture, covariance_type, w)
@@ -116,7 +112,7 @@ def test_statistics_about_different_points_do_not_add_up():
         here + 1
 
 
-@over_types
+@each_covariance_type
 def test_statistics_give_the_weighted_covariances(covariance_type: str):
     """Moments about the old means, corrected, are the moments about the new ones."""
     X, *mixture, _ = Case(covariance_type, "float64", 300, 3, 2).make()
@@ -137,7 +133,7 @@ def test_statistics_give_the_weighted_covariances(covariance_type: str):
     assert_agree(correct[covariance_type](), covariances, "float64")
 
 
-@over_types
+@each_covariance_type
 def test_sample_weights_are_repetitions(covariance_type: str):
     X, *mixture, _ = Case(covariance_type, "float64", 100, 3, 2).make()
     times = np.arange(100) % 4
@@ -149,7 +145,7 @@ def test_sample_weights_are_repetitions(covariance_type: str):
 
 
 # --- other people's arithmetic ----------------------------------------------------------------
-@over_types
+@each_covariance_type
 def test_scipy_agrees(covariance_type: str):
     X, weights, means, factors, _ = Case(covariance_type, "float64", 60, 4, 3).make()
     U = full_covariances(factors, covariance_type, 3, 4)
@@ -165,7 +161,7 @@ def test_scipy_agrees(covariance_type: str):
     )
 
 
-@over_types
+@each_covariance_type
 def test_scikit_learn_agrees(covariance_type: str):
     X, weights, means, factors, _ = Case(covariance_type, "float64", 60, 4, 3).make()
     model = GaussianMixture(3, covariance_type=covariance_type)
@@ -176,8 +172,8 @@ def test_scikit_learn_agrees(covariance_type: str):
     np.testing.assert_array_equal(assign(X, *mixture), model.predict(X))
 
 
-@over_types
-@over_dtypes
+@each_covariance_type
+@each_dtype_by_name
 def test_fifty_digits_agree(covariance_type: str, dtype: str):
     """The oracle itself is right to the last bits of the dtype, point by point."""
     X, weights, means, factors, _ = Case(covariance_type, dtype, 5, 3, 4).make()
@@ -226,8 +222,8 @@ def test_e_step_on_sixty_points(module):
 
 
 # --- difficult numbers ------------------------------------------------------------------------
-@over_types
-@over_dtypes
+@each_covariance_type
+@each_dtype_by_name
 def test_points_far_from_everything(covariance_type: str, dtype: str):
     X, *mixture, _ = Case(covariance_type, dtype, 6, 3, 2).make()
     X[:3] = np.array([[1e15], [1e30], [1e38]], dtype)
@@ -244,7 +240,7 @@ def test_rows_of_zero_density_belong_to_all_components_alike():
     np.testing.assert_array_equal(r, [[0.5, 0.5], [1.0, 0.0]])
 
 
-@over_dtypes
+@each_dtype_by_name
 def test_results_have_the_dtype_of_the_points(dtype: str):
     X, *mixture, _ = Case("diag", dtype, 6, 3, 2).make()
     r = responsibilities(X, *mixture, "diag")

@@ -5,8 +5,9 @@ import warnings
 import numba
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_type_of_its_own
 from numpy.testing import assert_array_equal
-from problems import ARRAYS, COVARIANCE_TYPES, assert_same_fit, load
+from problems import ARRAYS, assert_same_fit, load
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Peer
 
@@ -15,8 +16,6 @@ from fastgmm._records import Parameters
 from fastgmm.em.restarts import Outcome, best_of_starts
 from fastgmm.em.results import EMResult, Iteration, Status
 from fastgmm.model.factors import IllDefinedCovariance
-
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
 START = "start"  # a start in the script of a run that fails there
 CLIMB = "climb"  # one that fails on the way
@@ -258,10 +257,7 @@ def one_by_one(covariance_type):
     return fits
 
 
-each_that_collapses = pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
-
-
-@each_that_collapses
+@each_type_of_its_own
 def test_the_best_of_the_starts_that_do_not_fail_is_kept(covariance_type):
     fits = one_by_one(covariance_type)
     n_failures = fits.count(None)
@@ -278,7 +274,7 @@ def test_the_best_of_the_starts_that_do_not_fail_is_kept(covariance_type):
         assert_array_equal(getattr(best, name), getattr(expected, name))
 
 
-@each_that_collapses
+@each_type_of_its_own
 def test_failures_are_printed(covariance_type, capsys):
     n_failures = one_by_one(covariance_type).count(None)
     options = {"n_init": N_INIT, "random_state": 0, "verbose": 1}

@@ -5,14 +5,16 @@ import warnings
 import mpmath
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import ARRAYS, COVARIANCE_TYPES, INIT_PARAMS, assert_close, fixed_start
+from numpy.testing import assert_allclose, assert_array_equal
+from problems import ARRAYS, INIT_PARAMS, assert_close, assert_same_fit, fixed_start, load
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Peer
 
 from fastgmm import GaussianMixture
 
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 quietly = settings(max_examples=25, derandomize=True, deadline=None)
 
 CRITERIA = ["score", "aic", "bic", "icl"]
@@ -87,7 +89,91 @@ def test_the_scale_of_the_weights_does_not_matter(covariance_type, seed, factor)
     assert_close(actual, one.score(X, sample_weight=weight), 1e-10)
 
 
+@each_covariance_type
+@pytest.mark.parametrize("data", ["iris", "random 0"])
+def test_a_repetition_takes_scikit_learns_path_to_the_end(data, covariance_type):
+    X, K = load(data)
+    weight = np.random.default_rng(1).integers(0, 4, size=len(X))
+    repeated = np.repeat(X, weight, axis=0)
+    options = {"covariance_type": covariance_type, **fixed_start(X, K, covariance_type)}
+    weighted = GaussianMixture(K, **options).fit(X, sample_weight=weight)
+    expanded = GaussianMixture(K, **options).fit(repeated)
+    assert_same_fit(weighted, expanded)
+    assert_same_fit(weighted, Peer(K, **options).fit(repeated))
+    assert_close(weighted.score(X, sample_weight=weight), expanded.score(repeated), 1e-12)
+
+
+def test_score_is_the_weighted_mean():
+    X, K = load("iris")
+    fitted = GaussianMixture(K, random_state=0).fit(X)
+    weight = np.arange(len(X), dtype=float)
+    expected = (weight @ fitted.score_samples(X)) / weight.sum()
+    assert fitted.score(X, sample_weight=weight) == pytest.approx(expected, rel=1e-13)
+    assert fitted.score(X, sample_weight=2.0) == pytest.approx(fitted.score(X), rel=1e-13)
+
+
+def test_fit_predict_takes_weights():
+    X, K = load("iris")
+    weight = np.arange(len(X), dtype=float) + 1
+    labels = GaussianMixture(K, random_state=0).fit_predict(X, sample_weight=weight)
+    fitted = GaussianMixture(K, random_state=0).fit(X, sample_weight=weight)
+    assert_array_equal(labels, fitted.predict(X))
+
+
 # --- weights of all sizes -------------------------------------------------------------------
+RNG = np.random.default_rng(0)
+CLUSTERS = np.concatenate([RNG.normal(size=(100, 2)), RNG.normal(size=(100, 2)) + 5])
+WEIGHT = RNG.uniform(0.5, 1, 200)
+SCALES = [1e-300, np.exp(-120), 1e-30, np.exp(95), 3e37, 1e200, 1e300]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@each_dtype
+@each_covariance_type
+def test_the_scale_of_the_weights_does_not_matter_to_a_whole_fit(covariance_type, dtype, scale):
+    options = {"covariance_type": covariance_type, "random_state": 0}
+    data = CLUSTERS.astype(dtype)
+    one = GaussianMixture(2, **options).fit(data, sample_weight=WEIGHT)
+    other = GaussianMixture(2, **options).fit(data, sample_weight=WEIGHT * scale)
+    rtol = 1e-4 if dtype == np.float32 else 1e-10
+    assert_allclose(other.weights_, one.weights_, rtol=rtol)
+    assert_allclose(other.means_, one.means_, rtol=rtol, atol=rtol)
+    assert_allclose(other.covariances_, one.covariances_, rtol=rtol, atol=rtol)
+    assert other.converged_ == one.converged_
+    scores = [m.score(data, sample_weight=w) for m, w in ((one, WEIGHT), (other, WEIGHT * scale))]
+    assert scores[1] == pytest.approx(scores[0], rel=rtol)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@each_dtype
+def test_criteria_are_of_the_true_total(dtype, scale):
+    data = CLUSTERS.astype(dtype)
+    mixture = GaussianMixture(2, random_state=0).fit(data)
+    total = np.sum(WEIGHT * scale)
+    deviance = -2 * mixture.score(data, sample_weight=WEIGHT) * total
+    bic = deviance + np.log(total) * mixture._n_parameters()
+    assert mixture.bic(data, sample_weight=WEIGHT * scale) == pytest.approx(bic, rel=1e-5)
+    entropy = -WEIGHT * scale @ np.log(mixture.predict_proba(data).max(axis=1).astype(float))
+    icl = mixture.icl(data, sample_weight=WEIGHT * scale)
+    assert icl == pytest.approx(bic + 2 * entropy, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [1e-315, 5e-324])
+def test_equal_weights_below_the_normal_numbers(weight):
+    fitted = GaussianMixture(2, random_state=0).fit(CLUSTERS, sample_weight=np.full(200, weight))
+    expected = GaussianMixture(2, random_state=0).fit(CLUSTERS)
+    assert_allclose(fitted.means_, expected.means_, rtol=1e-8)
+
+
+def test_float32_weights_whose_sum_overflows():
+    weight = np.full(200, 3e37, np.float32)
+    for init_params in ("kmeans", "k-means++", "random", "random_from_data"):
+        fitted = GaussianMixture(2, init_params=init_params, random_state=0).fit(
+            CLUSTERS.astype(np.float32), sample_weight=weight
+        )
+        assert np.all(np.isfinite(fitted.means_))
+
+
 def exact_step(X, weight, covariance_type, weights_init, means_init, precisions_init):
     """One step of EM in 40 digits: lower bound, weights, means and full covariances."""
     n, d = X.shape
@@ -150,9 +236,9 @@ def test_light_points_beside_heavy_ones_stay_accurate(covariance_type, seed):
         covariances = maximized(counts, scatters, covariance_type)
         shares = (counts / counts.sum()).astype(float)
     assert shares.max() > 1e4 * shares.min()
-    np.testing.assert_allclose(mixture.weights_, shares, rtol=1e-11)
-    np.testing.assert_allclose(mixture.lower_bound_, float(lower_bound), rtol=1e-11)
-    np.testing.assert_allclose(mixture.means_, means.astype(float), rtol=1e-11)
+    assert_allclose(mixture.weights_, shares, rtol=1e-11)
+    assert_allclose(mixture.lower_bound_, float(lower_bound), rtol=1e-11)
+    assert_allclose(mixture.means_, means.astype(float), rtol=1e-11)
     for actual, expected in zip(
         np.reshape(mixture.covariances_, covariances.shape), covariances, strict=True
     ):

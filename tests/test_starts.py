@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype, each_type_of_its_own
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import ARRAYS, COVARIANCE_TYPES, assert_close, load
+from problems import ARRAYS, assert_close, load
 from scipy.optimize import linear_sum_assignment
 from sklearn.exceptions import ConvergenceWarning
 
@@ -12,7 +13,6 @@ from fastgmm.data.source import ArraySource
 from fastgmm.em import initialization
 from fastgmm.em.progress import Progress
 
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_way = pytest.mark.parametrize("way", ["array", "function"])
 
 
@@ -75,7 +75,7 @@ def test_a_label_without_rows_is_an_empty_component():
     assert start(X, 3, np.arange(len(X)) % 2, reg_covar=0.1).weights_[2] < 1e-15
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 def test_the_dtype_is_that_of_the_data(dtype):
     X, K = load("iris")
     actual = start(X.astype(dtype), K, shares_of(X, K).astype(np.float32))
@@ -307,7 +307,7 @@ def test_whitened_starts_do_not_depend_on_scales_and_correlations(weighted, seed
 
 
 @pytest.mark.parametrize("init_params", ["kmeans", "k-means++"])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@each_dtype
 def test_constant_and_duplicate_columns_do_not_matter_to_whitening(dtype, init_params):
     X, labels = clusters()
     odd = np.column_stack([X, X[:, 0], np.full(len(X), 1e4), X[:, 1] + X[:, 2], np.zeros(len(X))])
@@ -383,8 +383,8 @@ def start_with_point_alone(X, way):
 
 @pytest.mark.parametrize("way", TO_A_SINGLE_POINT)
 @pytest.mark.parametrize("data", ALONE)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+@each_dtype
+@each_type_of_its_own
 def test_a_point_alone_keeps_its_component(covariance_type, dtype, data, way):
     X = ALONE[data](dtype)
     options = {"covariance_type": covariance_type, "random_state": 0}
@@ -394,7 +394,7 @@ def test_a_point_alone_keeps_its_component(covariance_type, dtype, data, way):
 
 
 @pytest.mark.parametrize("d", [2, 5, 20])
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@each_covariance_type
 def test_a_point_alone_keeps_its_component_in_many_features(covariance_type, d):
     X = np.random.default_rng(0).normal(40_000, 20_000, (200, d)).astype(np.float32)
     X[-1] = 1e6
@@ -404,7 +404,7 @@ def test_a_point_alone_keeps_its_component_in_many_features(covariance_type, d):
 
 
 @pytest.mark.parametrize("init_params", ["k-means++", "random_from_data"])
-@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+@each_type_of_its_own
 @pytest.mark.parametrize("data", ALONE)
 def test_single_points_start_within_reach_of_themselves(data, covariance_type, init_params):
     X = ALONE[data](np.float32)

@@ -4,13 +4,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+from axes import each_covariance_type, each_dtype, each_matrix_type
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import COVARIANCE_TYPES, load
 
 import fastgmm
 from fastgmm import GaussianMixture, kernels, reference
 
-each_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 PASSES = ("assign", "expectation", "log_density", "log_gaussian_density", "responsibilities")
 
 
@@ -22,7 +22,7 @@ def fitted(covariance_type, dtype=np.float64):
 
 # --- factors --------------------------------------------------------------------------------
 @each_covariance_type
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@each_dtype
 def test_factors_of_covariances_are_those_of_a_fit(covariance_type, dtype):
     mixture, _ = fitted(covariance_type, dtype)
     U = fastgmm.precisions_cholesky(mixture.covariances_, covariance_type)
@@ -58,7 +58,7 @@ def arguments_of(name, X, mixture, factors):
 
 @pytest.mark.parametrize("package", [kernels, reference])
 @pytest.mark.parametrize("name", PASSES)
-@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@each_matrix_type
 def test_covariances_and_lower_factors_are_refused(covariance_type, name, package):
     mixture, X = fitted(covariance_type)
     U = mixture.precisions_cholesky_

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import scipy.sparse
-from problems import COVARIANCE_TYPES, fixed_start, load
+from axes import each_covariance_type
+from problems import fixed_start, load
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Peer
 
@@ -201,7 +202,7 @@ def test_sample_wants_at_least_one(n_samples, fitted):
         fitted.sample(n_samples)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_covariance_type
 def test_parameters_that_do_not_fit_together_never_reach_a_kernel(covariance_type, no_work):
     fitted = GaussianMixture(K, covariance_type=covariance_type)
     fitted.weights_, fitted.means_ = np.full(K, 1 / K), X[:K]
@@ -231,7 +232,7 @@ def test_features_are_counted_where_parameters_were_set_by_hand(no_work):
         by_hand.predict(X[:, :2])
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_covariance_type
 def test_constructor_arguments_are_not_overwritten(covariance_type):
     given = {name: value.tolist() for name, value in fixed_start(X, K, covariance_type).items()}
     fitted = GaussianMixture(K, covariance_type=covariance_type, **given).fit(X)

@@ -8,15 +8,13 @@ from functools import cache
 import mpmath
 import numba
 import numpy as np
-import pytest
-from registry import DTYPES
+from axes import compiled_only, each_dtype_by_name
 
 from fastgmm.kernels.codegen.logarithm import log
 from fastgmm.kernels.codegen.tiles import exponentials
-from fastgmm.kernels.jit.target import JIT_DISABLED, VECTOR_BYTES
+from fastgmm.kernels.jit.target import VECTOR_BYTES
 
-pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="is about compiled code")
-over_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+pytestmark = compiled_only
 SAMPLES = 100_000
 
 
@@ -84,20 +82,20 @@ def exponents(dtype: str) -> np.ndarray:
     ).astype(dtype)
 
 
-@over_dtypes
+@each_dtype_by_name
 def test_exponentials(dtype: str):
     x = exponents(dtype)
     exact, off = error(exp_of_negative(x), mpmath.exp, x)
     assert np.all(off <= 2 * np.spacing(exact.astype(dtype)))
 
 
-@over_dtypes
+@each_dtype_by_name
 def test_an_exponential_of_nothing_is_one_and_none_is_more(dtype: str):
     assert exp_of_negative(np.array([0.0, -0.0], dtype)).tolist() == [1, 1]
     assert np.all(exp_of_negative(exponents(dtype)) <= 1)
 
 
-@over_dtypes
+@each_dtype_by_name
 def test_exponentials_below_the_normal_numbers_are_nothing(dtype: str):
     """And no others are, but for the last factor of √2 or so."""
     info = np.finfo(dtype)
@@ -110,7 +108,7 @@ def test_exponentials_below_the_normal_numbers_are_nothing(dtype: str):
     assert np.all(actual[x > lowest(dtype) + 0.35] > 0)
 
 
-@over_dtypes
+@each_dtype_by_name
 def test_equal_exponents_have_equal_exponentials(dtype: str):
     """In whatever lane of a vector they are."""
     x = np.repeat(exponents(dtype)[:1000], 64 + 1)
@@ -141,20 +139,20 @@ def positive(dtype: str) -> np.ndarray:
     ).astype(dtype)
 
 
-@over_dtypes
+@each_dtype_by_name
 def test_logarithms(dtype: str):
     x = positive(dtype)
     exact, off = error(log_of_positive(x), mpmath.log, x)
     assert np.all(off <= 2 * np.spacing(np.abs(exact).astype(dtype)))
 
 
-@over_dtypes
+@each_dtype_by_name
 def test_the_logarithm_of_one_is_nothing(dtype: str):
     """So that one component's responsibilities and densities are exact."""
     assert log_of_positive(np.ones(1, dtype)).tolist() == [0]
 
 
-@over_dtypes
+@each_dtype_by_name
 def test_the_logarithm_rises(dtype: str):
     """But for its rounding."""
     x = np.sort(positive(dtype))
