@@ -70,3 +70,22 @@ class SmallFit:
     def time_hundred_fits(self):
         for _ in range(1 if ITERATIONS == 2 else 100):
             assert fit(self.model, self.problem.X).n_iter_ == ITERATIONS
+
+
+class FamilyFit:
+    """Families that share the pass of another, beside a fit of that one."""
+
+    params = (["diag", "tied_diag", "spherical", "tied_spherical"],)
+    param_names = ("covariance_type",)
+
+    def setup(self, covariance_type):
+        case = Case(covariance_type.removeprefix("tied_"), "float64", 20_000, 16, 8)
+        self.X = case.make().X
+        self.model = GaussianMixture(
+            case.K, covariance_type=covariance_type, max_iter=ITERATIONS, tol=0.0, random_state=0
+        )
+        fit(self.model, self.X)
+        assert self.model.lower_bounds_[-1] > self.model.lower_bounds_[0]
+
+    def time_fit(self, covariance_type):
+        assert fit(self.model, self.X).n_iter_ == ITERATIONS

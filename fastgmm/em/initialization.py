@@ -79,6 +79,7 @@ def initial_parameters(
                 shift = means.astype(source.dtype) - centres
                 shift[shift**2 <= INVISIBLE * maximization.reg_covar] = 0.0
                 covariances = covariances + _squares(shift, counts, floored, family)
+        covariances = family.combine(covariances, floored)
     if precisions is None:
         estimate = Estimate(weights, means, covariances)
         if repairing is not None and method not in SINGLE_POINTS:
@@ -109,7 +110,7 @@ def _moments_of_start(
     how: Initialization,
     random_state: RandomState,
 ) -> Moments:
-    """Counts, means and covariances of the components that a method finds among rows."""
+    """Counts, means and covariances, for the pass, of what a method finds among rows."""
     X, weight = rows
     method, seen = how.init_params, rows
     if how.whiten and isinstance(method, str) and method in ("kmeans", "k-means++"):
@@ -125,7 +126,7 @@ def _moments_of_start(
     else:
         shares = _share(seen, K, method, random_state)
         counts, centres, covariances = weighted_moments(X, shares, family.pass_type)
-    return counts, centres, family.combine(covariances, counts)
+    return counts, centres, covariances
 
 
 def _moments_of(source: Source, rows: Rows, *, matrix: bool) -> DataMoments:
@@ -204,7 +205,7 @@ def _squares(
             squares = scaled**2
         case "spherical":
             squares = np.asarray(np.mean(scaled**2, axis=1))
-    return family.combine(squares, floored)
+    return squares
 
 
 def _single_points(rows: Rows, chosen: np.ndarray, family: Family) -> Moments:
@@ -242,4 +243,5 @@ def _equal_clouds(rows: Rows, chosen: np.ndarray, family: Family, moments: DataM
     X, sample_weight = rows
     K = len(chosen)
     total = len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
-    return np.full(K, total / K), X[chosen], moments.covariances(K, family)
+    covariances = moments.covariances(K, FAMILIES[family.pass_type])
+    return np.full(K, total / K), X[chosen], covariances

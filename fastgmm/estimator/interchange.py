@@ -12,6 +12,7 @@ import numpy as np
 # Not from sklearn.mixture, where programs put another class in its place.
 from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
 
+from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.em.results import EMResult
 from fastgmm.model.factors import precisions_from_cholesky
 
@@ -107,6 +108,12 @@ def to_sklearn(model: Any) -> Any:
     Arguments that it does not have are left out; an `init_params` that it does not know becomes
     its default.
     """
+    if model.covariance_type not in COVARIANCE_TYPES:
+        raise ValueError(
+            f"scikit-learn has no covariance_type={model.covariance_type!r}. Repeat the covariance "
+            "for each component and make a mixture of another type with "
+            "GaussianMixture.from_parameters, which can be converted."
+        )
     known = Peer().get_params()
     arguments = {name: value for name, value in _arguments(model).items() if name in known}
     init_params = arguments["init_params"]

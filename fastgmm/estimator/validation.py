@@ -220,8 +220,14 @@ def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, .
     """Return a finite float array of exactly this shape, a copy that the caller does not own."""
     refuse_missing(value, argument)
     array = check_array(
-        value, dtype=FLOAT_DTYPES, ensure_2d=False, allow_nd=True, copy=True, input_name=argument
+        value if shape else np.atleast_1d(value),  # a single number is no array to scikit-learn
+        dtype=FLOAT_DTYPES,
+        ensure_2d=False,
+        allow_nd=True,
+        copy=True,
+        input_name=argument,
     )
+    array = array if shape or array.size > 1 else array.reshape(())
     if array.shape != shape:
         raise ValueError(
             f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}. "

@@ -83,3 +83,15 @@ def second_moments(
             return np.stack([r @ (X - m) ** 2 for r, m in pairs])
         case "spherical":
             return second_moments(X, responsibilities, reference, "diag").sum(axis=1)
+
+
+def shared_variances(
+    X: FloatArray, responsibilities: FloatArray, covariance_type: str
+) -> FloatArray:
+    """One covariance for all components, Σₖ Nₖ Σₖ / Σₖ Nₖ: ``'tied_diag'``, ``'tied_spherical'``.
+
+    (Banfield and Raftery, Biometrics 49, 1993: the models EEI and EII.)
+    """
+    counts, _, variances = weighted_covariances(X, responsibilities, "diag")
+    pooled = counts @ variances / counts.sum()
+    return pooled if covariance_type == "tied_diag" else pooled.mean()
