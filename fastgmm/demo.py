@@ -24,7 +24,7 @@ from fastgmm.benchmarking.timing import duration, fitted, largest_difference, ti
 from fastgmm.mixture import GaussianMixture
 from fastgmm.photographs import PHOTOGRAPH, load_photograph, read_photograph, thinned
 from fastgmm.plotting import plot_segmentation, require_matplotlib
-from fastgmm.system.files import check_writable, written_whole
+from fastgmm.system.files import atomic_write, check_writable
 from fastgmm.system.terminal import Terminal, key_values, plain_table, progress_bar
 
 __all__ = ["DemoResult", "Run", "comparison", "compute", "results_table", "show"]
@@ -234,7 +234,7 @@ def show(
     ----------
     out : path-like
     image : path-like, optional
-        A photograph of one's own.
+        The user's own photograph.
     every : int, optional
         Use every so many rows and columns of it.
     n_components, max_iter, seed, with_peer
@@ -257,7 +257,7 @@ def show(
     )  # fmt: skip
     title = picture_title(result)
     figure = plot_segmentation(pixels, result.labels, result.ours.means, title=title)
-    with written_whole(out) as stream:
+    with atomic_write(out) as stream:
         figure.savefig(stream, format=picture_format)
     console.show(results_table(result))
     if with_peer:
@@ -270,7 +270,7 @@ def fit_in_sight(
     pixels: FloatArray, name: str, console: Terminal, *, n_components: int, with_peer: bool,
     **options: int,
 ) -> DemoResult:  # fmt: skip
-    """Run `compute` with a clock beside it, if somebody is watching."""
+    """Run `compute` with a clock beside it, if a terminal is watching."""
     watched = sys.stderr.isatty()
     bar = progress_bar()
     task = bar.add_task("starting", total=None, state="")
@@ -311,5 +311,7 @@ def check_picture_format(path: str | os.PathLike[str]) -> str:
 
     suffix = Path(path).suffix[1:].lower() or "png"
     if suffix not in FigureCanvasBase.get_supported_filetypes():
-        raise ValueError(f"{os.fspath(path)!r} is no format of pictures; name it .png")
+        raise ValueError(
+            f"{os.fspath(path)!r} is not a format for pictures; use a name that ends in .png"
+        )
     return suffix

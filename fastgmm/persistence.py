@@ -26,7 +26,7 @@ from fastgmm.estimator.interchange import fitted_attributes, set_by_fit
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.factors import contradictions
 from fastgmm.model.families import FAMILIES
-from fastgmm.system.files import written_whole
+from fastgmm.system.files import atomic_write
 
 __all__ = ["load", "save"]
 
@@ -90,7 +90,7 @@ def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
     check_arrays(arrays, header)  # what is written can be read
     members = {HEADER: json.dumps(header, indent=1, default=plain).encode()}
     members |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
-    with written_whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for member, content in members.items():
             entry = zipfile.ZipInfo(member)  # with the same date always: same model, same bytes
             entry.external_attr = 0o644 << 16
@@ -118,11 +118,11 @@ def load(path: str | os.PathLike[str]) -> GaussianMixture:
     with open(path, "rb") as file:
         try:
             return rebuild(*read_checked(file))
-        except Damage as damage:
-            raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {damage}.") from damage
+        except InvalidFile as error:
+            raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}.") from error
 
 
-class Damage(ValueError):
+class InvalidFile(ValueError):
     """What is wrong with a file, and the remedy."""
 
     def __init__(self, problem: str, remedy: str = "save the model again") -> None:
@@ -193,24 +193,26 @@ def read_checked(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]
         names = PARAMETER_ARRAYS + HISTORY_ARRAYS + later
         arrays = {name: read_array(members, name) for name in names}
         check_arrays(arrays, header)
-    except Damage:
+    except InvalidFile:
         raise
     except Exception as error:  # zipfile, json and numpy raise a dozen types on damaged bytes
-        raise Damage(f"it is not a whole .npz archive ({' '.join(str(error).split())})") from error
+        raise InvalidFile(
+            f"it is not a whole .npz archive ({' '.join(str(error).split())})"
+        ) from error
     return header, arrays
 
 
 def read_members(file: BinaryIO) -> dict[str, bytes]:
     """Read every member of the archive, having seen that they fit into the file's own size."""
     if not zipfile.is_zipfile(file):
-        raise Damage("it is not a .npz archive", "give a whole file written by fastgmm.save")
+        raise InvalidFile("it is not a .npz archive", "give a whole file written by fastgmm.save")
     file_size = file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise Damage("its members are compressed")  # so may be of any size
+            raise InvalidFile("its members are compressed")  # so may be of any size
         if sum(entry.file_size for entry in entries) > file_size:
-            raise Damage("it declares more bytes than it has")
+            raise InvalidFile("it declares more bytes than it has")
         return {entry.filename: archive.read(entry) for entry in entries}
 
 
@@ -218,20 +220,20 @@ def read_header(members: dict[str, bytes]) -> dict[str, Any]:
     """Parse the header and check each of its fields."""
     header = json.loads(members[HEADER]) if HEADER in members else None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise Damage("it has no header of fastgmm", "give a file written by fastgmm.save")
+        raise InvalidFile("it has no header of fastgmm", "give a file written by fastgmm.save")
     format_version = header.get("format_version")
     if type(format_version) is not int or format_version < 1:
-        raise Damage("its header has no format version")
+        raise InvalidFile("its header has no format version")
     if format_version > FORMAT_VERSION or header.get("estimator") not in ESTIMATORS:
-        raise Damage(*written_by_newer(header))
+        raise InvalidFile(*written_by_newer(header))
     parameters, fitted = header.get("parameters"), header.get("fitted")
     if not isinstance(parameters, dict) or not isinstance(fitted, dict):
-        raise Damage("its header has no parameters")
+        raise InvalidFile("its header has no parameters")
     if parameters.get("covariance_type") not in FAMILIES:
-        raise Damage("its header has an unknown covariance_type")
+        raise InvalidFile("its header has an unknown covariance_type")
     for name, kind in SCALARS.items():
         if type(fitted.get(name)) is not kind or fitted[name] < 0:
-            raise Damage(f"its header has a wrong {name}")
+            raise InvalidFile(f"its header has a wrong {name}")
     check_feature_names(header.get("feature_names_in_"), fitted["n_features_in_"])
     check_components(header.get("degenerate_components_", []))
     return header
@@ -243,7 +245,7 @@ def check_components(components: Any) -> None:
         type(number) is int and 0 <= number < 2**31 for number in components
     )
     if not numbers or components != sorted(set(components)):
-        raise Damage("its header has wrong degenerate components")
+        raise InvalidFile("its header has wrong degenerate components")
 
 
 def check_feature_names(names: object, n_features: int) -> None:
@@ -251,9 +253,9 @@ def check_feature_names(names: object, n_features: int) -> None:
     if names is None:
         return
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Damage("its header has wrong feature names")
+        raise InvalidFile("its header has wrong feature names")
     if len(names) != n_features:
-        raise Damage("its header has more or fewer feature names than features")
+        raise InvalidFile("its header has more or fewer feature names than features")
 
 
 def written_by_newer(header: dict[str, Any]) -> tuple[str, str]:
@@ -268,16 +270,16 @@ def written_by_newer(header: dict[str, Any]) -> tuple[str, str]:
 def read_array(members: dict[str, bytes], name: str) -> FloatArray:
     """Parse one ``.npy`` member, whose declared shape must account for its bytes exactly."""
     if f"{name}.npy" not in members:
-        raise Damage(f"the array {name} is missing")
+        raise InvalidFile(f"the array {name} is missing")
     stream = io.BytesIO(members[f"{name}.npy"])
     if np.lib.format.read_magic(stream) != (1, 0):
-        raise Damage(f"the array {name} is in an unknown format")
+        raise InvalidFile(f"the array {name} is in an unknown format")
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
     if dtype.kind != "f" or dtype.itemsize not in (4, 8):
-        raise Damage(f"{name} holds {dtype} in place of float32 or float64")
+        raise InvalidFile(f"{name} holds {dtype} in place of float32 or float64")
     content = stream.read()
     if math.prod(shape) * dtype.itemsize != len(content):
-        raise Damage(f"{name} declares the shape {shape} but has {len(content)} bytes")
+        raise InvalidFile(f"{name} declares the shape {shape} but has {len(content)} bytes")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
     return array.astype(dtype.newbyteorder("="))  # a copy: memory that may be written
 
@@ -287,7 +289,7 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
     covariance_type, fitted = header["parameters"]["covariance_type"], header["fitted"]
     K, d = arrays["weights_"].size, fitted["n_features_in_"]
     if K < 1 or d < 1:
-        raise Damage("it has no component or no feature")
+        raise InvalidFile("it has no component or no feature")
     family = FAMILIES[covariance_type]
     component = family.shape(K, d)
     shapes: dict[str, tuple[int, ...]] = {
@@ -304,42 +306,42 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
     for name in arrays:
         shape = shapes[name]
         if arrays[name].shape != shape:
-            raise Damage(f"{name} has the shape {arrays[name].shape} where {shape} is needed")
+            raise InvalidFile(f"{name} has the shape {arrays[name].shape} where {shape} is needed")
     for name in PARAMETER_ARRAYS:
         if arrays[name].dtype != arrays["means_"].dtype:
-            raise Damage(f"{name} and means_ differ in dtype")
+            raise InvalidFile(f"{name} and means_ differ in dtype")
         if not np.isfinite(arrays[name]).all():
-            raise Damage(f"{name} holds NaN or infinity", "fit the model again")
+            raise InvalidFile(f"{name} holds NaN or infinity", "fit the model again")
     if any(np.isnan(arrays[name]).any() for name in HISTORY_ARRAYS):
-        raise Damage("its lower bounds hold NaN", "fit the model again")
+        raise InvalidFile("its lower bounds hold NaN", "fit the model again")
     weights, factors = arrays["weights_"], arrays["precisions_cholesky_"]
     if (weights < 0).any() or not math.isclose(math.fsum(weights), 1.0, rel_tol=1e-3):
-        raise Damage("weights_ are not proportions that sum to 1", "fit the model again")
+        raise InvalidFile("weights_ are not proportions that sum to 1", "fit the model again")
     if family.is_matrix:
         triangular, diagonal = np.triu(factors), np.diagonal(factors, axis1=-2, axis2=-1)
     else:
         triangular = diagonal = factors
     if not (diagonal > 0).all():
-        raise Damage("precisions_cholesky_ has a diagonal that is not positive")
+        raise InvalidFile("precisions_cholesky_ has a diagonal that is not positive")
     if not np.array_equal(triangular, factors):
-        raise Damage("precisions_cholesky_ is not upper triangular")
+        raise InvalidFile("precisions_cholesky_ is not upper triangular")
     parameters = Parameters(
         weights, arrays["means_"], arrays["covariances_"], factors, covariance_type
     )
     for contradiction in contradictions(parameters):
-        raise Damage(contradiction, "fit the model again")
+        raise InvalidFile(contradiction, "fit the model again")
 
 
 def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> GaussianMixture:
     """Make the estimator of a checked header and checked arrays."""
     cls = ESTIMATORS[header["estimator"]]
     if not set(header["parameters"]) <= set(cls().get_params(deep=False)):
-        raise Damage(*written_by_newer(header))
+        raise InvalidFile(*written_by_newer(header))
     model: GaussianMixture = cls(**header["parameters"])
     try:
         model._validate_params()
     except ValueError as error:
-        raise Damage(f"its header has a wrong parameter ({error})") from error
+        raise InvalidFile(f"its header has a wrong parameter ({error})") from error
     for name in PARAMETER_ARRAYS:
         setattr(model, name, arrays[name])
     for name in SCALARS:

@@ -26,7 +26,7 @@ def load_photograph(every: int = 1) -> FloatArray:
 
 
 def read_photograph(path: str | os.PathLike[str]) -> FloatArray:
-    """A photograph of one's own as (height, width, 3) from 0 to 1, upright.
+    """The user's own photograph as (height, width, 3) from 0 to 1, upright.
 
     Grey becomes three equal colours, what is transparent lies on white.
 
@@ -35,7 +35,7 @@ def read_photograph(path: str | os.PathLike[str]) -> FloatArray:
     OSError
         If the file cannot be read.
     ValueError
-        If it is no image.
+        If it is not an image.
     """
     name = os.fspath(path)
     try:
@@ -54,14 +54,14 @@ def read_photograph(path: str | os.PathLike[str]) -> FloatArray:
                     paper.alpha_composite(upright.convert("RGBA"))
                     pixels = np.asarray(paper.convert("RGB")) / 255
         except Image.UnidentifiedImageError as error:
-            raise ValueError(f"{name}: it is no image that pillow can read.") from error
+            raise ValueError(f"{name}: pillow cannot read it as an image.") from error
         except Exception as error:  # pillow raises a dozen types on damaged bytes
             raise ValueError(f"{name}: the image cannot be read ({error}).") from error
     if not deep:
         return pixels
     limit = next((limit for limit in (1, 2**16 - 1) if pixels.max() <= limit), pixels.max())
     if not (np.isfinite(limit) and pixels.min() >= 0):
-        raise ValueError(f"{name}: the image has values below 0, or that are no numbers.")
+        raise ValueError(f"{name}: the image has values below 0, or values that are not numbers.")
     return np.repeat(pixels[:, :, None] / limit, 3, axis=2)
 
 

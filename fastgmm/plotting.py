@@ -131,7 +131,7 @@ def _rgb(values: ArrayLike, n_dimensions: int, name: str) -> FloatArray:
             "red, green and blue, or it is left out for grey."
         )
     if array.dtype.kind not in "buif":
-        raise ValueError(f"{name}: {array.dtype} are no real numbers.")
+        raise ValueError(f"{name}: {array.dtype} are not real numbers.")
     low, high = array.min(), array.max()
     if array.dtype.kind in "ui":
         full = next(top for top in (255, 65535, np.iinfo(array.dtype).max) if high <= top)

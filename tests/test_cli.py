@@ -338,7 +338,7 @@ def test_csv_of_other_systems_is_read(folder):
         (["predict", "model.npz", "points.npy", "--out", "labels.xls"], ".csv or .npy"),
         (["predict", "model.npz", "points.npy", "--out", "points.npy"], "has the points"),
         (["demo", "--out", "no/picture.png"], "does not exist"),
-        (["demo", "--out", "picture.xyz"], "no format of pictures"),
+        (["demo", "--out", "picture.xyz"], "not a format for pictures"),
         (["demo", "--components", "0", "--every", "64"], "n_components"),
     ],
 )

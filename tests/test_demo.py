@@ -233,7 +233,7 @@ def test_the_demo_of_a_photograph_of_ones_own(tmp_path, capsys, monkeypatch):
     ("name", "said"),
     [
         ("missing.png", "missing.png: No such file"),
-        ("text.png", "text.png: it is no image"),
+        ("text.png", "text.png: pillow cannot read it as an image"),
         ("cut.png", "cut.png: the image cannot be read"),
         ("small.png", "small.png: 2 × 2 pixels are too few for 16 components"),
         (".", "Is a directory"),

@@ -168,16 +168,18 @@ def test_given_values_take_the_place_of_estimated_ones(covariance_type):
     given = fixed_start(X, K, covariance_type)
     estimated = start(X, K, covariance_type)
 
-    weights = start(X, K, covariance_type, given=InitialValues(weights=given["weights_init"]))
+    weights = start(
+        X, K, covariance_type, initial_values=InitialValues(weights=given["weights_init"])
+    )
     assert_array_equal(weights.weights, given["weights_init"])
     assert_equal(weights._replace(weights=estimated.weights), estimated)
 
-    means = start(X, K, covariance_type, given=InitialValues(means=given["means_init"]))
+    means = start(X, K, covariance_type, initial_values=InitialValues(means=given["means_init"]))
     assert_array_equal(means.means, given["means_init"])
     assert_equal(means._replace(means=estimated.means), estimated)
 
     precisions = start(
-        X, K, covariance_type, given=InitialValues(precisions=given["precisions_init"])
+        X, K, covariance_type, initial_values=InitialValues(precisions=given["precisions_init"])
     )
     assert_array_equal(precisions.means, estimated.means)
     U = precisions.precisions_cholesky
@@ -202,7 +204,12 @@ def test_with_all_given_nothing_is_computed_or_drawn(covariance_type, monkeypatc
     given = fixed_start(X, K, covariance_type)
     random_state = np.random.RandomState(0)
     parameters = start(
-        X, K, covariance_type, random_state, given=InitialValues(*given.values()), init_size=10
+        X,
+        K,
+        covariance_type,
+        random_state,
+        initial_values=InitialValues(*given.values()),
+        init_size=10,
     )
     assert_array_equal(parameters.means, given["means_init"])
     assert random_state.randint(2**31) == np.random.RandomState(0).randint(2**31)

@@ -102,7 +102,7 @@ def test_grey_images():
         ({"colours": np.full((3, 3), 200.0)}, r"colours: values run.*divide by"),
         ({"colours": np.full((3, 3), np.nan)}, r"colours: values run"),
         ({"colours": np.full((3, 3), -1)}, r"colours: values run from -1"),
-        ({"colours": np.full((3, 3), 1j)}, r"no real numbers"),
+        ({"colours": np.full((3, 3), 1j)}, r"not real numbers"),
         ({"colours": np.ones((3, 4))}, r"colours: an array of shape \(3, 4\)"),
         ({"image": np.full((20, 32, 3), 255.0)}, r"the image: values run.*divide by"),
         ({"image": np.ones((20, 32, 2))}, r"the image: an array of shape"),

@@ -14,7 +14,12 @@ import numpy as np
 
 from fastgmm import kernels
 from fastgmm.kernels import layouts, workspace
-from fastgmm.kernels.codegen.diagonals import FEATURES, NOTHING, add_axis_moments, axis_log_density
+from fastgmm.kernels.codegen.diagonals import (
+    FEATURES,
+    NOTHING,
+    add_moments_of_diagonals,
+    log_density_of_diagonals,
+)
 from fastgmm.kernels.codegen.logarithm import log
 from fastgmm.kernels.codegen.tiles import exponentials
 from fastgmm.kernels.codegen.triangles import add_small_moments, small_log_density, triangle_order
@@ -270,7 +275,7 @@ def axis_densities(scaled: bool) -> tuple[Callable, Callable]:
                 out[k, p] = constants[k] - 0.5 * min(out[k, p], LARGEST_SQUARE)
 
     def block(points, means, factors, constants, out):
-        axis_log_density(
+        log_density_of_diagonals(
             points, means, factors, constants, out.shape[1], out, out,
             FEATURES if scaled else NOTHING, VECTORS, VECTOR_BYTES,
         )  # fmt: skip
@@ -419,7 +424,7 @@ def blocks_of_axis_moments(points, means, shares, first, second):
     """The same with four features at a time, which share the loads of r."""
     for k in range(shares.shape[0]):
         for i in range(0, points.shape[0], 4):
-            add_axis_moments(
+            add_moments_of_diagonals(
                 points, i, means, shares, k, shares.shape[1], first, second, 4, 1, VECTOR_BYTES
             )
 

@@ -1,4 +1,4 @@
-"""A function of the user's that fits a mixture, beside fastgmm's default fit of the same points."""
+"""The user's own function that fits a mixture, beside fastgmm's default fit of the same points."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def shortest(fit: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def log_likelihood_of(result: Any, X: FloatArray) -> float | None:
-    """Mean log-density of the points under what a function of the user's returned, if it tells."""
+    """Mean log-density of the points under what the user's function returned, if it tells."""
     try:
         if hasattr(result, "score"):
             return float(result.score(X))

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from fastgmm.benchmarking.problems import Problem
 from fastgmm.benchmarking.timing import BenchResult, Timing
-from fastgmm.system.files import written_whole
+from fastgmm.system.files import atomic_write
 from fastgmm.system.terminal import plain_table
 
 FORMAT = 1  # of the files, which call a problem a cell
@@ -60,7 +60,7 @@ def three_digits(value: float) -> str:
 # --- files ----------------------------------------------------------------------------------
 def write_record(record: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Write a record as JSON, whole or not at all."""
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write((json.dumps(record, indent=1) + "\n").encode())
 
 
@@ -125,7 +125,7 @@ def compare(now: BenchResult, before: BenchResult) -> Comparison:
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """What there is to say about a comparison, a line each."""
+    """What there is to say about a comparison, one line for each thing."""
     if not comparison.ratios:
         return ["The earlier file has none of these problems: there is nothing to compare."]
     slower, faster = (comparison.changed(slower) for slower in (True, False))

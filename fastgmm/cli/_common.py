@@ -1,4 +1,4 @@
-"""What several commands share: help texts, the data, places for output, progress."""
+"""What several commands share: help texts, data, output files, progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Add = Callable[..., object]  # add_argument of a parser
 
 DEFAULT = "default: %(default)s"
 DATA = (
-    "points, one a row: .npy, .npz, or text (.csv, .tsv, .txt) with cells between commas, "
+    "one point per row: .npy, .npz, or text (.csv, .tsv, .txt) with cells between commas, "
     "semicolons, tabs or blanks; # begins a comment; also compressed (.gz, .bz2, .xz); - reads "
     "standard input"
 )
@@ -66,7 +66,7 @@ def check_output(path: str | None, suffixes: Sequence[str], data: str) -> None:
 
 @contextlib.contextmanager
 def steps_in_sight(kind: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Show how many steps are done, of how many, and what follows, if somebody is watching."""
+    """Show how many steps are done, of how many, and what follows, if a terminal is watching."""
     from fastgmm.system.terminal import progress_bar
 
     bar = progress_bar()

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def run_mine(options: argparse.Namespace) -> None:
-    """``--mine``: whole fits beside a function of the user's."""
+    """``--mine``: whole fits beside the user's own function."""
     if options.json or options.against:
         raise ValueError("--mine measures something else; leave --json and --against out.")
     from fastgmm.benchmarking import mine

@@ -87,7 +87,7 @@ def named(model: GaussianMixture, points: NumericTable) -> GaussianMixture:
 
 
 def fit_in_sight(model: GaussianMixture, points: NumericTable) -> bool:
-    """Fit, and show the progress if somebody is watching; tell whether Ctrl-C ended the fit."""
+    """Fit, and show the progress if a terminal is watching; tell whether Ctrl-C ended the fit."""
     from sklearn.exceptions import ConvergenceWarning
 
     from fastgmm.cli.progress import LiveProgress

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastgmm._records import FloatArray
 from fastgmm.cli.text_tables import MISSING, first_fault_of_values, read_text
-from fastgmm.system.files import written_whole
+from fastgmm.system.files import atomic_write
 
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"  # what files begin with
 COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
@@ -42,7 +42,7 @@ def read_table(path: str | os.PathLike[str], header: bool | None = None) -> Nume
     ``-`` is standard input. Text has its cells between commas, semicolons, tabs or blanks; whether
     its first line has names is found out, unless `header` says so. A ``.npz`` file has one
     two-dimensional array, or one that is named X. Nothing is unpickled. ValueError is raised if the
-    file is no table of finite numbers; the message names the file, and the line if it can.
+    file is not a table of finite numbers; the message names the file, and the line if it can.
     """
     name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
     with opened(path) as stream:  # the operating system's own error, if that fails
@@ -96,7 +96,7 @@ def peek(stream: BinaryIO) -> bytes:
 
 
 def check_array(array: np.ndarray) -> None:
-    """Raise if an array is no table of finite numbers."""
+    """Raise if an array is not a table of finite numbers."""
     if array.ndim != 2:
         raise ValueError(
             f"the array has {array.ndim} dimensions; "
@@ -152,7 +152,7 @@ def csv_lines(array: np.ndarray) -> Iterator[str]:
 
 def write_table(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """Write an array to a ``.npy`` file, or else its lines as text; whole or not at all."""
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         if Path(path).suffix.lower() == ".npy":
             np.save(stream, array, allow_pickle=False)
         else:

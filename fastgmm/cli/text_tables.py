@@ -52,7 +52,7 @@ def read_text(
     """Return the numbers, the names of the columns if there are any, and notes for the reader.
 
     The stream is in UTF-8, or in UTF-16 with a byte order mark; other bytes are taken as Latin-1.
-    ValueError is raised if this is no table of finite numbers; the message has the line.
+    ValueError is raised if this is not a table of finite numbers; the message has the line.
     """
     text = as_text(stream)
     try:
@@ -172,8 +172,8 @@ def significant(line: str, delimiter: str) -> str:
 def is_header(row: list[str], following: list[str]) -> bool:
     """Whether a first row holds names: some text and no number, or numbers that are labels.
 
-    A row with an empty first cell is no point, so that pandas' own labels 0, 1, 2, … over an
-    index are told; without an index there have to be three, over numbers that are no integers.
+    A row with an empty first cell is not a point, so that pandas' own labels 0, 1, 2, … over an
+    index are told; without an index there have to be three, over numbers that are not integers.
     """
     numbers = [cell for cell in row if is_number(cell)]
     if not numbers:
@@ -256,7 +256,7 @@ def first_fault_of_values(X: FloatArray) -> tuple[int, int, float] | None:
 
 
 def first_fault(text: TextIO, layout: Layout) -> str | None:
-    """Say which line is no row of the table, and how to mend it."""
+    """Say which line is not a row of the table, and how to mend it."""
     text.seek(0)
     rows = rows_of(text, layout.delimiter)
     if layout.names:

@@ -16,10 +16,10 @@ from fastgmm.system.lazy import lazy
 
 # Up to so many features, the moments of the data are those of all pairs of features.
 FEW_FEATURES = 1024
-# Rows whose log-densities are in memory at a time.
+# WeightedRows whose log-densities are in memory at a time.
 CHUNK = 2**18
 
-Rows = tuple[FloatArray, FloatArray | None]  # rows (m, d), and their weights or None
+WeightedRows = tuple[FloatArray, FloatArray | None]  # rows (m, d), and their weights or None
 
 
 class Source(Protocol):
@@ -54,7 +54,7 @@ class Source(Protocol):
     def moments(self, *, matrix: bool) -> DataMoments:
         """Return mean and covariance of the points, or variances alone if those suffice."""
 
-    def rows(self, size: int | None, random_state: np.random.RandomState) -> Rows:
+    def rows(self, size: int | None, random_state: np.random.RandomState) -> WeightedRows:
         """Return the rows that have weight, or `size` drawn at random where there are more."""
 
     def least_likely(self, parameters: Parameters, count: int) -> FloatArray:
@@ -109,7 +109,7 @@ class ArraySource:
     def _variances(self) -> DataMoments:
         return moments_of(self.X, self.sample_weight, matrix=False)
 
-    def rows(self, size: int | None, random_state: np.random.RandomState) -> Rows:
+    def rows(self, size: int | None, random_state: np.random.RandomState) -> WeightedRows:
         """Return the rows that have weight, or `size` drawn at random where there are more."""
         X, weight, n = self.X, self.sample_weight, self.n_weighted
         if size is not None and n > size:
@@ -137,7 +137,7 @@ class ArraySource:
 
     @lazy
     def _weighted(self) -> np.ndarray:
-        """Rows that have weight."""
+        """WeightedRows that have weight."""
         weight = self.sample_weight
         return np.arange(len(self.X)) if weight is None else np.flatnonzero(weight)
 

@@ -34,7 +34,7 @@ class Repairs(NamedTuple):
     """What has been repaired in a run so far; a further repair makes another record."""
 
     done: tuple[Repair, ...] = ()
-    places: tuple[FloatArray, ...] = ()  # points (d,) at which components were started again
+    points: tuple[FloatArray, ...] = ()  # (d,) each, at which components were started again
 
 
 NO_REPAIRS = Repairs()
@@ -53,14 +53,14 @@ class Repairing:
     source: Source
     maximization: Maximization
 
-    def complete(
+    def repair(
         self, estimate: Estimate, n_iter: int, before: Repairs
     ) -> tuple[Parameters, Repairs]:
         """Repair what is degenerate, regularize, factorize; IllDefinedCovariance if in vain."""
-        complete = self.maximization.complete
+        regularize = self.maximization.regularize
         bad = degenerate_components(estimate, self._family, self._moments, self.source.n_weighted)
         if not bad.any() or (bad.all() and self.action != "floor"):  # nothing to lean on
-            return complete(estimate), before
+            return regularize(estimate), before
         action = self.action
         points: FloatArray = np.empty((0, self.source.n_features))
         if action == "reset":
@@ -69,14 +69,14 @@ class Repairing:
         repair = Repair(n_iter, tuple(np.flatnonzero(bad).tolist()), action)
         match action:
             case "reset":
-                parameters = complete(self._reset(estimate, bad, points))
+                parameters = regularize(self._reset(estimate, bad, points))
             case "drop":
-                parameters = complete(self._drop(estimate, bad))
+                parameters = regularize(self._drop(estimate, bad))
             case "floor":
-                parameters = complete(self._floor(estimate, bad))
+                parameters = regularize(self._floor(estimate, bad))
                 if before.done and before.done[-1].components == repair.components:
                     return parameters, before  # as before, so that the lower bound may settle
-        return parameters, Repairs((*before.done, repair), (*before.places, *points))
+        return parameters, Repairs((*before.done, repair), (*before.points, *points))
 
     @property
     def _family(self) -> Family:
@@ -122,14 +122,14 @@ class Repairing:
         They are those of the lowest densities under the other components, no two at one place,
         nor where a component has collapsed.
         """
-        n_points, n_used = int(np.count_nonzero(bad)), len(before.places)
+        n_points, n_used = int(np.count_nonzero(bad)), len(before.points)
         nothing = np.empty((0, self.source.n_features))
         if n_used + n_points > MOST_RESETS * len(bad):
             return nothing
-        mixture = self.maximization.complete(self._drop(estimate, bad))
+        mixture = self.maximization.regularize(self._drop(estimate, bad))
         candidates = self.source.least_likely(mixture, MOST_CANDIDATES + n_points + n_used)
         chosen: list[FloatArray] = []
-        taken = [*estimate.means[bad], *before.places]
+        taken = [*estimate.means[bad], *before.points]
         for point in candidates:
             if len(chosen) < n_points and not any(self._same_place(point, one) for one in taken):
                 chosen.append(point)

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod, Parameters
 from fastgmm.data.isometry import isometric_rows
 from fastgmm.data.moments import DataMoments, moments_of
-from fastgmm.data.source import FEW_FEATURES, ArraySource, Rows, Source
+from fastgmm.data.source import FEW_FEATURES, ArraySource, Source, WeightedRows
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
 from fastgmm.kernels.covariances import weighted_moments
 from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_precisions
@@ -40,7 +40,7 @@ class Initialization(NamedTuple):
     """
 
     init_params: InitMethod | InitFunction | FloatArray = "kmeans"
-    given: InitialValues = InitialValues()
+    initial_values: InitialValues = InitialValues()
     init_size: int | None = None
     whiten: bool = False
 
@@ -59,7 +59,7 @@ def initial_parameters(
     `init_size` rows. Estimates from single points are never repaired: their covariances are nothing
     but `reg_covar`.
     """
-    weights, means, precisions = how.given
+    weights, means, precisions = how.initial_values
     family = FAMILIES[maximization.covariance_type]
     method = how.init_params if isinstance(how.init_params, str) else None
     covariances: FloatArray
@@ -83,8 +83,8 @@ def initial_parameters(
     if precisions is None:
         estimate = Estimate(weights, means, covariances)
         if repairing is not None and method not in SINGLE_POINTS:
-            return repairing.complete(estimate, 0, NO_REPAIRS)
-        return maximization.complete(estimate), NO_REPAIRS
+            return repairing.repair(estimate, 0, NO_REPAIRS)
+        return maximization.regularize(estimate), NO_REPAIRS
     cholesky = precisions_cholesky_from_precisions(precisions, maximization.covariance_type)
     covariances = covariances_from_cholesky(cholesky, maximization.covariance_type)
     start = Parameters(weights, means, covariances, cholesky, maximization.covariance_type)
@@ -93,7 +93,7 @@ def initial_parameters(
 
 def _rows_to_start_from(
     source: Source, n_components: int, how: Initialization, random_state: RandomState
-) -> Rows:
+) -> WeightedRows:
     """All the rows of an array where responsibilities are given, else those of the source."""
     if isinstance(how.init_params, np.ndarray):
         array = cast(ArraySource, source)
@@ -104,7 +104,7 @@ def _rows_to_start_from(
 
 def _moments_of_start(
     source: Source,
-    rows: Rows,
+    rows: WeightedRows,
     K: int,
     family: Family,
     how: Initialization,
@@ -129,7 +129,7 @@ def _moments_of_start(
     return counts, centres, covariances
 
 
-def _moments_of(source: Source, rows: Rows, *, matrix: bool) -> DataMoments:
+def _moments_of(source: Source, rows: WeightedRows, *, matrix: bool) -> DataMoments:
     """Moments of rows, of which a source remembers those of all."""
     X, weight = rows
     if X is getattr(source, "X", None):
@@ -137,7 +137,7 @@ def _moments_of(source: Source, rows: Rows, *, matrix: bool) -> DataMoments:
     return moments_of(X, weight, matrix=matrix or source.n_features <= FEW_FEATURES)
 
 
-def _share(rows: Rows, K: int, init_params: Any, random_state: RandomState) -> FloatArray:
+def _share(rows: WeightedRows, K: int, init_params: Any, random_state: RandomState) -> FloatArray:
     """Responsibilities (n, K) as `init_params` gives them, times the weights."""
     X, sample_weight = rows
     match init_params:
@@ -171,7 +171,7 @@ def _labels_of_kmeans(
     return labels
 
 
-def _choose(rows: Rows, K: int, method: str, random_state: RandomState) -> np.ndarray:
+def _choose(rows: WeightedRows, K: int, method: str, random_state: RandomState) -> np.ndarray:
     """Indices (K,) of single points to start from."""
     X, sample_weight = rows
     if method == "k-means++":
@@ -208,7 +208,7 @@ def _squares(
     return squares
 
 
-def _single_points(rows: Rows, chosen: np.ndarray, family: Family) -> Moments:
+def _single_points(rows: WeightedRows, chosen: np.ndarray, family: Family) -> Moments:
     """Counts, means and covariances of components that have a single point each.
 
     The variances should all be 0, but scikit-learn's E[x²] - E[x]² leaves a trace of x²
@@ -238,7 +238,9 @@ def _single_points(rows: Rows, chosen: np.ndarray, family: Family) -> Moments:
     return counts, means, covariances
 
 
-def _equal_clouds(rows: Rows, chosen: np.ndarray, family: Family, moments: DataMoments) -> Moments:
+def _equal_clouds(
+    rows: WeightedRows, chosen: np.ndarray, family: Family, moments: DataMoments
+) -> Moments:
     """Counts, means and covariances of components about single points, each as wide as the data."""
     X, sample_weight = rows
     K = len(chosen)

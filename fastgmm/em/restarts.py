@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
     def warnings(self, n_starts: int, tol: float) -> Iterator[str]:
         """What to warn of: how far the kept run was from convergence, which starts failed."""
         best, failures = self
-        # The first two sentences are scikit-learn's, for whom looks for them.
+        # The first two sentences are scikit-learn's, for code that searches for them.
         not_converged = (
             "Best performing initialization did not converge. Try different init parameters, or "
             "increase max_iter, tol, or check for degenerate data. "

@@ -44,7 +44,7 @@ def em_step(
         following = maximization.maximize(statistics, parameters)
     else:
         estimate = maximization.estimate(statistics, parameters)
-        following, repairs = repairing.complete(estimate, n_iter, repairs)
+        following, repairs = repairing.repair(estimate, n_iter, repairs)
     objective = maximization.objective(statistics.log_likelihood, parameters)
     # The counts add up to the weight of all the points.
     return Step(following, statistics, float(objective / statistics.counts.sum()), repairs)

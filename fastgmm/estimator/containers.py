@@ -28,7 +28,7 @@ def refuse_missing(values: Any, name: str) -> None:
     """Refuse masked values and NaT, which conversion to numbers would turn into others."""
     if any(np.ma.is_masked(part) for part in _parts(values)):
         raise ValueError(
-            f"Input {name} contains masked values, and what is under a mask is no data. Leave out "
+            f"Input {name} contains masked values, which are not data. Leave out "
             "such samples, or fill in values with its method filled."
         )
     dtypes = getattr(values, "dtypes", [getattr(values, "dtype", None)])
@@ -37,7 +37,7 @@ def refuse_missing(values: Any, name: str) -> None:
         missing = np.isnat(times) if times.dtype.kind in "mM" else times != times
         if np.any(missing):
             raise ValueError(
-                f"Input {name} contains NaT, a missing time, which is no number. Leave out such "
+                f"Input {name} contains NaT, a missing time, which is not a number. Leave out such "
                 "samples, or fill in times."
             )
 

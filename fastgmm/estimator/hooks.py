@@ -295,9 +295,9 @@ class _CountingEverySample(MaximumLikelihood):
 
     added: FloatArray | float = 0.0
 
-    def complete(self, estimate: Estimate) -> Parameters:
+    def regularize(self, estimate: Estimate) -> Parameters:
         """Add what is left out, regularize and factorize."""
-        return super().complete(estimate._replace(covariances=estimate.covariances + self.added))
+        return super().regularize(estimate._replace(covariances=estimate.covariances + self.added))
 
 
 def _maximum(

@@ -215,12 +215,14 @@ def check_n_samples(n_samples: int) -> None:
         )
 
 
-# Of errors of the same kind the first sentence is scikit-learn's, for whom looks for it.
+# Of errors of the same kind the first sentence is scikit-learn's, for code that searches for it.
 def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, ...]) -> FloatArray:
     """Return a finite float array of exactly this shape, a copy that the caller does not own."""
     refuse_missing(value, argument)
     array = check_array(
-        value if shape else np.atleast_1d(value),  # a single number is no array to scikit-learn
+        value
+        if shape
+        else np.atleast_1d(value),  # scikit-learn does not take a single number for an array
         dtype=FLOAT_DTYPES,
         ensure_2d=False,
         allow_nd=True,

@@ -23,7 +23,7 @@ from fastgmm.kernels.layouts import (
     moments_model,
 )
 from fastgmm.kernels.partition import (
-    APART_AT_ONCE,
+    DIFFERENCES_AT_ONCE,
     is_large,
     most_blocks,
     parts_of_large_model,
@@ -62,16 +62,23 @@ class Accumulator:
         self._values: dict[str, tuple[object, Any]] = {}
 
     def statistics(
-        self, model: Model, covariance_type: CovarianceType, given: FloatArray | None = None
+        self,
+        model: Model,
+        covariance_type: CovarianceType,
+        responsibilities: FloatArray | None = None,
     ) -> Statistics:
-        """Moments of the points under the model, or under `given` responsibilities (n, K).
+        """Moments of the points under the model, or under given responsibilities (n, K).
 
         Partial statistics are added in the order of their blocks.
         """
-        statistics = _statistics(self._run(model, given), model, covariance_type)
-        if isinstance(model, TiedModel) and given is not None and _are_far_apart(model, statistics):
+        statistics = _statistics(self._run(model, responsibilities), model, covariance_type)
+        if (
+            isinstance(model, TiedModel)
+            and responsibilities is not None
+            and _are_far_apart(model, statistics)
+        ):
             model = moments_model(model.means, "tied", self.X.dtype, far_apart=True)
-            statistics = _statistics(self._run(model, given), model, "tied")
+            statistics = _statistics(self._run(model, responsibilities), model, "tied")
         return statistics
 
     def log_likelihood(self, model: Model) -> float:
@@ -194,7 +201,7 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
 def _between(means: FloatArray, pairs: FloatArray) -> FloatArray:
     """Σ pairs[a, k] (μₐ - μₖ)(μₐ - μₖ)ᵀ over a and k, a few components a at a time."""
     K, d = means.shape
-    total, step = np.zeros((d, d)), max(1, APART_AT_ONCE // (K * d))
+    total, step = np.zeros((d, d)), max(1, DIFFERENCES_AT_ONCE // (K * d))
     for start in range(0, K, step):
         some = slice(start, start + step)
         apart = means[some, None] - means

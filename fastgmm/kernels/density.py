@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from fastgmm.kernels.codegen.diagonals import DISTANCES, FEATURES, NOTHING, axis_log_density
+from fastgmm.kernels.codegen.diagonals import DISTANCES, FEATURES, NOTHING, log_density_of_diagonals
 from fastgmm.kernels.codegen.products import add_product, add_squares
 from fastgmm.kernels.codegen.triangles import small_log_density
 from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE, LARGEST_SQUARE32
@@ -126,7 +126,7 @@ def tied_log_density(model, tile, m):
             )  # fmt: skip
             j += width
             offset += j
-    axis_log_density(
+    log_density_of_diagonals(
         tile.scratch.whitened, model.whitened_means, model.whitened_means, model.log_constants,
         m, tile.components, tile.components, NOTHING, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
@@ -150,7 +150,7 @@ def small_log_density_of(d: int) -> Callable:
 @worker
 def diagonal_log_density(model, tile, m):
     """Σᵢ ((xᵢ - μᵢ) / σᵢ)²."""
-    axis_log_density(
+    log_density_of_diagonals(
         tile.points[0], model.means, model.factors, model.log_constants,
         m, tile.components, tile.components, FEATURES, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
@@ -159,7 +159,7 @@ def diagonal_log_density(model, tile, m):
 @worker
 def spherical_log_density(model, tile, m):
     """‖x - μ‖² / σ²; the distances are kept for the moments."""
-    axis_log_density(
+    log_density_of_diagonals(
         tile.points[0], model.means, model.factors, model.log_constants,
         m, tile.components, tile.scratch.distances, DISTANCES, VECTORS, VECTOR_BYTES,
     )  # fmt: skip

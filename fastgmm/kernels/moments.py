@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastgmm.kernels.codegen.diagonals import add_axis_moments
+from fastgmm.kernels.codegen.diagonals import add_moments_of_diagonals
 from fastgmm.kernels.codegen.products import add_product, pack_columns
 from fastgmm.kernels.codegen.triangles import add_small_moments
 from fastgmm.kernels.jit.settings import dispatch_on_record, reduction, worker
@@ -327,7 +327,7 @@ def small_moments_of(d: int) -> Callable:
     return small_moments
 
 
-def _axis_moments(*, squared: bool) -> Callable:
+def _moments_of_diagonals(*, squared: bool) -> Callable:
     with_squares = int(squared)
 
     @worker
@@ -337,14 +337,14 @@ def _axis_moments(*, squared: bool) -> Callable:
         i = 0
         while i + 4 <= d:
             for k in range(K):
-                add_axis_moments(
+                add_moments_of_diagonals(
                     tile.points[0], i, model.means, tile.components, k, m, first, second,
                     4, with_squares, VECTOR_BYTES,
                 )  # fmt: skip
             i += 4
         while i < d:
             for k in range(K):
-                add_axis_moments(
+                add_moments_of_diagonals(
                     tile.points[0], i, model.means, tile.components, k, m, first, second,
                     1, with_squares, VECTOR_BYTES,
                 )  # fmt: skip
@@ -353,8 +353,8 @@ def _axis_moments(*, squared: bool) -> Callable:
     return add_moments
 
 
-add_first_and_second = _axis_moments(squared=True)
-add_first = _axis_moments(squared=False)
+add_first_and_second = _moments_of_diagonals(squared=True)
+add_first = _moments_of_diagonals(squared=False)
 
 
 @worker

@@ -39,7 +39,7 @@ FEWEST_PARTS = 16
 MOST_TOGETHER = 16
 PARTS_PER_THREAD = 8
 # Numbers in those differences of means that are in memory at a time.
-APART_AT_ONCE = 2**20
+DIFFERENCES_AT_ONCE = 2**20
 
 
 def is_large(model: Model) -> TypeGuard[FullModel]:
@@ -106,7 +106,7 @@ def bytes_of_pass(
     laid_out = (8 + itemsize) * factors + 2 * itemsize * n_components * n_features
     on_host = in_block
     if isinstance(model, TiedModel):
-        rows = max(n_components, min(n_components**2, APART_AT_ONCE // n_features))
+        rows = max(n_components, min(n_components**2, DIFFERENCES_AT_ONCE // n_features))
         on_host += 2 * 8 * n_features * rows
     return workspace + partial + laid_out + on_host
 

@@ -32,7 +32,7 @@ class IllDefinedCovariance(ValueError):
     """A covariance is not positive definite: a component has collapsed."""
 
     def __init__(self) -> None:
-        # The first two sentences are scikit-learn's, for whom looks for them.
+        # The first two sentences are scikit-learn's, for code that searches for them.
         super().__init__(
             "Fitting the mixture model failed because some components have ill-defined empirical "
             "covariance (for instance caused by singleton or collapsed samples). Try to decrease "
@@ -123,8 +123,8 @@ def upper_factors(factors: FloatArray, covariance_type: str) -> FloatArray:
 
     Lower factors are as common, since ``numpy.linalg.cholesky`` of a precision is one. They are
     turned by an orthogonal Q, from F = U Q: no product F Fᵀ, which would square the condition
-    number. A matrix that is no triangle with a positive diagonal raises ValueError; a number counts
-    as zero beside the largest of its row if it is below half the digits of the type.
+    number. A matrix that is not a triangle with a positive diagonal raises ValueError; a number
+    counts as zero beside the largest of its row if it is below half the digits of the type.
 
     Examples
     --------

@@ -62,7 +62,7 @@ def precisions_cholesky(covariances: ArrayLike, covariance_type: str) -> FloatAr
         )
     if family.is_matrix and not _are_symmetric(matrices):
         raise ValueError(
-            "A covariance is not symmetric, and a factor is none. Pass covariances Σ, as L @ L.T."
+            "A covariance is not symmetric. If it is a Cholesky factor L, pass the covariance L @ L.T."
         )
     try:
         return np.asarray(precisions_cholesky_from_covariances(matrices, covariance_type), dtype)

@@ -45,7 +45,7 @@ class Maximization(Protocol):
     def estimate(self, statistics: Statistics, current: Parameters) -> Estimate:
         """Return weights, means and covariances, whatever the latter may be."""
 
-    def complete(self, estimate: Estimate) -> Parameters:
+    def regularize(self, estimate: Estimate) -> Parameters:
         """Regularize and factorize an estimate, which is no longer the caller's."""
 
     def objective(self, log_likelihood: float, parameters: Parameters) -> float:
@@ -92,7 +92,7 @@ class MaximumLikelihood:
         IllDefinedCovariance
             If a covariance is not positive definite.
         """
-        return self.complete(self.estimate(statistics, current))
+        return self.regularize(self.estimate(statistics, current))
 
     def estimate(self, statistics: Statistics, current: Parameters | None = None) -> Estimate:
         """Weights, means and covariances of the highest likelihood."""
@@ -118,7 +118,7 @@ class MaximumLikelihood:
             covariances = family.combine(covariances, counts)
         return Estimate(counts / counts.sum(), statistics.reference + shift, covariances)
 
-    def complete(self, estimate: Estimate) -> Parameters:
+    def regularize(self, estimate: Estimate) -> Parameters:
         """Regularize and factorize an estimate, which is no longer the caller's.
 
         Raises

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open `path` for writing bytes, so that it changes only when the block ends well.
 
     The bytes go to a temporary file in the same folder, which then takes the place of `path`.
@@ -21,7 +21,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "greeting.txt"
-    >>> with written_whole(path) as stream:
+    >>> with atomic_write(path) as stream:
     ...     _ = stream.write(b"good morning")
     >>> path.read_text()
     'good morning'

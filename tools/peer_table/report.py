@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fastgmm.benchmarking.report import three_digits
-from fastgmm.system.files import written_whole
+from fastgmm.system.files import atomic_write
 from fastgmm.system.terminal import plain_table
 
 BEGIN, END = "<!-- peers table -->", "<!-- /peers table -->"
@@ -197,7 +197,7 @@ def rewrite_readme(readme: Path, reports: list[Record]) -> None:
     if not begin or not end:
         raise ValueError(f"{readme.name} has no lines {BEGIN} and {END} to write between")
     body = "\n\n".join(markdown(report) for report in reports)
-    with written_whole(readme) as stream:
+    with atomic_write(readme) as stream:
         stream.write(f"{head}{begin}\n{body}\n{end}{tail}".encode())
 
 

@@ -8,11 +8,13 @@ from numba import types
 from fastgmm.kernels.codegen.vectors import Vectors, i64, log_density_of_squares
 from fastgmm.kernels.jit.settings import register_block
 
-# What the factors of `axis_log_density` multiply.
+# What the factors of `log_density_of_diagonals` multiply.
 NOTHING, FEATURES, DISTANCES = 0, 1, 2
 
 
-def _axis_log_density_twin(points, means, factors, constants, length, out, kept, scaled, *_):
+def _log_density_of_diagonals_twin(
+    points, means, factors, constants, length, out, kept, scaled, *_
+):
     for k, mean in enumerate(means):
         y = points[: means.shape[1], :length] - mean[:, None]
         if scaled == FEATURES:
@@ -24,8 +26,8 @@ def _axis_log_density_twin(points, means, factors, constants, length, out, kept,
         out[k, :length] = log_density_of_squares(constants[k], squares)
 
 
-@register_block(_axis_log_density_twin)
-def axis_log_density(
+@register_block(_log_density_of_diagonals_twin)
+def log_density_of_diagonals(
     typingctx, points, means, factors, constants, length, out, kept, scaled, vectors, n_bytes
 ):
     """out[k, p] = constantₖ - ½ Σᵢ ((x_pi - μₖᵢ) fₖᵢ)² for all components k.
@@ -90,7 +92,7 @@ def axis_log_density(
     return signature, codegen
 
 
-def _add_axis_moments_twin(
+def _add_moments_of_diagonals_twin(
     points, i, means, shares, k, length, first, second, features, squared, n_bytes
 ):
     rows = slice(i, i + features)
@@ -101,13 +103,13 @@ def _add_axis_moments_twin(
         second[k, rows] += (weighted * centred).sum(axis=1)
 
 
-@register_block(_add_axis_moments_twin)
-def add_axis_moments(
+@register_block(_add_moments_of_diagonals_twin)
+def add_moments_of_diagonals(
     typingctx, points, i, means, shares, k, length, first, second, features, squared, n_bytes
 ):
     """Add Σ_p r_p c_p to first[k] and Σ_p r_p c_p² to second[k], for `features` features from i.
 
-    Points as in `axis_log_density`; r_p = shares[k, p], c_p = x_p - μₖ. Without `squared`
+    Points as in `log_density_of_diagonals`; r_p = shares[k, p], c_p = x_p - μₖ. Without `squared`
     (literal, 0 or 1) there are first moments alone.
     """
     n, width = features.literal_value, n_bytes.literal_value
