@@ -41,6 +41,7 @@ HISTORY_ARRAYS = ("lower_bound_", "lower_bounds_")
 LATER_ARRAYS = ("log_likelihood_", "largest_fall_")  # that files of earlier versions do not have
 
 
+# Long: for its documentation.
 def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
     """Write a fitted mixture to one ``.npz`` file.
 

@@ -37,6 +37,7 @@ def require_matplotlib() -> None:
         ) from error
 
 
+# Long: for its documentation, and one picture is one piece.
 def plot_segmentation(
     image: ArrayLike, labels: ArrayLike, colours: ArrayLike, *, title: str | None = None
 ) -> Figure:
@@ -155,6 +156,7 @@ def _shares_bar(labels: NDArray[np.integer], colours: FloatArray, width: int) ->
     return colours[order[np.searchsorted(ends, position).clip(max=len(order) - 1)]][None]
 
 
+# Long: for its documentation, and one picture is one piece.
 def plot_mixture(
     model: GaussianMixture, X: ArrayLike | None = None, ax: Axes | None = None
 ) -> Axes:

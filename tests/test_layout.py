@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -37,8 +38,26 @@ def test_kernels_and_reference_have_the_same_signatures(name: str):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_files_are_read_from_top_to_bottom(path: Path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 500
+    assert len(text.splitlines()) <= 400
     assert text.startswith('"""'), "a module says what it is for in its first line"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_functions_are_short_and_narrow_or_say_why(path: Path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if not isinstance(node, ast.FunctionDef) or node.name == "__init__":
+            continue
+        names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+        n_names = len([name for name in names if name not in ("self", "cls")])
+        if node.end_lineno - node.lineno >= 50 or n_names > 8:
+            first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+            nested = lines[first - 1].startswith(" " * 4)  # its parent has the reason
+            assert nested or lines[first - 2].startswith(("# Long: ", "# Wide: ")), node.name
+
+
+def test_few_modules_lie_outside_of_the_rooms():
+    assert len(list(PACKAGE.glob("*.py"))) <= 14
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -25,6 +25,7 @@ class Rules(NamedTuple):
     keep_on_interrupt: bool = False  # the last whole iteration, if there is one
 
 
+# Long: what an interruption may find has to be seen in one place.
 def run_em(
     step: StepFunction,
     start: Parameters,

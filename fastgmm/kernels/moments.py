@@ -142,6 +142,7 @@ def pack_rows(rows, indices, means, k, roots, count, packed):
         j += lanes
 
 
+# Wide: numba takes no keyword records, and a share of a covariance has two ends.
 @worker
 def add_chosen(model, rows, scratch, place, k, moments, with_first, first, stop):
     """Add the moments of the points chosen for component k, second ones in rows first … stop.

@@ -14,6 +14,7 @@ from fastgmm.model.maximization import MaximumLikelihood
 SYMMETRY = 1e-4
 
 
+# Long: for its documentation, as below.
 def precisions_cholesky(covariances: ArrayLike, covariance_type: str) -> FloatArray:
     """Factors of the inverses of covariances: what the kernels take in their place.
 
@@ -62,7 +63,7 @@ def precisions_cholesky(covariances: ArrayLike, covariance_type: str) -> FloatAr
         )
     if family.is_matrix and not _are_symmetric(matrices):
         raise ValueError(
-            "A covariance is not symmetric. If it is a Cholesky factor L, pass the covariance L @ L.T."
+            "A covariance is not symmetric. If this is a Cholesky factor L, pass L @ L.T."
         )
     try:
         return np.asarray(precisions_cholesky_from_covariances(matrices, covariance_type), dtype)
@@ -73,6 +74,7 @@ def precisions_cholesky(covariances: ArrayLike, covariance_type: str) -> FloatAr
         ) from None
 
 
+# Long: for its documentation.
 def maximization(
     statistics: Statistics,
     covariance_type: str,

@@ -7,6 +7,7 @@ import numpy as np
 from fastgmm._records import CovarianceType, FloatArray
 
 
+# Long: for its documentation.
 def weighted_covariances(
     X: FloatArray,
     responsibilities: FloatArray,

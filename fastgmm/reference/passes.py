@@ -13,6 +13,7 @@ from fastgmm.reference.moments import first_moments, second_moments
 from fastgmm.reference.normalization import normalize_responsibilities
 
 
+# Long: for its documentation.
 def expectation(
     X: FloatArray,
     weights: FloatArray,

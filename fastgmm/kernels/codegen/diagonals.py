@@ -26,6 +26,7 @@ def _log_density_of_diagonals_twin(
         out[k, :length] = log_density_of_squares(constants[k], squares)
 
 
+# Wide: numba hands a block each array and index by itself.
 @register_block(_log_density_of_diagonals_twin)
 def log_density_of_diagonals(
     typingctx, points, means, factors, constants, length, out, kept, scaled, vectors, n_bytes
@@ -92,6 +93,7 @@ def log_density_of_diagonals(
     return signature, codegen
 
 
+# Wide: as the block itself.
 def _add_moments_of_diagonals_twin(
     points, i, means, shares, k, length, first, second, features, squared, n_bytes
 ):
@@ -103,6 +105,7 @@ def _add_moments_of_diagonals_twin(
         second[k, rows] += (weighted * centred).sum(axis=1)
 
 
+# Wide: numba hands a block each array and index by itself.
 @register_block(_add_moments_of_diagonals_twin)
 def add_moments_of_diagonals(
     typingctx, points, i, means, shares, k, length, first, second, features, squared, n_bytes

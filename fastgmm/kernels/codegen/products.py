@@ -30,6 +30,7 @@ def _rank_one(v, sums, columns, left, right, first_row=0):
             v.builder.store(product, variable)
 
 
+# Wide: as the block itself.
 def _add_product_twin(
     left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes, halves=0
 ):
@@ -38,6 +39,7 @@ def _add_product_twin(
     out[oi : oi + rows, oj : oj + columns] += a.T @ right[r0 : r0 + length, rj : rj + columns]
 
 
+# Wide: numba hands a block each array and index by itself.
 @register_block(_add_product_twin)
 def add_product(
     typingctx, left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes, halves
@@ -81,6 +83,7 @@ def add_product(
     return signature, codegen
 
 
+# Wide: as the block itself.
 def _add_squares_twin(
     factor, f0, points, chunk, means, k, centred, length, squares, rows, vectors, n_bytes
 ):
@@ -90,6 +93,7 @@ def _add_squares_twin(
     squares += (y * y).sum(axis=0)
 
 
+# Wide: numba hands a block each array and index by itself.
 @register_block(_add_squares_twin)
 def add_squares(
     typingctx, factor, f0, points, chunk, means, k, centred, length, squares, rows, vectors, n_bytes
@@ -138,6 +142,7 @@ def add_squares(
     return signature, codegen
 
 
+# Wide: as the block itself.
 def _bounding_squares_twin(
     factor, f0, points, chunk, means, k, length, squares, rows, vectors, n_bytes
 ):
@@ -146,6 +151,7 @@ def _bounding_squares_twin(
     squares[:] = (y * y).sum(axis=0)
 
 
+# Wide: numba hands a block each array and index by itself.
 @register_block(_bounding_squares_twin)
 def bounding_squares(
     typingctx, factor, f0, points, chunk, means, k, length, squares, rows, vectors, n_bytes
@@ -190,12 +196,14 @@ def bounding_squares(
     return signature, codegen
 
 
+# Wide: as the block itself.
 def _pack_columns_twin(rows, indices, means, k, roots, count, packed, j, vectors, n_bytes):
     columns = slice(j, j + vectors * (n_bytes // packed.itemsize))
     chosen = rows.reshape(-1, rows.shape[-1])[indices[:count], columns]
     packed[:count, columns] = (chosen - means[k, columns]) * roots[:count]
 
 
+# Wide: numba hands a block each array and index by itself.
 @register_block(_pack_columns_twin)
 def pack_columns(typingctx, rows, indices, means, k, roots, count, packed, j, vectors, n_bytes):
     """packed[q, j:] = (rows[indices[q], j:] - means[k, j:]) · roots[q], q < count.

@@ -107,6 +107,7 @@ def _exponentials_twin(shares, length, peak, total, n_bytes):
     total[:length] = a.sum(axis=0)
 
 
+# Long: three loops over one tile, whose vectors they share.
 @register_block(_exponentials_twin)
 def exponentials(typingctx, shares, length, peak, total, n_bytes):
     """peak[p] = maxₖ shares[k, p]; shares = exp(shares - peak); total[p] = Σₖ shares[k, p].

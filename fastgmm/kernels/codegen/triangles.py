@@ -24,6 +24,7 @@ def _centred(v, x, pitch, mean, p, features):
     }
 
 
+# Wide: as the block itself.
 def _small_log_density_twin(points, means, factors, constants, k, length, out, d, n_bytes):
     factor = np.zeros((d, d), points.dtype)
     factor[np.tril_indices(d)] = factors[k]
@@ -31,6 +32,7 @@ def _small_log_density_twin(points, means, factors, constants, k, length, out, d
     out[k, :length] = log_density_of_squares(constants[k], (y * y).sum(axis=0))
 
 
+# Wide: numba hands a block each array and index by itself.
 @register_block(_small_log_density_twin)
 def small_log_density(typingctx, points, means, factors, constants, k, length, out, d, n_bytes):
     """out[k, p] = constantₖ - ½ ‖Uₖᵀ(x_p - μₖ)‖² with every feature in a register, d literal.
@@ -67,6 +69,7 @@ def small_log_density(typingctx, points, means, factors, constants, k, length, o
     return types.void(points, means, factors, constants, intp, intp, out, d, n_bytes), codegen
 
 
+# Wide: as the block itself.
 def _add_small_moments_twin(
     points, means, shares, scale, k, length, counts, first, second, d, n_bytes
 ):
@@ -79,6 +82,7 @@ def _add_small_moments_twin(
     second[k] += ((r * centred) @ centred.T)[rows, columns]
 
 
+# Wide: numba hands a block each array and index by itself.
 @register_block(_add_small_moments_twin)
 def add_small_moments(
     typingctx, points, means, shares, scale, k, length, counts, first, second, d, n_bytes
