@@ -29,14 +29,7 @@ def check_covariance_type(covariance_type: CovarianceType) -> None:
 def check_upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> None:
     """Refuse covariances, and other matrices, in the place of upper triangular factors.
 
-    Raises
-    ------
-    ValueError
-        If a number below a diagonal is not as small as rounding.
-
-    Examples
-    --------
-    >>> check_upper_factors(np.array([[1.0, 0.5], [0.0, 1.0]]), "tied")
+    ValueError is raised if a number below a diagonal is not as small as rounding.
     """
     if covariance_type in ("diag", "spherical") or not any_below_diagonal(factors):
         return

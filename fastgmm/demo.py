@@ -102,24 +102,11 @@ def compute(
     on_stage: Callable[[str], object] = lambda stage: None,
     on_ours: Callable[[Run], object] = lambda run: None,
 ) -> DemoResult:
-    """Fit the pixels of the image with both libraries from one start, and measure.
+    """Fit the pixels (height, width, 3) with both libraries from one start, and measure.
 
-    Parameters
-    ----------
-    image : (height, width, 3) array
-        From 0 to 1.
-    n_components, max_iter : int
-        Everything else is as scikit-learn has it by default.
-    seed : int
-        Of the start: k-means on a random subset of the pixels.
-    with_peer : bool
-        Whether to fit with scikit-learn too.
-    on_stage, on_ours : callable
-        Told in a few words what comes next; told of fastgmm's fit before scikit-learn's begins.
-
-    Returns
-    -------
-    DemoResult
+    The start is k-means on a random subset of the pixels; everything else is as scikit-learn has it
+    by default. `on_stage` is told in a few words what comes next, `on_ours` of fastgmm's fit before
+    scikit-learn's begins.
     """
     X = np.ascontiguousarray(image.reshape(-1, image.shape[-1]))
     on_stage("compiling, or loading what is compiled")
@@ -230,19 +217,7 @@ def show(
 ) -> DemoResult:
     """Run the demo, print its table, and write its picture to `out`.
 
-    Parameters
-    ----------
-    out : path-like
-    image : path-like, optional
-        The user's own photograph.
-    every : int, optional
-        Use every so many rows and columns of it.
-    n_components, max_iter, seed, with_peer
-        Those of `compute`.
-
-    Returns
-    -------
-    DemoResult
+    `image` is the user's own photograph, of which every so many rows and columns are used.
     """
     require_matplotlib()  # before the work rather than after it
     check_writable(out)

@@ -28,14 +28,8 @@ def load_photograph(every: int = 1) -> FloatArray:
 def read_photograph(path: str | os.PathLike[str]) -> FloatArray:
     """The user's own photograph as (height, width, 3) from 0 to 1, upright.
 
-    Grey becomes three equal colours, what is transparent lies on white.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it is not an image.
+    Grey becomes three equal colours, what is transparent lies on white. OSError is raised if the
+    file cannot be read, ValueError if it is not an image.
     """
     name = os.fspath(path)
     try:

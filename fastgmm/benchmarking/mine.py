@@ -42,13 +42,7 @@ class MineResult:
 
 
 def load_function(name: str) -> Callable[[FloatArray, int], Any]:
-    """Import ``module:function``, from the current folder first.
-
-    Raises
-    ------
-    ValueError
-        If there is no such module or function, or the module raises.
-    """
+    """Import ``module:function``, from the current folder first; ValueError if that fails."""
     module_name, _, function_name = name.partition(":")
     if not (all(part.isidentifier() for part in module_name.split(".")) and function_name):
         raise ValueError(f"{name!r} is not of the form module:function, such as mine:fit.")

@@ -29,16 +29,8 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; every failure that is not a bug is one line on stderr.
 
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Those of the process by default.
-
-    Returns
-    -------
-    int
-        The exit code: 0, 2 after a failure, 130 after an interruption, 141 where the reader of
-        the output has gone.
+    Return the exit code: 0, 2 after a failure, 130 after an interruption, 141 where the reader of
+    the output has gone.
     """
     options = parser().parse_args(arguments)
     try:

@@ -18,23 +18,12 @@ ROUNDING_OF_ESTIMATE = 64
 
 @dataclass(frozen=True)
 class DataMoments:
-    """Mean and covariance of all the data, or their variances alone.
+    """Mean and covariance of all the data, or their variances alone."""
 
-    Attributes
-    ----------
-    mean : (d,) float64 array
-    covariance : (d, d) float64 array
-        Or (d,), the variances, where nobody asks for more.
-    eps : float
-        The precision of the data.
-    rounding : int
-        Units of it by which the covariance may be off.
-    """
-
-    mean: FloatArray
-    covariance: FloatArray
-    eps: float
-    rounding: int = 1
+    mean: FloatArray  # (d,)
+    covariance: FloatArray  # (d, d), or the variances (d,) where nobody asks for more
+    eps: float  # the precision of the data
+    rounding: int = 1  # units of it by which the covariance may be off
 
     @property
     def variances(self) -> FloatArray:

@@ -25,25 +25,10 @@ WeightedRows = tuple[FloatArray, FloatArray | None]  # rows (m, d), and their we
 class Source(Protocol):
     """What a fit asks of its data; EM needs the first two alone."""
 
-    @property
-    def dtype(self) -> np.dtype:
-        """Return float32 or float64."""
-
-    @property
-    def n_features(self) -> int:
-        """Return the number of features d."""
-
-    @property
-    def n_weighted(self) -> int:
-        """Return the number of samples that have weight."""
-
-    @property
-    def total_weight(self) -> float:
-        """Return the number of samples, or the sum of their weights."""
-
-    @property
-    def variances(self) -> FloatArray:
-        """Return the variances (d,) of the points."""
+    dtype: np.dtype
+    n_features: int
+    n_weighted: int  # samples that have weight
+    total_weight: float  # number of samples, or the sum of their weights
 
     def expectation(self, parameters: Parameters) -> Statistics:
         """Return the expected statistics of all the points."""
@@ -53,6 +38,9 @@ class Source(Protocol):
 
     def moments(self, *, matrix: bool) -> DataMoments:
         """Return mean and covariance of the points, or variances alone if those suffice."""
+
+    def variances(self) -> FloatArray:
+        """Return the variances (d,) of the points."""
 
     def rows(self, size: int | None, random_state: np.random.RandomState) -> WeightedRows:
         """Return the rows that have weight, or `size` drawn at random where there are more."""
@@ -68,19 +56,11 @@ class ArraySource:
         self.X, self.sample_weight = X, sample_weight
         self.dtype: np.dtype = X.dtype
         self.n_features = X.shape[1]
+        self.n_weighted, self.total_weight = len(X), float(len(X))
+        if sample_weight is not None:
+            self.n_weighted = int(np.count_nonzero(sample_weight))
+            self.total_weight = float(sample_weight.sum(dtype=np.float64))
         self._pass = Pass(X, sample_weight)
-
-    @lazy
-    def total_weight(self) -> float:
-        """Number of samples, or the sum of their weights."""
-        weight = self.sample_weight
-        return float(len(self.X) if weight is None else weight.sum(dtype=np.float64))
-
-    @lazy
-    def n_weighted(self) -> int:
-        """Number of samples that have weight."""
-        weight = self.sample_weight
-        return len(self.X) if weight is None else int(np.count_nonzero(weight))
 
     def expectation(self, parameters: Parameters) -> Statistics:
         """Expected statistics of all the points: a pass."""
@@ -96,7 +76,6 @@ class ArraySource:
             return self._covariance
         return self._variances
 
-    @lazy
     def variances(self) -> FloatArray:
         """Variances (d,) of the points."""
         return self._variances.variances
@@ -144,4 +123,4 @@ class ArraySource:
 
 def regularization(reg_covar: float, relative: float, source: Source) -> float | FloatArray:
     """What is added to the variances: a number, and some part of the data's own variances."""
-    return reg_covar if relative == 0 else reg_covar + relative * source.variances
+    return reg_covar if relative == 0 else reg_covar + relative * source.variances()

@@ -189,7 +189,7 @@ class EMMixture(CallbackSupport, FittedMixture):
         """
         data, weight = check_fit_data(self, X, sample_weight, self.n_components)
         plan, n_starts = self._plan(data, weight)
-        callbacks = callbacks_of(self, data, y, weight, n_starts, fitted_attributes)
+        callbacks = callbacks_of(self, (data, y, weight), n_starts, fitted_attributes)
         if watchers is None:
             watchers = [Progress(self.verbose, self.verbose_interval)]
         finished: list[EMResult] = []  # the best run so far

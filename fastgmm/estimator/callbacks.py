@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,19 +18,17 @@ except ImportError:
         """With scikit-learn before 1.9 there are no callbacks, nor `set_callbacks`."""
 
 
+# X, y and sample weights
+Data: TypeAlias = tuple[FloatArray, Any, FloatArray | None]
+AttributesOf: TypeAlias = Callable[[EMResult], dict[str, Any]]
+
+
 def callbacks_of(
-    estimator: Any,
-    X: FloatArray,
-    y: Any,
-    sample_weight: FloatArray | None,
-    n_starts: int,
-    fitted_attributes: Callable[[EMResult], dict[str, Any]],
+    estimator: Any, data: Data, n_starts: int, fitted_attributes: AttributesOf
 ) -> list[Callbacks]:
     """What tells the callbacks of an estimator of its fit; nothing if it has none."""
-    if not getattr(estimator, "_skl_callbacks", None):
-        return []
-    data = X, y, sample_weight
-    return [Callbacks(estimator, *data, n_starts, estimator.max_iter, fitted_attributes)]
+    has_any = bool(getattr(estimator, "_skl_callbacks", None))
+    return [Callbacks(estimator, data, n_starts, fitted_attributes)] if has_any else []
 
 
 class Callbacks:
@@ -42,16 +40,10 @@ class Callbacks:
     """
 
     def __init__(
-        self,
-        estimator: Any,
-        X: FloatArray,
-        y: Any,
-        sample_weight: FloatArray | None,
-        n_starts: int,
-        max_iter: int,
-        fitted_attributes: Callable[[EMResult], dict[str, Any]],
+        self, estimator: Any, data: Data, n_starts: int, fitted_attributes: AttributesOf
     ) -> None:
-        self._max_iter = max_iter
+        X, y, sample_weight = data
+        self._max_iter = estimator.max_iter
         self._fitted_attributes = fitted_attributes
         self._lower_bounds: list[float] = []
         self._largest_fall = 0.0

@@ -92,10 +92,7 @@ def _takes_namespace(hook: Callable[..., Any]) -> bool:
 def fit_with_hooks(model: Any, X: ArrayLike, sample_weight: ArrayLike | None) -> np.ndarray:
     """Fit in scikit-learn's loop, with the hooks of `model`; return the labels.
 
-    Raises
-    ------
-    ValueError
-        If there are arguments that this loop does not know.
+    ValueError is raised if there are arguments that this loop does not know.
     """
     _refuse_unknown_arguments(model, sample_weight)
     data, _ = check_fit_data(model, X, None, model.n_components)

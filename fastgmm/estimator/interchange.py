@@ -80,13 +80,7 @@ def set_by_fit(estimator: Any) -> dict[str, Any]:
 
 
 def from_sklearn(cls: type[Estimator], model: Any) -> Estimator:
-    """Make an estimator of `cls` with the arguments and fitted attributes of `model`.
-
-    Raises
-    ------
-    TypeError
-        If `model` is not scikit-learn's GaussianMixture.
-    """
+    """Make an estimator of `cls` with scikit-learn's arguments and fitted attributes."""
     if Peer not in type(model).__mro__:  # ours is an instance by registration
         raise TypeError(
             f"from_sklearn() takes a sklearn.mixture.GaussianMixture, not "

@@ -60,16 +60,7 @@ def weighted_covariances(
 def weighted_moments(
     X: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return counts, means and covariances as `weighted_covariances` does, but in float64.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastgmm.kernels.covariances import weighted_moments
-    >>> X = np.array([[0.0], [2.0]], np.float32)
-    >>> weighted_moments(X, np.ones((2, 1)), 'diag')
-    (array([2.]), array([[1.]]), array([[1.]]))
-    """
+    """Return counts, means and covariances as `weighted_covariances` does, but in float64."""
     X = as_points(X)
     n, d = X.shape
     r = np.asarray(responsibilities, X.dtype)

@@ -46,12 +46,8 @@ def precisions_cholesky_from_covariances(
 ) -> FloatArray:
     """Upper triangular U with Σ⁻¹ = U Uᵀ; inverse standard deviations for diagonal types.
 
-    From Σ = Rᵀ R it is U = R⁻¹. Computed and returned in float64.
-
-    Raises
-    ------
-    IllDefinedCovariance
-        If a covariance is not finite and positive definite.
+    From Σ = Rᵀ R it is U = R⁻¹. Computed and returned in float64. IllDefinedCovariance is raised if
+    a covariance is not finite and positive definite.
     """
     covariances = np.asarray(covariances, dtype=np.float64)
     if not np.all(np.isfinite(covariances)):
@@ -77,14 +73,9 @@ def precisions_cholesky_from_covariances(
 
 
 def precisions_cholesky_from_precisions(precisions: FloatArray, covariance_type: str) -> FloatArray:
-    """U of Σ⁻¹ = U Uᵀ from Σ⁻¹ itself, in float64.
+    """U of Σ⁻¹ = U Uᵀ from Σ⁻¹ itself, in float64; ValueError if one is not positive definite.
 
     With rows and columns in reverse order a lower factor becomes an upper one.
-
-    Raises
-    ------
-    ValueError
-        If a precision matrix is not positive definite.
     """
     precisions = np.asarray(precisions, dtype=np.float64)
     if not family_of(covariance_type).is_matrix:

@@ -34,22 +34,13 @@ def pooled(covariances: FloatArray, counts: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What the covariances of a mixture may be.
+    """What the covariances of a mixture may be."""
 
-    Attributes
-    ----------
-    axes : tuple of str
-        Those of the covariances, and of precisions and factors: 'K' for components, 'd' for
-        features. Without a 'K' all components share one covariance.
-    pass_type : {'full', 'tied', 'diag', 'spherical'}
-        The pass that takes the moments.
-    combine : callable
-        (covariances of the pass's type, counts) → covariances of this family: those of the
-        highest likelihood, before anything is added to the variances.
-    """
-
+    # Of covariances, precisions and factors: 'K' for components, 'd' for features. Without a 'K'
+    # all components share one covariance.
     axes: tuple[str, ...]
-    pass_type: CovarianceType
+    pass_type: CovarianceType  # of the pass that takes the moments
+    # From the covariances of the pass, those of the highest likelihood in this family.
     combine: Combination = as_they_are
 
     @property
@@ -125,13 +116,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def family_of(covariance_type: str) -> Family:
-    """Return the row of a covariance type.
-
-    Raises
-    ------
-    ValueError
-        If there is no such type.
-    """
+    """Return the row of a covariance type; ValueError if there is no such type."""
     if covariance_type not in FAMILIES:
         raise ValueError(
             f"covariance_type should be one of {', '.join(FAMILIES)}, but is {covariance_type!r}."

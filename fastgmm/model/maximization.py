@@ -54,23 +54,15 @@ class Maximization(Protocol):
 
 @dataclass(frozen=True)
 class MaximumLikelihood:
-    """Parameters of the highest likelihood, with something added to the variances.
+    """Parameters of the highest likelihood, with `reg_covar`, (d,) or a number, added to variances.
 
     With moments s⁽¹⁾ and s⁽²⁾ about a reference point m and expected counts N,
 
     πₖ = Nₖ / Σⱼ Nⱼ,   μₖ = mₖ + δₖ,   Σₖ = s⁽²⁾ₖ / Nₖ - δₖ δₖᵀ,   δₖ = s⁽¹⁾ₖ / Nₖ
 
     (Bishop 2006, equations 9.24 to 9.26, with the moments shifted to m). As m is the previous
-    mean, δ vanishes at convergence and nothing cancels, whatever the offset of the data.
-
-    Parameters
-    ----------
-    covariance_type : str
-        One of `FAMILIES`.
-    reg_covar : float or (d,) array
-        Added to the variances.
-    dtype : dtype
-        Of the parameters; the computation is in float64.
+    mean, δ vanishes at convergence and nothing cancels, whatever the offset of the data. The
+    parameters are of `dtype`; the computation is in float64.
 
     Examples
     --------
@@ -85,13 +77,7 @@ class MaximumLikelihood:
     dtype: DTypeLike = np.float64
 
     def maximize(self, statistics: Statistics, current: Parameters | None = None) -> Parameters:
-        """Return the next parameters.
-
-        Raises
-        ------
-        IllDefinedCovariance
-            If a covariance is not positive definite.
-        """
+        """Return the next parameters; IllDefinedCovariance if a covariance is not definite."""
         return self.regularize(self.estimate(statistics, current))
 
     def estimate(self, statistics: Statistics, current: Parameters | None = None) -> Estimate:
@@ -119,13 +105,7 @@ class MaximumLikelihood:
         return Estimate(counts / counts.sum(), statistics.reference + shift, covariances)
 
     def regularize(self, estimate: Estimate) -> Parameters:
-        """Regularize and factorize an estimate, which is no longer the caller's.
-
-        Raises
-        ------
-        IllDefinedCovariance
-            If a covariance is not positive definite.
-        """
+        """Regularize and factorize an estimate, which is no longer the caller's."""
         weights, means, covariances = estimate
         covariances = np.asarray(covariances, dtype=np.float64)
         family_of(self.covariance_type).add_to_variances(covariances, self.reg_covar)

@@ -16,15 +16,6 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     The bytes go to a temporary file in the same folder, which then takes the place of `path`.
     When the block raises, `path` stays as it was. A device or a pipe is written directly.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "greeting.txt"
-    >>> with atomic_write(path) as stream:
-    ...     _ = stream.write(b"good morning")
-    >>> path.read_text()
-    'good morning'
     """
     try:
         with _written(Path(os.path.realpath(path))) as stream:  # through links: the link stays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 
@@ -19,15 +19,9 @@ class lazy(Generic[Value]):  # a decorator
         self.function = function
         self.__doc__ = function.__doc__
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> lazy[Value]: ...
-
-    @overload
-    def __get__(self, instance: object, owner: type) -> Value: ...
-
-    def __get__(self, instance: Any, owner: type) -> Any:
+    def __get__(self, instance: Any, owner: type) -> Value:
         if instance is None:
-            return self
+            return self  # type: ignore[return-value]
         value = self.function(instance)
         instance.__dict__[self.function.__name__] = value
         return value

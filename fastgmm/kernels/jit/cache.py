@@ -51,16 +51,11 @@ def cached(dispatcher: Any, variant: str) -> Any:
 # --- where ----------------------------------------------------------------------------------
 @lru_cache(maxsize=1)
 def cache_folder() -> Path:
-    """Make, or find, the folder for the machine code of these source files.
+    """Make, or find, the folder for the machine code of these source files; OSError if in vain.
 
     Entries are pickles, so the folder is its user's own, or the superuser's who may do anything
     anyway: it may be part of an image, and be read by others. Where another user has it, as can
     be in a NUMBA_CACHE_DIR that several share, this one takes a second.
-
-    Raises
-    ------
-    OSError
-        If there is no such folder, and none can be made.
     """
     base = cache_base()
     folder = base / f"kernels-{stamp()[:16]}"
@@ -116,15 +111,10 @@ def remove_leftovers(folder: Path) -> None:
 # --- what -----------------------------------------------------------------------------------
 @lru_cache(maxsize=1)
 def stamp() -> str:
-    """Digest of every source file below this folder, and of numba's version.
+    """Digest of every source file below `kernels`, and of numba's version; OSError without any.
 
     Numba compares the file of the cached function alone and would answer an edit of
     density.py with old machine code of passes.py (numba #8359).
-
-    Raises
-    ------
-    OSError
-        If there are no source files to tell versions apart by.
     """
     digest = hashlib.sha256(numba.__version__.encode())
     sources = sorted(source_files(files("fastgmm.kernels")))
