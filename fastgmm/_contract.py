@@ -8,6 +8,7 @@ nearly never such a point; here is what becomes of one.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -77,14 +78,7 @@ def may_be_far(mean_log_likelihood: float, dtype: DTypeLike) -> bool:
     return not mean_log_likelihood > -(farthest(dtype) ** 0.25)
 
 
-def far_responsibilities(
-    X: FloatArray,
-    weights: FloatArray,
-    means: FloatArray,
-    precisions_cholesky: FloatArray,
-    covariance_type: CovarianceType,
-    log_constants: FloatArray | None = None,
-) -> FloatArray:
+def far_responsibilities(X: FloatArray, *mixture: Any) -> FloatArray:
     """Responsibilities (n, K) of points that are far, in float64: all to the nearest component.
 
     Densities differ by so much that weights and determinants count only between components of
@@ -97,7 +91,8 @@ def far_responsibilities(
     >>> far_responsibilities(X, np.full(2, 0.5), means, np.ones(2), "spherical")
     array([[0., 1.]])
     """
-    d, U = X.shape[1], precisions_cholesky.astype(np.float64)
+    weights, means, factors, covariance_type, *log_constants = mixture
+    d, U = X.shape[1], factors.astype(np.float64)
     distances = _distances(X.astype(np.float64), means.astype(np.float64), U, covariance_type)
     with np.errstate(divide="ignore"):
         match covariance_type:
@@ -110,8 +105,8 @@ def far_responsibilities(
             case "spherical":
                 log_determinants = d * np.log(U)
         scores = np.log(weights.astype(np.float64)) + log_determinants
-        if log_constants is not None:
-            scores = scores + np.asarray(log_constants, np.float64)
+        for constants in log_constants:
+            scores = scores if constants is None else scores + np.asarray(constants, np.float64)
     distances[:, np.isneginf(scores)] = np.inf
     nearest = distances == distances.min(axis=1, keepdims=True)
     scores = np.where(nearest, scores - scores.max(), -np.inf)
