@@ -35,9 +35,9 @@ class GaussianMixture(EMMixture):
     ----------
     n_components : int, default=1
         Number of components K.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        A covariance matrix for each component, one for all of them, a diagonal one for each, or
-        a single variance for each.
+    covariance_type : str, default='full'
+        ``'full'``, ``'diag'``, ``'spherical'``: each component has a covariance matrix, a diagonal
+        one, or a single variance. ``'tied'``, ``'tied_diag'``, ``'tied_spherical'``: all share one.
     tol : float, default=1e-3
         EM has converged when the mean log-likelihood changes by less.
     reg_covar : float, default=1e-6
@@ -58,8 +58,7 @@ class GaussianMixture(EMMixture):
     means_init : array-like of shape (K, d), default=None
         Starting means.
     precisions_init : array-like, default=None
-        Starting precisions, inverses of the covariances: of shape (K, d, d) for ``'full'``,
-        (d, d) for ``'tied'``, (K, d) for ``'diag'``, (K,) for ``'spherical'``.
+        Starting precisions, inverses of the covariances, of the shape of `covariances_`.
     random_state : int, RandomState instance or None, default=None
         Seed of the start, and of `sample`.
     warm_start : bool, default=False
@@ -100,7 +99,7 @@ class GaussianMixture(EMMixture):
     means_ : ndarray of shape (K, d)
     covariances_ : ndarray
         Of shape (K, d, d) for ``'full'``, (d, d) for ``'tied'``, (K, d) for ``'diag'``, (K,) for
-        ``'spherical'``.
+        ``'spherical'``, (d,) for ``'tied_diag'``, () for ``'tied_spherical'``.
     precisions_ : ndarray
         Their inverses.
     precisions_cholesky_ : ndarray
