@@ -10,7 +10,7 @@ import pytest
 from commands import fail, succeed
 
 from fastgmm import GaussianMixture, cli
-from fastgmm.benchmarking import mine, problems, report, timing
+from fastgmm.benchmarking import problems, report, timing, user_function
 from fastgmm.benchmarking.problems import BESIDE_SCIKIT_LEARN, PROBLEMS, Problem, draw
 from fastgmm.benchmarking.timing import BenchResult, Timing
 
@@ -50,8 +50,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(problems, "PROBLEMS", TINY)
     monkeypatch.setattr(problems, "BESIDE_SCIKIT_LEARN", TINY[:1])
     monkeypatch.setattr(timing, "SECONDS", 0.0)
-    monkeypatch.setattr(mine, "SIZES", ((300, 2, 3),))
-    monkeypatch.setattr(mine, "SECONDS", 0.0)
+    monkeypatch.setattr(user_function, "SIZES", ((300, 2, 3),))
+    monkeypatch.setattr(user_function, "SECONDS", 0.0)
     (tmp_path / "my_fits.py").write_text(MINE)
     (tmp_path / "broken_fits.py").write_text("def fit(:\n")
     (tmp_path / "raising_fits.py").write_text("1 / 0\n")
@@ -210,8 +210,8 @@ def test_failures(arguments, said, folder, capsys, monkeypatch):
 # --- functions of the user's ----------------------------------------------------------------
 @pytest.mark.parametrize("name", ["estimator", "parameters", "spherical"])
 def test_mine_beside_fastgmm(name, folder, capsys):
-    function = mine.load_function(f"my_fits:{name}")
-    (result,) = mine.measure_mine(function, mine.SIZES)
+    function = user_function.load_function(f"my_fits:{name}")
+    (result,) = user_function.measure_mine(function, user_function.SIZES)
     X, _ = draw(TINY[0])
     expected = GaussianMixture(3, random_state=0).fit(X).score(X)
     assert result.log_likelihood == pytest.approx(expected)
@@ -234,11 +234,11 @@ def test_mine_that_tells_nothing_and_writes_into_its_points(capsys):
     [((3, 2, 2), "full"), ((2, 2), "tied"), ((3, 2), "diag"), ((3,), "spherical")],
 )
 def test_covariance_type_of_a_shape(shape, expected):
-    assert mine.type_of_covariances(np.ones(shape), (3, 2)) == expected
+    assert user_function.type_of_covariances(np.ones(shape), (3, 2)) == expected
 
 
 def test_a_long_call_is_not_repeated(monkeypatch):
-    monkeypatch.setattr(mine, "LONG", -1)
+    monkeypatch.setattr(user_function, "LONG", -1)
     calls = []
     mine.shortest(lambda: calls.append(1))
     assert len(calls) == 1

@@ -46,10 +46,10 @@ def run_mine(options: argparse.Namespace) -> None:
     """``--mine``: whole fits beside the user's own function."""
     if options.json or options.against:
         raise ValueError("--mine measures something else; leave --json and --against out.")
-    from fastgmm.benchmarking import mine
+    from fastgmm.benchmarking import user_function
     from fastgmm.system.terminal import Terminal
 
-    function = mine.load_function(options.mine)
+    function = user_function.load_function(options.mine)
     with steps_in_sight("size") as show:
-        results = mine.measure_mine(function, mine.SIZES, on_stage=show)
-    Terminal().show(mine.mine_table(results))
+        results = user_function.measure_mine(function, user_function.SIZES, on_stage=show)
+    Terminal().show(user_function.mine_table(results))

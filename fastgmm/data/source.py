@@ -119,8 +119,3 @@ class ArraySource:
         """WeightedRows that have weight."""
         weight = self.sample_weight
         return np.arange(len(self.X)) if weight is None else np.flatnonzero(weight)
-
-
-def regularization(reg_covar: float, relative: float, source: Source) -> float | FloatArray:
-    """What is added to the variances: a number, and some part of the data's own variances."""
-    return reg_covar if relative == 0 else reg_covar + relative * source.variances()

@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from fastgmm._records import FloatArray, Parameters
 from fastgmm.data.criteria import mean_log_likelihood
-from fastgmm.data.source import ArraySource, regularization
+from fastgmm.data.source import ArraySource
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
 from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.em.loop import Rules, run_em
@@ -37,6 +37,7 @@ from fastgmm.estimator.validation import (
 )
 from fastgmm.model.factors import IllDefinedCovariance
 from fastgmm.model.maximization import MaximumLikelihood
+from fastgmm.model.regularization import regularization
 from fastgmm.system.memory import check_memory
 from fastgmm.system.threads import blas_on_one_thread, on_its_threads
 
@@ -246,7 +247,7 @@ class EMMixture(CallbackSupport, FittedMixture):
         known = resumed is not None or isinstance(init_params, np.ndarray)
         random_state = check_random_state(self.random_state)
         source = ArraySource(X, weight)
-        reg_covar = regularization(model.reg_covar, model.reg_covar_relative, source)
+        reg_covar = regularization(model.reg_covar, model.reg_covar_relative, source.variances)
         maximization = MaximumLikelihood(covariance_type, reg_covar, X.dtype)
         repairing = None
         if model.on_degenerate != "raise":

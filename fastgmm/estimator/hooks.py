@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 
 from fastgmm import kernels
 from fastgmm._records import FloatArray, InitialValues, Parameters
-from fastgmm.data.source import ArraySource, regularization
+from fastgmm.data.source import ArraySource
 from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.interchange import fitted_attributes
@@ -32,6 +32,7 @@ from fastgmm.estimator.validation import (
 from fastgmm.model.factors import precisions_from_cholesky
 from fastgmm.model.families import arguments_of_pass
 from fastgmm.model.maximization import Estimate, MaximumLikelihood
+from fastgmm.model.regularization import regularization
 from fastgmm.system.threads import on_its_threads
 
 # What predictions are made of, and what else a fit is made of.
@@ -283,7 +284,7 @@ def _given(model: Any, X: FloatArray, n_components: int) -> InitialValues:
 
 
 def _reg_covar(model: Any, source: ArraySource) -> float | FloatArray:
-    return regularization(model.reg_covar, model.reg_covar_relative, source)
+    return regularization(model.reg_covar, model.reg_covar_relative, source.variances)
 
 
 @dataclass(frozen=True)

@@ -228,15 +228,6 @@ def assign(
 
 
 # --- what they share ------------------------------------------------------------------------
-Arguments = tuple[FloatArray, FloatArray, FloatArray, CovarianceType, FloatArray | None]
-
-
-def _arguments(
-    weights: Any, means: Any, factors: Any, covariance_type: Any, log_constants: Any = None
-) -> Arguments:
-    return weights, means, factors, covariance_type, log_constants
-
-
 class Pass:
     """Points and weights, checked once, for passes that reuse their workspaces."""
 
@@ -247,31 +238,31 @@ class Pass:
 
     def expectation(self, *mixture: Any) -> Statistics:
         """Return what the function `expectation` does."""
-        X, arguments = self._X, _arguments(*mixture)
-        model = _model(X, *arguments)
-        statistics = self._accumulator.statistics(model, arguments[3])
+        X = self._X
+        model = _model(X, *mixture)
+        statistics = self._accumulator.statistics(model, mixture[3])
         total = float(statistics.counts.sum())
         if total > 0 and may_be_far(statistics.log_likelihood / total, X.dtype):
             density = np.empty(len(X), X.dtype)
             _predict(X, model, mixture=density)
             far = are_far(density)
             if np.any(far):
-                return self._with_far_points(model, arguments, far, statistics)
+                return self._with_far_points(model, mixture, far, statistics)
         return statistics
 
     def log_likelihood(self, *mixture: Any) -> float:
         """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner."""
-        return self._accumulator.log_likelihood(_model(self._X, *_arguments(*mixture)))
+        return self._accumulator.log_likelihood(_model(self._X, *mixture))
 
     def _with_far_points(
-        self, model: Model, arguments: Arguments, far: np.ndarray, statistics: Statistics
+        self, model: Model, mixture: tuple[Any, ...], far: np.ndarray, statistics: Statistics
     ) -> Statistics:
         """The moments of near points, and those of far ones under their true responsibilities."""
-        X, covariance_type = self._X, arguments[3]
+        X, covariance_type = self._X, mixture[3]
         weight = self._weight if len(self._weight) else np.ones(len(X), X.dtype)
         near_weight = np.where(far, weight.dtype.type(0), weight)
         near = Accumulator(X, near_weight).statistics(model, covariance_type)
-        shares = _far_responsibilities(X, far, arguments) * weight[far, None]
+        shares = _far_responsibilities(X, far, mixture) * weight[far, None]
         about = moments_model(model.means, covariance_type, X.dtype)
         far_points = Accumulator(X[far], np.empty(0, X.dtype))
         rest = far_points.statistics(about, covariance_type, shares.astype(X.dtype))
@@ -289,14 +280,20 @@ def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
     return sample_weight
 
 
-def _model(X: FloatArray, *mixture: Any) -> Model:
+def _model(
+    X: FloatArray,
+    weights: Any,
+    means: Any,
+    factors: Any,
+    covariance_type: Any,
+    log_constants: Any = None,
+) -> Model:
     """Check the arguments, since compiled code would read beyond an array's end.
 
     And it does not read what is below the diagonal of a factor, where a covariance has something.
     """
-    *arrays, covariance_type, log_constants = _arguments(*mixture)
     check_covariance_type(covariance_type)
-    weights, means, factors = (np.asarray(array) for array in arrays)
+    weights, means, factors = (np.asarray(array) for array in (weights, means, factors))
     K, d = len(weights), X.shape[1]
     expected = {"full": (K, d, d), "tied": (d, d), "diag": (K, d), "spherical": (K,)}
     for name, array, shape in [
@@ -344,6 +341,6 @@ def _predict(
     drivers.prediction_blocks(n_blocks, PredictionTask(points, model, tiles, outputs))
 
 
-def _far_responsibilities(X: FloatArray, far: np.ndarray, arguments: Arguments) -> FloatArray:
-    weights, means, factors = (np.asarray(array) for array in arguments[:3])
-    return far_responsibilities(X[far], weights, means, factors, *arguments[3:])
+def _far_responsibilities(X: FloatArray, far: np.ndarray, mixture: Any) -> FloatArray:
+    weights, means, factors = (np.asarray(array) for array in mixture[:3])
+    return far_responsibilities(X[far], weights, means, factors, *mixture[3:])

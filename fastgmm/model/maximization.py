@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import family_of
+from fastgmm.model.regularization import regularized
 
 # Numbers in those outer products of means that are in memory at a time.
 OUTER_PRODUCTS = 2**15
@@ -107,8 +108,7 @@ class MaximumLikelihood:
     def regularize(self, estimate: Estimate) -> Parameters:
         """Regularize and factorize an estimate, which is no longer the caller's."""
         weights, means, covariances = estimate
-        covariances = np.asarray(covariances, dtype=np.float64)
-        family_of(self.covariance_type).add_to_variances(covariances, self.reg_covar)
+        covariances = regularized(covariances, self.covariance_type, self.reg_covar)
         cholesky = precisions_cholesky_from_covariances(covariances, self.covariance_type)
         p = Parameters(weights, means, covariances, cholesky, self.covariance_type)
         return p.astype(self.dtype)

@@ -103,9 +103,9 @@ INJECTIONS = {
         (
             Edit(
                 PASSES,
-                "        statistics = self._accumulator.statistics(model, arguments[3])",
-                "        stored = np.ones((len(X), len(arguments[1])))  # noqa: F841\n"
-                "        statistics = self._accumulator.statistics(model, arguments[3])",
+                "        statistics = self._accumulator.statistics(model, mixture[3])",
+                "        stored = np.ones((len(X), len(mixture[1])))  # noqa: F841\n"
+                "        statistics = self._accumulator.statistics(model, mixture[3])",
             ),
         ),
         r"\.peakmem_(expectation|fit)",
