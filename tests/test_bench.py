@@ -240,5 +240,5 @@ def test_covariance_type_of_a_shape(shape, expected):
 def test_a_long_call_is_not_repeated(monkeypatch):
     monkeypatch.setattr(user_function, "LONG", -1)
     calls = []
-    mine.shortest(lambda: calls.append(1))
+    user_function.shortest(lambda: calls.append(1))
     assert len(calls) == 1

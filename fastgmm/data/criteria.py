@@ -19,13 +19,7 @@ def mean_log_likelihood(source: Source, parameters: Parameters) -> float:
 
 
 def classification_entropy(source: ArraySource, parameters: Parameters) -> float:
-    """-Σᵢ wᵢ log maxₖ rᵢₖ: how uncertain the most probable components are, 0 where they are not.
-
-    References
-    ----------
-    Biernacki, Celeux and Govaert, Assessing a mixture model for clustering with the integrated
-    completed likelihood, IEEE Transactions on Pattern Analysis and Machine Intelligence 22 (2000).
-    """
+    """-Σᵢ wᵢ log maxₖ rᵢₖ: how uncertain the most probable components are, 0 where they are not."""
     total, length = 0.0, RESPONSIBILITIES_AT_ONCE // len(parameters.weights) + 1
     X, weight, arguments = source.X, source.sample_weight, arguments_of_pass(parameters)
     for start in range(0, len(X), length):

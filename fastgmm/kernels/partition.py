@@ -81,11 +81,6 @@ def bytes_of_pass(
 
     That is the model as it is laid out, workspaces, partial statistics, and the `Statistics`.
     `itemsize` is the bytes of a number of the points.
-
-    Examples
-    --------
-    >>> bytes_of_pass(1_000_000, 1000, 100, 'diag', 8) < 2**26
-    True
     """
     dtype = np.dtype(np.float32 if itemsize == 4 else np.float64)
     model = outline(n_components, n_features, covariance_type, dtype)

@@ -116,12 +116,6 @@ def upper_factors(factors: FloatArray, covariance_type: str) -> FloatArray:
     turned by an orthogonal Q, from F = U Q: no product F Fᵀ, which would square the condition
     number. A matrix that is not a triangle with a positive diagonal raises ValueError; a number
     counts as zero beside the largest of its row if it is below half the digits of the type.
-
-    Examples
-    --------
-    >>> upper_factors(np.array([[4.0, 0.0], [3.0, 4.0]]), "tied").round(6)
-    array([[3.2, 2.4],
-           [0. , 5. ]])
     """
     if not family_of(covariance_type).is_matrix or not any_below_diagonal(factors):
         return factors
