@@ -327,14 +327,14 @@ CHECK = """
 import json
 import numpy as np
 from fastgmm import kernels
-from fastgmm.kernels import blocks
+from fastgmm.kernels import drivers
 
 calls = dict.fromkeys(("tile_log_density", "tile_moments"), 0)
 for name in calls:
-    def counting(*arguments, name=name, function=getattr(blocks, name)):
+    def counting(*arguments, name=name, function=getattr(drivers, name)):
         calls[name] += 1
         return function(*arguments)
-    setattr(blocks, name, counting)
+    setattr(drivers, name, counting)
 rng = np.random.default_rng(0)
 X = rng.standard_normal((5000, 1))
 mixture = np.full(2, 0.5), rng.standard_normal((2, 1)), np.ones((2, 1))
