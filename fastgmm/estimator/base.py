@@ -59,6 +59,7 @@ class Plan(NamedTuple):
     lower_bound: float
     random_state: np.random.RandomState
     rules: Rules
+    n_starts: int
 
     def step(self, parameters: Parameters, n_iter: int, repairs: Repairs) -> Step:
         """Take one step of EM."""
@@ -189,8 +190,8 @@ class EMMixture(CallbackSupport, FittedMixture):
         Without watchers the progress is printed as `verbose` says.
         """
         data, weight = check_fit_data(self, X, sample_weight, self.n_components)
-        plan, n_starts = self._plan(data, weight)
-        callbacks = callbacks_of(self, (data, y, weight), n_starts, fitted_attributes)
+        plan = self._plan(data, weight)
+        callbacks = callbacks_of(self, (data, y, weight), plan.n_starts, fitted_attributes)
         if watchers is None:
             watchers = [Progress(self.verbose, self.verbose_interval)]
         finished: list[EMResult] = []  # the best run so far
@@ -198,7 +199,7 @@ class EMMixture(CallbackSupport, FittedMixture):
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
                 outcome = best_of_starts(
-                    n_starts,
+                    plan.n_starts,
                     partial(_run, plan, finished),
                     [*watchers, *callbacks],
                     self.keep_on_interrupt,
@@ -207,7 +208,7 @@ class EMMixture(CallbackSupport, FittedMixture):
             self._keep(kept, self._log_likelihood(plan.source, kept))
             for watcher in callbacks:
                 watcher.fit_ends(kept)
-            for warning in outcome.warnings(n_starts, self.tol):
+            for warning in outcome.warnings(plan.n_starts, self.tol):
                 warnings.warn(warning, ConvergenceWarning, stacklevel=7)
         except IllDefinedCovariance:
             check_magnitude(data)
@@ -221,8 +222,8 @@ class EMMixture(CallbackSupport, FittedMixture):
                 self._keep(kept, self._log_likelihood(plan.source, kept))
         return data
 
-    def _plan(self, X: FloatArray, weight: FloatArray | None) -> tuple[Plan, int]:
-        """Check every argument before any work; return what there is to fit, and the starts."""
+    def _plan(self, X: FloatArray, weight: FloatArray | None) -> Plan:
+        """Check every argument before any work; return what there is to fit."""
         model: Any = self
         K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
         n_seen = len(X) if model.init_size is None else min(len(X), model.init_size)
@@ -247,16 +248,19 @@ class EMMixture(CallbackSupport, FittedMixture):
         known = resumed is not None or isinstance(init_params, np.ndarray)
         random_state = check_random_state(self.random_state)
         source = ArraySource(X, weight)
-        reg_covar = regularization(model.reg_covar, model.reg_covar_relative, source.variances)
-        maximization = MaximumLikelihood(covariance_type, reg_covar, X.dtype)
-        repairing = None
-        if model.on_degenerate != "raise":
-            repairing = Repairing(model.on_degenerate, source, maximization)
+        maximization, action = self._maximization(source), model.on_degenerate
+        repairing = None if action == "raise" else Repairing(action, source, maximization)
         how = Initialization(init_params, given, model.init_size, model.init_whiten)
         rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
-        return Plan(
-            source, maximization, repairing, K, how, resumed, lower_bound, random_state, rules
-        ), 1 if known else model.n_init
+        start = how, resumed, lower_bound, random_state
+        n_starts = 1 if known else model.n_init
+        return Plan(source, maximization, repairing, K, *start, rules, n_starts)
+
+    def _maximization(self, source: ArraySource) -> MaximumLikelihood:
+        """How statistics become parameters; other estimators have other ways."""
+        model: Any = self
+        reg_covar = regularization(model.reg_covar, model.reg_covar_relative, source.variances)
+        return MaximumLikelihood(self.covariance_type, reg_covar, source.dtype)
 
     def _log_likelihood(self, source: ArraySource, result: EMResult) -> float:
         """Of the result; NaN if an interruption leaves no time for it."""
