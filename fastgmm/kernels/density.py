@@ -1,6 +1,6 @@
 """Log-densities of a tile under every component: serial workers, one per kind of model.
 
-Each fills `tile.components[k]` with log πₖ + log N(x; μₖ, Σₖ) of the tile's points.
+Each reads `tile.points` and writes `tile.components[k]`: log πₖ + log N(x; μₖ, Σₖ).
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from fastgmm.kernels.layouts import (
 
 
 @worker
-def distances_to_log_density(squares, log_constant, shares, k, start):
-    """shares[k, start:] = log_constant - ½ squares, limited to the farthest."""
-    limit = shares.dtype.type(LARGEST_SQUARE if shares.itemsize == 8 else LARGEST_SQUARE32)
-    half = shares.dtype.type(0.5)
+def distances_to_log_density(squares, log_constant, log_density, k, start):
+    """Write log_density[k, start:] = log_constant - ½ squares (chunk,), limited to the farthest."""
+    is_double = log_density.itemsize == 8
+    limit = log_density.dtype.type(LARGEST_SQUARE if is_double else LARGEST_SQUARE32)
+    half = log_density.dtype.type(0.5)
     for p in range(squares.shape[0]):
         distance = squares[p] if squares[p] < limit else limit
-        shares[k, start + p] = log_constant - half * distance
+        log_density[k, start + p] = log_constant - half * distance
 
 
 @worker
 def centre_chunk(points, chunk, mean, centred):
-    """centred[i] = points[chunk, i] - mean[i]."""
+    """Write centred[i] = points[chunk, i] - mean[i]: (d, chunk) from one chunk of points."""
     for i in range(centred.shape[0]):
         shift = mean[i]
         for p in range(centred.shape[1]):
@@ -49,7 +50,7 @@ def triangular_squares(vectors: int) -> Callable:
 
     @worker
     def add_triangular_squares(factors, offset, points, chunk, means, k, centred, squares):
-        """squares += ‖Uᵀ(x - μ)‖², a panel of columns of U at a time."""
+        """Add ‖Uᵀ(x - μ)‖² to squares (chunk,), by panels of U; centred is overwritten."""
         d = centred.shape[0]
         n_panels, j = (d + PANEL - 1) // PANEL, 0
         for panel in range(n_panels):
@@ -93,7 +94,7 @@ def full_log_density(model, tile, m):
 
 @worker
 def log_density_of_chunks(model, tile, first, stop):
-    """Fill the shares of some chunks of points."""
+    """Write the log-densities of some chunks of points; centred and squares are overwritten."""
     K = model.means.shape[0]
     rows_per_component = model.factors.shape[0] // K
     for k in range(K):

@@ -33,7 +33,7 @@ POINTS_TOGETHER = 16
 
 @reduction
 def scale_share(shares, k, scale, length):
-    """Turn exponentials into responsibilities; return their sum."""
+    """Scale exponentials shares[k] (P,) to responsibilities, in place; return their sum."""
     total = shares.dtype.type(0)
     for p in range(length):
         share = shares[k, p] * scale[p]
@@ -44,7 +44,7 @@ def scale_share(shares, k, scale, length):
 
 @reduction
 def scale_and_weigh(shares, k, scale, values, length):
-    """Do the same, and return the sum of `values` weighed by the responsibilities, too."""
+    """Do the same, and return Σ r · values[k] too, which are read."""
     total, weighted = shares.dtype.type(0), shares.dtype.type(0)
     for p in range(length):
         share = shares[k, p] * scale[p]
@@ -116,7 +116,7 @@ def add_symmetric_product(rows, length, out, first, stop):
 
 @worker
 def add_root_sums(roots, rows, length, k, first):
-    """first[k] += Σ √r · row: the first moment from packed rows."""
+    """Add Σ √r · row to first[k], from roots (depth, 1) and packed rows (depth, pitch)."""
     lanes = VECTOR_BYTES // rows.itemsize
     i = 0
     while i + VECTORS * lanes <= first.shape[1]:
@@ -280,7 +280,7 @@ def weigh_rows(model, tile, start, depth, moments):
 
 @worker
 def add_expected_means(model, shares, start, depth, expected):
-    """expected[p] = Σₖ Rₖ μₖ of the points start + p, in blocks of four points."""
+    """Write expected[p] = Σₖ Rₖ μₖ of the points start + p, in blocks of four points."""
     lanes = VECTOR_BYTES // expected.itemsize
     K, pitch = model.padded_means.shape
     expected[:] = 0
@@ -302,7 +302,7 @@ def add_expected_means(model, shares, start, depth, expected):
 
 @worker
 def add_row_product(left, i, right, length, out):
-    """out[i : i + 4] += left[:, i : i + 4]ᵀ right."""
+    """Add left[:, i : i + 4]ᵀ right to out[i : i + 4], over `length` rows of both."""
     lanes = VECTOR_BYTES // right.itemsize
     j = 0
     while j + VECTORS * lanes <= out.shape[1]:
@@ -360,7 +360,7 @@ add_first = _moments_of_diagonals(squared=False)
 
 @worker
 def diagonal_moments(model, tile, m, moments):
-    """Σ r c² per feature."""
+    """Add Σ r, Σ r c and Σ r c² per feature to the moments; shares become responsibilities."""
     padded = (m + 15) // 16 * 16
     for k in range(model.means.shape[0]):
         moments.counts[k] += scale_share(tile.components, k, tile.scale, padded)

@@ -47,7 +47,7 @@ def tiles_of_block(index, n_blocks, n, length):
 # --- points, and what is given of them
 @worker
 def transpose_chunk(source, base, count, chunk, points):
-    """points[chunk, i, p] = flat[base + p · row stride + i · column stride], p < count."""
+    """Write points[chunk, i, p] = flat[base + p · row stride + i · column stride], p < count."""
     d = points.shape[1]
     if source.row_stride == 1:
         for i in range(d):
