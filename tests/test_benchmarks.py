@@ -104,7 +104,6 @@ def _spoil(suite: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in kernels.__all__:
         spoil(kernels, name)
     spoil(Pass, "log_likelihood")
-    spoil(Pass, "expectation")
     spoil(Accumulator, "statistics")
     if hasattr(suite, "repeated"):  # tricks.py: the trick does nothing
         repeated = suite.repeated

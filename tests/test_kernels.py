@@ -132,7 +132,7 @@ def call_all(module: ModuleType, problem: Inputs, covariance_type: str) -> list[
         density,
         *module.normalize_responsibilities(density),
         *module.weighted_covariances(X, r, covariance_type),
-        *(np.asarray(getattr(statistics, f.name)) for f in dataclasses.fields(statistics)),
+        *(np.asarray(value) for value in dataclasses.astuple(statistics)[:-1]),  # its type apart
         module.log_density(X, *mixture, covariance_type),
         module.assign(X, *mixture, covariance_type),
     ]

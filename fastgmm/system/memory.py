@@ -27,7 +27,7 @@ def check_memory(n_bytes: int, what: str, remedy: str) -> None:
     available = available_bytes()
     if available is not None and n_bytes > available:
         raise MemoryError(
-            f"{what} would take {n_bytes:,} bytes of memory, but only {available:,} are available; "
+            f"{what} would take {n_bytes:,} bytes of memory, of which {available:,} are available; "
             f"{remedy}."
         )
 
