@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DTYPES = ("float64", "float32")
 # Few features are what is fitted most; the last stands for all the numbers that share code.
 FEATURES = (2, 3, 4, 32)
+SEVERAL_TILES = 2000  # points: more than the longest tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _mixture(
 
 
 def _run(specialization: Specialization) -> None:
-    """Run all the drivers, those of fits and those of predictions, on a few points.
+    """Run all the drivers, those of fits and those of predictions, on few points and on more.
 
     Given responsibilities share the drivers of the expectation.
     """
@@ -139,12 +140,13 @@ def _run(specialization: Specialization) -> None:
 
     covariance_type = specialization.covariance_types[0]
     d, dtype = specialization.n_features, specialization.dtype
-    points = np.zeros((2, d), dtype)
-    for n_components in _numbers_of_components(covariance_type, d, dtype):
-        kernels.expectation(points, *_mixture(covariance_type, d, n_components))
-    kernels.log_density(points, *_mixture(covariance_type, d, 2))
-    # Without a model, this is the same for all the specializations of a dtype.
-    kernels.normalize_responsibilities(points)
+    for n in (2, SEVERAL_TILES):  # with one block, drivers do without threads
+        points = np.zeros((n, d), dtype)
+        for n_components in _numbers_of_components(covariance_type, d, dtype):
+            kernels.expectation(points, *_mixture(covariance_type, d, n_components))
+        kernels.log_density(points, *_mixture(covariance_type, d, 2))
+        # Without a model, this is the same for all the specializations of a dtype.
+        kernels.normalize_responsibilities(points)
 
 
 def _numbers_of_components(covariance_type: CovarianceType, d: int, dtype: str) -> list[int]:

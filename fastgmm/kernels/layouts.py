@@ -107,7 +107,7 @@ def prepare_model(
         elif covariance_type == "diag":
             constants = constants + np.log(U).sum(axis=1)
         else:
-            constants = constants + np.log(np.einsum("...ii->...i", U)).sum(axis=-1)
+            constants = constants + np.log(np.diagonal(U, axis1=-2, axis2=-1)).sum(axis=-1)
         if log_constants is not None:
             constants = constants + np.asarray(log_constants, np.float64)
 

@@ -124,4 +124,4 @@ def count_floor(counts: FloatArray, dtype: DTypeLike) -> float:
     Where sample weights make the average count less than 1 it shrinks in proportion, so that
     the scale of the weights does not matter.
     """
-    return 10 * float(np.finfo(dtype).eps) * min(1.0, float(np.mean(counts)))
+    return 10 * float(np.finfo(dtype).eps) * min(1.0, float(counts.sum() / counts.size))

@@ -189,7 +189,7 @@ class Driver:
             return
         next_number = np.zeros(1, np.int64)
         try:
-            if layer.enter():
+            if n_blocks > 1 and layer.enter():  # waking threads takes longer than a small block
                 self._run(n_blocks, next_number, task)
                 return
         finally:
