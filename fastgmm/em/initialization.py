@@ -117,16 +117,13 @@ def _moments_of_start(
         moments = _moments_of(source, rows, matrix=True)
         whitened = (X - moments.mean.astype(X.dtype)) @ moments.whitening.astype(X.dtype)
         seen = whitened, weight
-    if isinstance(method, str) and method in (*SINGLE_POINTS, "random_means"):
-        chosen = _choose(seen, K, method, random_state)
-        if method == "random_means":
-            moments = _moments_of(source, rows, matrix=family.is_matrix)
-            return _equal_clouds(rows, chosen, family, moments)
-        counts, centres, covariances = _single_points(rows, chosen, family)
-    else:
-        shares = _share(seen, K, method, random_state)
-        counts, centres, covariances = weighted_moments(X, shares, family.pass_type)
-    return counts, centres, covariances
+    if not isinstance(method, str) or method not in (*SINGLE_POINTS, "random_means"):
+        return weighted_moments(X, _share(seen, K, method, random_state), family.pass_type)
+    chosen = _choose(seen, K, method, random_state)
+    if method == "random_means":
+        moments = _moments_of(source, rows, matrix=family.is_matrix)
+        return _equal_clouds(rows, chosen, family, moments)
+    return _single_points(rows, chosen, family)
 
 
 def _moments_of(source: Source, rows: WeightedRows, *, matrix: bool) -> DataMoments:
