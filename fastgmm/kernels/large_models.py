@@ -90,23 +90,33 @@ def moments_of_slab(index, thread, n_parts, task):
         number * task.n_tiles // n_runs,
         (number + 1) * task.n_tiles // n_runs,
     )
+    parts = (with_first, first, stop)
     for t in range(first_of_run, stop_of_run):
         tile = tile_in_span(task.tiles, thread, span.rows[t], span.components[t])
+        shares, packed, roots = tile.components, tile.scratch.packed, tile.scratch.packed_roots
+        n_chosen = tile.scratch.n_chosen
         start = t * points.length
         m = min(points.length, points.n - task.first_tile * points.length - start)
         for k in range(first_component, stop_component):
             place, total = k - first_component, span.counts[t, k]
+            chosen, chosen_shares = tile.scratch.chosen[place], tile.scratch.chosen_shares[place]
+            second, count = moments.second[k], n_chosen[place]
             if with_first:
                 moments.counts[k] += total
             next_point = 0 if total > 0 else m
             least, unfinished = total / m * span.vanishing[t], True
             while unfinished:
-                next_point = choose_points(tile, next_point, m, start, k, least, place)
+                next_point, count = choose_points(
+                    shares, chosen, chosen_shares, count, next_point, m, start, k, least
+                )
                 unfinished = next_point < m
                 if unfinished or t + 1 == stop_of_run:
                     add_chosen(
-                        model, span.rows, tile.scratch, place, k, moments, with_first, first, stop
-                    )
+                        model.padded_means, span.rows, packed, roots, chosen, chosen_shares,
+                        count, k, moments, second, parts,
+                    )  # fmt: skip
+                    count = 0
+            n_chosen[place] = count
 
 
 responsibilities_of_tiles = Driver(responsibilities_of_tile)

@@ -142,48 +142,46 @@ def pack_rows(rows, indices, means, k, roots, count, packed):
         j += lanes
 
 
-# Wide: numba takes no keyword records, and a share of a covariance has two ends.
+# Wide, as the next: arrays are taken out of their records by the caller, once for a tile, because
+# numba counts references to all arrays of a record, on every thread, where one is taken out.
 @worker
-def add_chosen(model, rows, scratch, place, k, moments, with_first, first, stop):
-    """Add the moments of the points chosen for component k, second ones in rows first … stop.
+def add_chosen(means, rows, packed, roots, chosen, shares, count, k, moments, second, parts):
+    """Add the moments of the first `count` points chosen for component k.
 
-    Where a covariance is shared out by rows, one share has the first moments too. The packed
-    points and their number in `scratch` are overwritten.
+    Second ones in rows parts[1] … parts[2] alone, and first ones if parts[0]. The packed points
+    (depth, pitch) and their roots are overwritten.
     """
-    count, packed, roots = scratch.n_chosen[place], scratch.packed, scratch.packed_roots
     for q in range(count):
-        roots[q, 0] = np.sqrt(scratch.chosen_shares[place, q])
-    pack_rows(rows, scratch.chosen[place], model.padded_means, k, roots, count, packed)
-    if with_first:
+        roots[q, 0] = np.sqrt(shares[q])
+    pack_rows(rows, chosen, means, k, roots, count, packed)
+    if parts[0]:
         add_root_sums(roots, packed, count, k, moments.first)
-    add_symmetric_product(packed, count, moments.second[k], first, stop)
-    scratch.n_chosen[place] = 0
+    add_symmetric_product(packed, count, second, parts[1], parts[2])
 
 
+# Wide: as above.
 @worker
-def choose_points(tile, first, m, start, k, least, place):
+def choose_points(shares, chosen, chosen_shares, count, first, m, start, k, least):
     """Choose points of a tile, from `first` on, whose share is more than `least`.
 
-    They are noted at `place` of the scratch record, besides those chosen before; the tile begins
-    at `start` of the rows. Return the first point for which there was no room, or m.
+    They are noted behind the `count` chosen before; the tile begins at `start` of the rows.
+    Return the first point for which there was no room, or m, and how many are chosen now.
     """
-    shares, scratch = tile.components, tile.scratch
     threshold = shares.dtype.type(least)
+    q = count
     for s in range(first, m, POINTS_TOGETHER):
         n_present = 0
         for p in range(s, s + POINTS_TOGETHER):
             n_present += shares[k, p] > threshold
         if n_present == 0:
             continue
-        q = scratch.n_chosen[place]
-        if q + POINTS_TOGETHER > scratch.chosen.shape[1]:
-            return s
+        if q + POINTS_TOGETHER > chosen.shape[0]:
+            return s, q
         for p in range(s, min(s + POINTS_TOGETHER, m)):
-            scratch.chosen[place, q] = start + p
-            scratch.chosen_shares[place, q] = shares[k, p]
+            chosen[q] = start + p
+            chosen_shares[q] = shares[k, p]
             q += shares[k, p] > threshold
-        scratch.n_chosen[place] = q
-    return m
+    return m, q
 
 
 @worker
@@ -204,16 +202,24 @@ def vanishing_part(model, tile, m):
 @worker
 def full_moments(model, tile, m, moments):
     """Σ r c cᵀ = Σ (√r c)(√r c)ᵀ, over the points whose share does not vanish."""
-    shares, scratch, n_rows = tile.components, tile.scratch, moments.second.shape[1]
-    vanishing = vanishing_part(model, tile, m)
+    shares, rows, means = tile.components, tile.scratch.rows, model.padded_means
+    packed, roots = tile.scratch.packed, tile.scratch.packed_roots
+    chosen, chosen_shares = tile.scratch.chosen[0], tile.scratch.chosen_shares[0]
+    vanishing, parts = vanishing_part(model, tile, m), (True, 0, moments.second.shape[1])
     for k in range(model.means.shape[0]):
+        second = moments.second[k]
         total = scale_share(shares, k, tile.scale, m)
         moments.counts[k] += total
-        next_point = 0 if total > 0 else m
+        next_point, count = 0 if total > 0 else m, 0
         while next_point < m:
             least = total / m * vanishing
-            next_point = choose_points(tile, next_point, m, 0, k, least, 0)
-            add_chosen(model, scratch.rows, scratch, 0, k, moments, True, 0, n_rows)
+            next_point, count = choose_points(
+                shares, chosen, chosen_shares, count, next_point, m, 0, k, least
+            )
+            add_chosen(
+                means, rows, packed, roots, chosen, chosen_shares, count, k, moments, second, parts
+            )
+            count = 0
 
 
 @worker
