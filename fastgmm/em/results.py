@@ -24,19 +24,10 @@ class Status(Enum):
 
 
 class Repair(NamedTuple):
-    """What was done about components that had degenerated.
+    """What was done about components that had degenerated."""
 
-    Attributes
-    ----------
-    n_iter : int
-        The iteration, 0 for the start.
-    components : tuple of int
-        Their numbers, as they were at that time.
-    action : {'reset', 'drop', 'floor'}
-    """
-
-    n_iter: int
-    components: tuple[int, ...]
+    n_iter: int  # the iteration, 0 for the start
+    components: tuple[int, ...]  # their numbers, as they were at that time
     action: RepairAction
 
 

@@ -95,19 +95,20 @@ def full_log_density(model, tile, m):
 @worker
 def log_density_of_chunks(model, tile, first, stop):
     """Write the log-densities of some chunks of points; centred and squares are overwritten."""
+    points, components = tile.points, tile.components
+    centred, squares = tile.scratch.centred, tile.scratch.squares
     K = model.means.shape[0]
     rows_per_component = model.factors.shape[0] // K
     for k in range(K):
         for chunk in range(first, stop):
-            tile.scratch.squares[:] = 0
+            squares[:] = 0
             add_triangular_squares(
-                model.factors, k * rows_per_component, tile.points, chunk, model.means, k,
-                tile.scratch.centred, tile.scratch.squares,
+                model.factors, k * rows_per_component, points, chunk, model.means, k, centred,
+                squares,
             )  # fmt: skip
             distances_to_log_density(
-                tile.scratch.squares, model.log_constants[k], tile.components, k,
-                chunk * tile.scratch.centred.shape[1],
-            )  # fmt: skip
+                squares, model.log_constants[k], components, k, chunk * centred.shape[1]
+            )
 
 
 @worker

@@ -142,8 +142,8 @@ def pack_rows(rows, indices, means, k, roots, count, packed):
         j += lanes
 
 
-# Wide, as the next: arrays are taken out of their records by the caller, once for a tile, because
-# numba counts references to all arrays of a record, on every thread, where one is taken out.
+# Numba counts references to all arrays of a record, on every thread, where one is taken out.
+# Wide: so the caller takes arrays out of their records, once for a tile.
 @worker
 def add_chosen(means, rows, packed, roots, chosen, shares, count, k, moments, second, parts):
     """Add the moments of the first `count` points chosen for component k.
@@ -241,7 +241,7 @@ def tied_moments(model, tile, m, moments):
         moments.counts[k] += scale_share(tile.components, k, tile.scale, m)
     for start in range(0, m, packed.shape[0]):
         depth = min(packed.shape[0], m - start)
-        weigh_rows(model, tile, start, depth, moments)
+        weigh_rows(model, tile.components, scratch, start, depth, moments)
         # First moments about the origin; the host moves them to the means.
         for k in range(0, moments.first.shape[0], 4):
             add_row_product(scratch.point_shares, k, packed, depth, moments.first)
@@ -262,12 +262,12 @@ def tied_moments(model, tile, m, moments):
 
 
 @worker
-def weigh_rows(model, tile, start, depth, moments):
+def weigh_rows(model, shares, scratch, start, depth, moments):
     """Gather the shares of points, their weights, and the points themselves from the origin.
 
     These go to the scratch record, and their sums for pairs of components to `moments`.
     """
-    K, shares, scratch = model.means.shape[0], tile.components, tile.scratch
+    K = model.means.shape[0]
     for p in range(depth):
         weight, largest, nearest = shares.dtype.type(0), shares[0, start + p], 0
         for k in range(K):

@@ -59,13 +59,7 @@ class Family:
         return tuple(sizes[axis] for axis in self.axes)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Number of free parameters of the mixture.
-
-        Examples
-        --------
-        >>> FAMILIES["full"].n_parameters(2, 3)
-        19
-        """
+        """Number of free parameters of the mixture."""
         in_covariance = n_features * (n_features + 1) // 2 if self.is_matrix else 1
         if self.axes[-1:] == ("d",) and not self.is_matrix:
             in_covariance = n_features
