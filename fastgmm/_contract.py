@@ -84,7 +84,7 @@ def far_responsibilities(X: FloatArray, *mixture: Any) -> FloatArray:
     Densities differ by so much that weights and determinants count only between components of
     the same distance.
     """
-    weights, means, factors, covariance_type, *log_constants = mixture
+    weights, means, factors, covariance_type, log_constants = (*mixture, None)[:5]
     d, U = X.shape[1], factors.astype(np.float64)
     distances = _distances(X.astype(np.float64), means.astype(np.float64), U, covariance_type)
     with np.errstate(divide="ignore"):
@@ -98,8 +98,8 @@ def far_responsibilities(X: FloatArray, *mixture: Any) -> FloatArray:
             case "spherical":
                 log_determinants = d * np.log(U)
         scores = np.log(weights.astype(np.float64)) + log_determinants
-        for constants in log_constants:
-            scores = scores if constants is None else scores + np.asarray(constants, np.float64)
+        if log_constants is not None:
+            scores = scores + np.asarray(log_constants, np.float64)
     distances[:, np.isneginf(scores)] = np.inf
     nearest = distances == distances.min(axis=1, keepdims=True)
     scores = np.where(nearest, scores - scores.max(), -np.inf)

@@ -13,7 +13,7 @@ from fastgmm.data.moments import DataMoments, moments_of_estimate
 from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, Repair, RepairAction
 from fastgmm.model.families import FAMILIES, Family
-from fastgmm.model.maximization import Estimate, Maximization
+from fastgmm.model.maximization import Estimate, Maximization, MaximumLikelihood
 
 # A component is empty when it expects less than this part of an average sample.
 EMPTY = 0.01
@@ -141,15 +141,13 @@ class Repairing:
         return bool(np.all(apart <= SAME_PLACE * np.sqrt(self._moments.variances)))
 
 
-def with_degenerate(
-    result: EMResult, source: Source, maximization: Maximization, reg_covar: float | FloatArray
-) -> EMResult:
+def with_degenerate(result: EMResult, source: Source, maximization: MaximumLikelihood) -> EMResult:
     """Add to the result of a run what is degenerate in the end, with no look at the data."""
     family, p = FAMILIES[maximization.covariance_type], result.parameters
     last = result.repairs[-1] if result.repairs else None
     replaced = last is not None and last.n_iter == result.n_iter and last.action != "floor"
     if result.statistics is None or replaced:
-        found = _without_regularization(p, family, reg_covar)
+        found = _without_regularization(p, family, maximization.reg_covar)
     else:
         found = maximization.estimate(result.statistics, p)
     eps = float(np.finfo(source.dtype).eps)

@@ -87,8 +87,7 @@ class Plan(NamedTuple):
 
     def completed(self, result: EMResult) -> EMResult:
         """Tell what is degenerate in the end of a run."""
-        reg_covar = self.maximization.reg_covar
-        return with_degenerate(result, self.source, self.maximization, reg_covar)
+        return with_degenerate(result, self.source, self.maximization)
 
 
 def attributes_kept_on_failure(method: Method) -> Method:

@@ -70,9 +70,8 @@ class FullScratch(NamedTuple):
     squares: FloatArray  # (chunk,): squared distances of a chunk
     packed: FloatArray  # (depth, row pitch): √r (x - μ) of the points that count for a component
     packed_roots: FloatArray  # (depth, 1): their √r
-    chosen: np.ndarray  # (components, depth): rows chosen for some components, to be packed
-    chosen_shares: FloatArray  # (components, depth): their shares
-    n_chosen: np.ndarray  # (components,): how many they are
+    chosen: np.ndarray  # (1, depth): rows chosen for a component, to be packed
+    chosen_shares: FloatArray  # (1, depth): their shares
 
 
 class LargeScratch(NamedTuple):
@@ -83,9 +82,9 @@ class LargeScratch(NamedTuple):
     squares: FloatArray
     packed: FloatArray
     packed_roots: FloatArray
-    chosen: np.ndarray
+    chosen: np.ndarray  # (components, depth), of components that go together, as below
     chosen_shares: FloatArray
-    n_chosen: np.ndarray
+    n_chosen: np.ndarray  # (components,): how many are chosen for each
     gathered: FloatArray  # (1, d padded, chunk): points that a component may count for
     candidates: np.ndarray  # (P + vector,): their indices
     most_likely: np.ndarray  # (P,): the component with the highest bound of each point
