@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from fastgmm._records import Parameters, Statistics
 from fastgmm.data.source import Source
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
@@ -47,4 +49,5 @@ def em_step(
         following, repairs = repairing.repair(estimate, n_iter, repairs)
     objective = maximization.objective(statistics.log_likelihood, parameters)
     # The counts add up to the weight of all the points.
-    return Step(following, statistics, float(objective / statistics.counts.sum()), repairs)
+    total_weight = float(np.add.reduce(statistics.counts))
+    return Step(following, statistics, objective / total_weight, repairs)

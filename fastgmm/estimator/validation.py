@@ -8,6 +8,7 @@ scikit-learn does for every estimator (sparse, complex, text, NaN, wrong number 
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -34,7 +35,6 @@ def check_fit_data(
 
     Sets `n_features_in_` and, for a data frame, `feature_names_in_` on the estimator.
     """
-    refuse_other_namespaces(X)
     data = _float_data(estimator, X, ensure_min_samples=2)
     if len(data) < n_components:
         raise ValueError(
@@ -52,7 +52,6 @@ def check_fit_data(
 
 def check_predict_data(estimator: Any, X: ArrayLike, n_features: int | None = None) -> FloatArray:
     """Return X as a float array with the features that the mixture was fitted on."""
-    refuse_other_namespaces(X)
     data = _float_data(estimator, X, reset=False)
     if n_features not in (None, data.shape[1]):  # possible where the parameters were set by hand
         raise ValueError(
@@ -62,12 +61,39 @@ def check_predict_data(estimator: Any, X: ArrayLike, n_features: int | None = No
     return data
 
 
-def _float_data(estimator: Any, X: ArrayLike, **options: Any) -> FloatArray:
+def _float_data(
+    estimator: Any, X: ArrayLike, *, reset: bool = True, ensure_min_samples: int = 1
+) -> FloatArray:
     """Let scikit-learn check X, whose sum it takes and does not mind if that overflows."""
-    refuse_missing(X, "X")
+    refuse_other_namespaces(X)
     with np.errstate(over="ignore", invalid="ignore"):  # invalid: overflow of either sign, added
-        data: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, **options)
-    return data
+        if _is_plain(X, estimator, reset, ensure_min_samples):
+            data = cast(FloatArray, X)
+            if reset:
+                estimator.n_features_in_ = data.shape[1]
+            return data
+        refuse_missing(X, "X")
+        options = {"reset": reset, "ensure_min_samples": ensure_min_samples}
+        checked: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, **options)
+    return checked
+
+
+def _is_plain(X: Any, estimator: Any, reset: bool, least: int) -> bool:
+    """Whether nothing can be wrong with X, so that there is nothing that scikit-learn would do.
+
+    It takes as long to look for what else X might be as to predict a hundred samples.
+    """
+    return (
+        type(X) is np.ndarray
+        and X.dtype in FLOAT_DTYPES
+        and X.dtype.isnative
+        and X.ndim == 2
+        and len(X) >= least
+        and X.shape[1] > 0
+        and not hasattr(estimator, "feature_names_in_")
+        and (reset or getattr(estimator, "n_features_in_", None) == X.shape[1])
+        and math.isfinite(np.add.reduce(X, axis=None))
+    )
 
 
 def check_magnitude(X: FloatArray) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fastgmm._contract import check_covariance_type
-from fastgmm._records import CovarianceType, FloatArray
+from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.kernels.accumulation import Accumulator, as_points
+from fastgmm.kernels.few_points import FewPoints, are_few
 from fastgmm.kernels.layouts import moments_model
 
 
@@ -68,11 +71,10 @@ def weighted_moments(
         raise ValueError(f"responsibilities have shape {r.shape}; expected ({n}, n_components).")
     check_covariance_type(covariance_type)
     # The first pass finds the means, the second takes the moments about them: nothing cancels.
-    points = Accumulator(X, np.empty(0, X.dtype))
+    moments_about = _moments(X, r, covariance_type)
     means = np.tile(X.mean(axis=0, dtype=np.float64), (r.shape[1], 1))
     for _ in range(2):
-        model = moments_model(means, covariance_type, X.dtype)
-        exact = points.statistics(model, covariance_type, r)
+        exact = moments_about(means)
         means = exact.reference + _per_count(exact.first, exact.counts)
     counts, second = exact.counts, exact.second
     shift = _per_count(exact.first, counts)
@@ -93,6 +95,22 @@ def weighted_moments(
         case "spherical":
             covariances = _per_count(second - np.sum(weighted * shift, axis=1), counts * d)
     return counts, means, covariances
+
+
+def _moments(
+    X: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
+) -> Callable[[FloatArray], Statistics]:
+    """Return a function from means to the moments about them."""
+    if are_few(*responsibilities.shape, X.shape[1], covariance_type):
+        few = FewPoints(X)
+        return lambda means: few.moments(means, responsibilities, covariance_type)
+    points = Accumulator(X, np.empty(0, X.dtype))
+
+    def moments(means: FloatArray) -> Statistics:
+        model = moments_model(means, covariance_type, X.dtype)
+        return points.statistics(model, covariance_type, responsibilities)
+
+    return moments
 
 
 def _per_count(moments: FloatArray, counts: FloatArray) -> FloatArray:

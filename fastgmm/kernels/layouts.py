@@ -30,6 +30,16 @@ PANEL = 6
 BLOCK_ROWS = 4
 
 
+class Mixture(NamedTuple):
+    """The parameters of a mixture as they are given, each array with its component first."""
+
+    weights: FloatArray  # (K,)
+    means: FloatArray  # (K, d)
+    factors: FloatArray  # of the precisions: (K, d, d), (d, d), (K, d) or (K,)
+    covariance_type: CovarianceType
+    log_constants: FloatArray | None = None  # (K,), added to log-densities
+
+
 class FullModel(NamedTuple):
     """Components with a covariance each; `factors` are U's columns, a panel at a time.
 

@@ -18,13 +18,15 @@ from fastgmm._contract import (
     may_be_far,
 )
 from fastgmm._records import CovarianceType, FloatArray, Statistics
-from fastgmm.kernels import drivers
+from fastgmm.kernels import drivers, few_points
 from fastgmm.kernels.accumulation import Accumulator, as_points
 from fastgmm.kernels.drivers import Outputs, Points, PredictionTask
-from fastgmm.kernels.layouts import LogDensityModel, Model, moments_model, prepare_model
+from fastgmm.kernels.few_points import FewPoints, are_few
+from fastgmm.kernels.layouts import LogDensityModel, Mixture, Model, moments_model, prepare_model
 from fastgmm.kernels.partition import MOST_BLOCKS
 from fastgmm.kernels.strided import as_strided
 from fastgmm.kernels.workspace import allocate_tiles, tile_length
+from fastgmm.system.lazy import lazy
 from fastgmm.system.threads import max_threads
 
 
@@ -65,10 +67,11 @@ def log_gaussian_density(
     array([[-1.83787707]])
     """
     X = as_points(X)
-    weights = np.ones(len(means))
-    model = _model(X, weights, means, precisions_cholesky, covariance_type)
-    components = np.empty((len(X), len(means)), X.dtype)
-    _predict(X, model, log_density=components)
+    mixture = _checked(X, np.ones(len(means)), means, precisions_cholesky, covariance_type)
+    if _are_few(X, mixture):
+        return few_points.log_gaussian_density(X, mixture)
+    components = np.empty((len(X), len(mixture.means)), X.dtype)
+    _predict(X, _model(mixture, X.dtype), log_density=components)
     return components
 
 
@@ -96,6 +99,8 @@ def normalize_responsibilities(weighted_log_density: FloatArray) -> tuple[FloatA
     """
     a = as_points(weighted_log_density)
     n, K = a.shape
+    if are_few(n, K, 1, "spherical"):
+        return few_points.normalize_responsibilities(a)
     no_means = np.broadcast_to(a.dtype.type(0), (K, K))
     model = LogDensityModel(no_means, np.empty(0, a.dtype))
     density, posterior = np.empty(n, a.dtype), np.empty((n, K), a.dtype)
@@ -142,8 +147,9 @@ def expectation(
     >>> s.counts, s.first, s.second
     (array([2.]), array([[2.]]), array([4.]))
     """
+    points = Pass(X, sample_weight)
     mixture = weights, means, precisions_cholesky, covariance_type, log_constants
-    return Pass(X, sample_weight).expectation(*mixture)
+    return points.expectation(*_checked(points.X, *mixture))
 
 
 def log_density(
@@ -165,9 +171,12 @@ def log_density(
     array([-0.91893853])
     """
     X = as_points(X)
-    model = _model(X, weights, means, precisions_cholesky, covariance_type, log_constants)
+    arguments = weights, means, precisions_cholesky, covariance_type, log_constants
+    mixture = _checked(X, *arguments)
+    if _are_few(X, mixture):
+        return few_points.log_density(X, mixture)
     density = np.empty(len(X), X.dtype)
-    _predict(X, model, mixture=density)
+    _predict(X, _model(mixture, X.dtype), mixture=density)
     return density
 
 
@@ -191,11 +200,16 @@ def responsibilities(
     """
     X = as_points(X)
     arguments = weights, means, precisions_cholesky, covariance_type, log_constants
-    density, posterior = np.empty(len(X), X.dtype), np.empty((len(X), len(means)), X.dtype)
-    _predict(X, _model(X, *arguments), mixture=density, responsibilities=posterior)
+    mixture = _checked(X, *arguments)
+    if _are_few(X, mixture):
+        density, posterior = few_points.responsibilities(X, mixture)
+    else:
+        density, posterior = np.empty(len(X), X.dtype), np.empty((len(X), len(means)), X.dtype)
+        model = _model(mixture, X.dtype)
+        _predict(X, model, mixture=density, responsibilities=posterior)
     far = are_far(density)
     if np.any(far):
-        posterior[far] = _far_responsibilities(X, far, arguments)
+        posterior[far] = far_responsibilities(X[far], *mixture)
     return posterior
 
 
@@ -219,54 +233,83 @@ def assign(
     """
     X = as_points(X)
     arguments = weights, means, precisions_cholesky, covariance_type, log_constants
-    labels = np.empty(len(X), np.intp)
-    _predict(X, _model(X, *arguments), labels=labels)
+    mixture = _checked(X, *arguments)
+    if _are_few(X, mixture):
+        labels = few_points.assign(X, mixture)
+    else:
+        labels = np.empty(len(X), np.intp)
+        _predict(X, _model(mixture, X.dtype), labels=labels)
     far = labels < 0
     if np.any(far):
-        labels[far] = _far_responsibilities(X, far, arguments).argmax(axis=1)
+        labels[far] = far_responsibilities(X[far], *mixture).argmax(axis=1)
     return labels
 
 
 # --- what they share ------------------------------------------------------------------------
 class Pass:
-    """Points and weights, checked once, for passes that reuse their workspaces."""
+    """Points and weights, checked once, for passes that reuse their workspaces.
+
+    Mixtures are those of a fit, whose shapes and factors need not be checked.
+    """
 
     def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None):
-        self._X = as_points(X)
-        self._weight = _weight(self._X, sample_weight)
-        self._accumulator = Accumulator(self._X, self._weight)
+        self.X = as_points(X)
+        self._weight = _weight(self.X, sample_weight)
 
-    def expectation(self, *mixture: Any) -> Statistics:
+    def expectation(self, *arguments: Any) -> Statistics:
         """Return what the function `expectation` does."""
-        X = self._X
-        model = _model(X, *mixture)
-        statistics = self._accumulator.statistics(model, mixture[3])
-        total = float(statistics.counts.sum())
+        X, mixture = self.X, Mixture(*arguments)
+        if _are_few(X, mixture):
+            statistics = self._few_points.statistics(mixture)
+        else:
+            model = _model(mixture, X.dtype)
+            statistics = self._accumulator.statistics(model, mixture.covariance_type)
+        total = float(np.add.reduce(statistics.counts))
         if total > 0 and may_be_far(statistics.log_likelihood / total, X.dtype):
-            density = np.empty(len(X), X.dtype)
+            model, density = _model(mixture, X.dtype), np.empty(len(X), X.dtype)
             _predict(X, model, mixture=density)
             far = are_far(density)
             if np.any(far):
                 return self._with_far_points(model, mixture, far, statistics)
         return statistics
 
-    def log_likelihood(self, *mixture: Any) -> float:
+    def log_likelihood(self, *arguments: Any) -> float:
         """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner."""
-        return self._accumulator.log_likelihood(_model(self._X, *mixture))
+        mixture = Mixture(*arguments)
+        if _are_few(self.X, mixture):
+            return self._few_points.log_likelihood(mixture)
+        return self._accumulator.log_likelihood(_model(mixture, self.X.dtype))
+
+    @lazy
+    def _few_points(self) -> FewPoints:
+        return FewPoints(self.X, self._weight if len(self._weight) else None)
+
+    @lazy
+    def _accumulator(self) -> Accumulator:
+        return Accumulator(self.X, self._weight)
 
     def _with_far_points(
-        self, model: Model, mixture: tuple[Any, ...], far: np.ndarray, statistics: Statistics
+        self, model: Model, mixture: Mixture, far: np.ndarray, statistics: Statistics
     ) -> Statistics:
         """The moments of near points, and those of far ones under their true responsibilities."""
-        X, covariance_type = self._X, mixture[3]
+        X, covariance_type = self.X, mixture.covariance_type
         weight = self._weight if len(self._weight) else np.ones(len(X), X.dtype)
         near_weight = np.where(far, weight.dtype.type(0), weight)
         near = Accumulator(X, near_weight).statistics(model, covariance_type)
-        shares = _far_responsibilities(X, far, mixture) * weight[far, None]
+        shares = far_responsibilities(X[far], *mixture) * weight[far, None]
         about = moments_model(model.means, covariance_type, X.dtype)
         far_points = Accumulator(X[far], np.empty(0, X.dtype))
         rest = far_points.statistics(about, covariance_type, shares.astype(X.dtype))
         return replace(near + rest, log_likelihood=statistics.log_likelihood)
+
+
+def _model(mixture: Mixture, dtype: np.dtype) -> Model:
+    return prepare_model(*mixture[:4], dtype, mixture.log_constants)
+
+
+def _are_few(X: FloatArray, mixture: Mixture) -> bool:
+    K, d = np.shape(mixture.means)
+    return are_few(len(X), K, d, mixture.covariance_type)
 
 
 def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
@@ -280,14 +323,14 @@ def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
     return sample_weight
 
 
-def _model(
+def _checked(
     X: FloatArray,
     weights: Any,
     means: Any,
     factors: Any,
     covariance_type: Any,
     log_constants: Any = None,
-) -> Model:
+) -> Mixture:
     """Check the arguments, since compiled code would read beyond an array's end.
 
     And it does not read what is below the diagonal of a factor, where a covariance has something.
@@ -312,7 +355,7 @@ def _model(
             f"log_constants has shape {np.shape(log_constants)}; expected ({K},), one for each "
             "component."
         )
-    return prepare_model(weights, means, factors, covariance_type, X.dtype, log_constants)
+    return Mixture(weights, means, factors, covariance_type, log_constants)
 
 
 def _predict(
@@ -339,8 +382,3 @@ def _predict(
         np.empty(0, np.intp) if labels is None else labels,
     )
     drivers.prediction_blocks(n_blocks, PredictionTask(points, model, tiles, outputs))
-
-
-def _far_responsibilities(X: FloatArray, far: np.ndarray, mixture: Any) -> FloatArray:
-    weights, means, factors = (np.asarray(array) for array in mixture[:3])
-    return far_responsibilities(X[far], weights, means, factors, *mixture[3:])

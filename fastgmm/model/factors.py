@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtri
@@ -13,6 +14,8 @@ from fastgmm._records import FloatArray, Parameters
 from fastgmm.model.families import family_of
 from fastgmm.model.lapack import invert_upper_factors
 from fastgmm.system.threads import n_threads
+
+Content: TypeAlias = tuple[bytes, str, tuple[int, ...]]  # of an array: bytes, dtype, shape
 
 # Cubes of features that are factorized on one thread in some milliseconds.
 WORTH_THREADS = 2**25
@@ -24,6 +27,8 @@ FROM_PARAMETERS = (
 # Parts of the whole by which attributes may differ that were rounded when they were written down.
 WEIGHTS_AGREE = 1e-4
 COVARIANCES_AGREE = 1e-3
+# Bytes of covariances up to which it is remembered that they agree with their factors.
+REMEMBERED = 2**15
 # Units in the last place, times d and the condition number, by which inverses differ.
 ROUNDING = 32
 
@@ -148,9 +153,8 @@ def contradictions(parameters: Parameters, *, proportions: bool = True) -> Itera
     total = float(np.sum(parameters.weights, dtype=np.float64))
     if proportions and abs(total - 1.0) > WEIGHTS_AGREE:
         yield f"weights_ sum to {total:.6g} in place of 1"
-    with np.errstate(all="ignore"):
-        differ = _differ(parameters)
-    if np.any(differ):
+    differ = _differ(parameters)
+    if any(differ):
         which = ""
         if not family_of(parameters.covariance_type).is_shared:
             which = f" of component{'s' if np.sum(differ) > 1 else ''} " + ", ".join(
@@ -159,26 +163,52 @@ def contradictions(parameters: Parameters, *, proportions: bool = True) -> Itera
         yield f"precisions_cholesky_ and covariances_{which} are not of the same Gaussians"
 
 
-def _differ(parameters: Parameters) -> np.ndarray:
+def _differ(parameters: Parameters) -> tuple[bool, ...]:
     """For each component, whether Σ and the factor of its inverse are of different matrices."""
+    arrays = parameters.covariances, parameters.precisions_cholesky
+    covariance_type = parameters.covariance_type
+    if arrays[0].nbytes > REMEMBERED:
+        return _compare(*arrays, covariance_type)
+    contents = ((array.tobytes(), array.dtype.str, array.shape) for array in arrays)
+    return _compare_contents(*contents, covariance_type)
+
+
+@lru_cache(maxsize=8)
+def _compare_contents(
+    covariances: Content, precisions_cholesky: Content, covariance_type: str
+) -> tuple[bool, ...]:
+    """Compare what has been compared before only once: before each prediction it is the same."""
+    arrays = (
+        np.frombuffer(content, dtype).reshape(shape)
+        for content, dtype, shape in (covariances, precisions_cholesky)
+    )
+    return _compare(*arrays, covariance_type)
+
+
+def _compare(
+    covariances: FloatArray, precisions_cholesky: FloatArray, covariance_type: str
+) -> tuple[bool, ...]:
     eps = max(
         float(np.finfo(array.dtype).eps) if array.dtype.kind == "f" else 0.0
-        for array in (parameters.covariances, parameters.precisions_cholesky)
+        for array in (covariances, precisions_cholesky)
     )
-    covariances = np.asarray(parameters.covariances, dtype=np.float64)
-    U = np.asarray(parameters.precisions_cholesky, dtype=np.float64)
-    family = family_of(parameters.covariance_type)
-    if not family.is_matrix:
-        differ = np.abs(U**2 * covariances - 1.0) > COVARIANCES_AGREE
-        return np.any(differ.reshape(1 if family.is_shared else len(differ), -1), axis=1)
-    d = U.shape[-1]
-    deviations = np.sqrt(np.einsum("...ii->...i", covariances))[..., None]
-    probe = _probe(d)
-    scaled = deviations * U
-    image = scaled @ (U.swapaxes(-2, -1) @ (covariances @ (probe / deviations)))
-    error = np.abs(image - probe).max(axis=(-2, -1))
-    condition = np.einsum("...ij,...ij->...", scaled, scaled)
-    return np.atleast_1d(error > COVARIANCES_AGREE + ROUNDING * eps * d * condition)
+    covariances = np.asarray(covariances, dtype=np.float64)
+    U = np.asarray(precisions_cholesky, dtype=np.float64)
+    family = family_of(covariance_type)
+    with np.errstate(all="ignore"):
+        if not family.is_matrix:
+            apart = np.abs(U**2 * covariances - 1.0) > COVARIANCES_AGREE
+            differ = np.any(apart.reshape(1 if family.is_shared else len(apart), -1), axis=1)
+            return tuple(differ.tolist())
+        d = U.shape[-1]
+        deviations = np.sqrt(np.einsum("...ii->...i", covariances))[..., None]
+        probe = _probe(d)
+        scaled = deviations * U
+        image = scaled @ (U.swapaxes(-2, -1) @ (covariances @ (probe / deviations)))
+        error = np.abs(image - probe).max(axis=(-2, -1))
+        condition = np.einsum("...ij,...ij->...", scaled, scaled)
+        differ = np.atleast_1d(error > COVARIANCES_AGREE + ROUNDING * eps * d * condition)
+    return tuple(differ.tolist())
 
 
 @lru_cache

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fastgmm._records import FloatArray, Parameters, Statistics
-from fastgmm.model.factors import precisions_cholesky_from_covariances
+from fastgmm.kernels.maximization import is_small, maximize
+from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from_covariances
 from fastgmm.model.families import family_of
 from fastgmm.model.regularization import regularized
 
@@ -79,6 +81,12 @@ class MaximumLikelihood:
 
     def maximize(self, statistics: Statistics, current: Parameters | None = None) -> Parameters:
         """Return the next parameters; IllDefinedCovariance if a covariance is not definite."""
+        if self._is_small(statistics):
+            floor = count_floor(statistics.counts, self.dtype)
+            maximum = maximize(statistics, floor, self.reg_covar)
+            if maximum is None:
+                raise IllDefinedCovariance
+            return Parameters(*maximum, self.covariance_type).astype(self.dtype)
         return self.regularize(self.estimate(statistics, current))
 
     def estimate(self, statistics: Statistics, current: Parameters | None = None) -> Estimate:
@@ -113,6 +121,14 @@ class MaximumLikelihood:
         p = Parameters(weights, means, covariances, cholesky, self.covariance_type)
         return p.astype(self.dtype)
 
+    def _is_small(self, statistics: Statistics) -> bool:
+        """Whether one call of a kernel does what the two halves do; not if these are others'."""
+        return (
+            is_small(*statistics.reference.shape)
+            and self.covariance_type == statistics.covariance_type
+            and type(self) is MaximumLikelihood
+        )
+
     def objective(self, log_likelihood: float, parameters: Parameters) -> float:
         """Return the log-likelihood."""
         return log_likelihood
@@ -124,4 +140,10 @@ def count_floor(counts: FloatArray, dtype: DTypeLike) -> float:
     Where sample weights make the average count less than 1 it shrinks in proportion, so that
     the scale of the weights does not matter.
     """
-    return 10 * float(np.finfo(dtype).eps) * min(1.0, float(counts.sum() / counts.size))
+    return 10 * eps_of(dtype) * min(1.0, float(np.add.reduce(counts, axis=None)) / counts.size)
+
+
+@lru_cache
+def eps_of(dtype: DTypeLike) -> float:
+    """Distance from 1 to the next number of a type."""
+    return float(np.finfo(dtype).eps)

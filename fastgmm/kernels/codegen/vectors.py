@@ -88,6 +88,13 @@ class Vectors:
             cgutils.get_or_insert_function(self.builder.module, function, name), [a, b, c]
         )
 
+    def inverse_root(self, value):
+        """1 / √value."""
+        name = f"llvm.sqrt.v{self.lanes}f{8 * self.size}"
+        kind = ir.FunctionType(self.type, [self.type])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.fdiv(self.constant(1.0), self.builder.call(function, [value]))
+
     def log_density(self, log_constant, distance):
         """log_constant - ½ distance, limited to the farthest."""
         limit = self.constant(LARGEST_SQUARE if self.size == 8 else LARGEST_SQUARE32)

@@ -9,6 +9,7 @@ import numba
 from numba import types
 from numba.extending import intrinsic, overload
 
+from fastgmm.kernels.jit.cache import cached
 from fastgmm.kernels.jit.target import JIT_DISABLED
 
 # contract: multiply-adds may fuse; nsz, arcp: signs of zero and reciprocals. Never nnan or
@@ -46,6 +47,13 @@ def compiled_apart(function: Callable) -> Callable:
     The time that numba takes to infer types grows faster than the number of statements.
     """
     return numba.njit(function, fastmath=FLAGS, **_WORKER)
+
+
+def compiled_alone(function: Callable) -> Callable:
+    """Compile, and keep on disk, a serial function that is called from Python."""
+    options = {"nogil": True, "no_cfunc_wrapper": True}
+    dispatcher = numba.njit(function, fastmath=FLAGS, error_model="numpy", **options)
+    return dispatcher if JIT_DISABLED else cached(dispatcher, "alone")
 
 
 def reduction(function: Callable) -> Callable:

@@ -1,0 +1,379 @@
+"""Problems so small that the code of the drivers takes longer to compile than they to be solved.
+
+Here is code of few statements, soon compiled, that knows neither threads nor the number of
+features in advance. It computes in float64 whatever the points are. Which problems are for it is a
+matter of shapes alone, so that no result depends on what has been compiled before.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgmm._contract import are_far, farthest
+from fastgmm._records import CovarianceType, FloatArray, Statistics
+from fastgmm.kernels.codegen.diagonals import (
+    FEATURES,
+    add_moments_of_diagonals,
+    log_density_of_diagonals,
+)
+from fastgmm.kernels.codegen.products import add_product, add_squares, pack_columns
+from fastgmm.kernels.codegen.tiles import exponentials
+from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE
+from fastgmm.kernels.density import distances_to_log_density
+from fastgmm.kernels.jit.settings import compiled_alone
+from fastgmm.kernels.jit.target import JIT_DISABLED, VECTOR_BYTES, VECTORS
+from fastgmm.kernels.layouts import Mixture
+from fastgmm.system.lazy import lazy
+
+# Multiply-adds of a pass up to which a problem is small. Compiling takes a second or more, in
+# which hundreds of such passes are done. Plain Python, in place of the compiler, takes its time.
+MOST_OPERATIONS = 2**11 if JIT_DISABLED else 2**24
+LANES = VECTOR_BYTES // 8
+CHUNK = VECTORS * LANES
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+def are_few(n_samples: int, n_components: int, n_features: int, covariance_type: str) -> bool:
+    """Whether a problem is so small that it is solved here."""
+    n_pairs, d = n_samples * n_components, n_features
+    matrices = covariance_type in ("full", "tied")
+    return n_pairs * d * (d + 1 if matrices else 8) <= MOST_OPERATIONS
+
+
+class Normalized(NamedTuple):
+    """Of each point, as in a `Tile`; arrays are padded."""
+
+    components: FloatArray  # (K, pitch): log-densities, then exponentials, then shares
+    peak: FloatArray  # (pitch,): the highest log-density of the components
+    total: FloatArray  # (pitch,): sum of the exponentials
+    scale: FloatArray  # (pitch,): sample weight over that sum
+
+
+# --- compiled -------------------------------------------------------------------------------
+@compiled_alone
+def log_density_of_matrices(points, means, factors, panels, constants, centred, squares, out):
+    """Add log N(x; μₖ, Σₖ) to constants[k], by chunks of points; panels are of the factors."""
+    chunks, d, length = points.shape
+    n_factors = factors.shape[0]  # one for each component, or for all
+    rows = panels.shape[0] // n_factors if n_factors > 1 else 0
+    for k in range(means.shape[0]):
+        for j in range(factors.shape[1]):
+            constants[k] += np.log(factors[k % n_factors, j, j])
+        for chunk in range(chunks):
+            offset = k * rows
+            squares[:] = 0.0
+            for j in range(0, d, 4):
+                add_squares(
+                    panels, offset, points, chunk, means, k, centred, j, squares,
+                    4, VECTORS, VECTOR_BYTES,
+                )  # fmt: skip
+                offset += j + 4
+            distances_to_log_density(squares, constants[k], out, k, chunk * length)
+
+
+@compiled_alone
+def log_density_of_variances(points, means, factors, constants, out):
+    """The same from inverse standard deviations (K, d)."""
+    for k in range(means.shape[0]):
+        for j in range(means.shape[1]):
+            constants[k] += np.log(factors[k, j])
+    log_density_of_diagonals(
+        points, means, factors, constants, points.shape[1], out, out,
+        FEATURES, VECTORS, VECTOR_BYTES,
+    )  # fmt: skip
+
+
+@compiled_alone
+def normalize(points, sample_weight):
+    """Turn log-densities into exponentials, find the scale that makes them shares; Σ w log p."""
+    components, total = points.components, points.total
+    exponentials(components, total.shape[0], points.peak, total, VECTOR_BYTES)
+    log_likelihood = 0.0
+    for p in range(sample_weight.shape[0]):
+        if not total[p] > 0:  # zero density under every component
+            total[p] = components.shape[0]
+            for k in range(components.shape[0]):
+                components[k, p] = 1.0
+        weight = sample_weight[p]
+        if weight > 0:  # 0 · -inf
+            log_likelihood += weight * (points.peak[p] + math.log(total[p]))
+        points.scale[p] = weight / total[p]
+    return log_likelihood
+
+
+@compiled_alone
+def moments_of_matrices(rows, order, means, points, roots, packed, out):
+    """Fill out[k] = Σ r c cᵀ of c = (x - μₖ, 1), above the diagonal: counts and moments at once."""
+    n, width = rows.shape
+    for k in range(means.shape[0]):
+        for p in range(n):
+            roots[p, 0] = np.sqrt(points.components[k, p] * points.scale[p])
+        for j in range(0, width, LANES):
+            pack_columns(rows, order, means, k, roots, n, packed, j, 1, VECTOR_BYTES)
+            for i in range(0, j + LANES, 4):
+                add_product(packed, 0, i, packed, 0, j, n, out[k], i, j, 4, 1, VECTOR_BYTES, 0)
+
+
+@compiled_alone
+def moments_of_variances(points, means, shares, counts, first, second):
+    """Add Σ r, Σ r c and Σ r c² per feature."""
+    K, d = means.shape
+    for k in range(K):
+        for p in range(shares.scale.shape[0]):
+            shares.components[k, p] *= shares.scale[p]
+            counts[k] += shares.components[k, p]
+        for i in range(d):
+            add_moments_of_diagonals(
+                points, i, means, shares.components, k, points.shape[1], first, second,
+                1, 1, VECTOR_BYTES,
+            )  # fmt: skip
+
+
+# --- on the host ----------------------------------------------------------------------------
+class FewPoints:
+    """Few points and their weights, laid out; workspaces are reused."""
+
+    def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None):
+        self.X = X
+        self.sample_weight = np.ones(len(X))
+        if sample_weight is not None:
+            self.sample_weight[:] = sample_weight
+        self._pitch = -(-len(X) // CHUNK) * CHUNK
+        self._kept: Normalized | None = None
+
+    def statistics(self, mixture: Mixture) -> Statistics:
+        """Expected statistics of the points under the mixture."""
+        mixture = _exact(mixture, self.X.dtype)
+        log_likelihood, shares = self._normalized(mixture)
+        log_likelihood = max(log_likelihood, -LARGEST_SQUARE)
+        return self._moments(log_likelihood, shares, mixture.means, mixture.covariance_type)
+
+    def moments(
+        self, means: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
+    ) -> Statistics:
+        """Moments about means under given responsibilities (n, K), with no regard to weights."""
+        n, K = responsibilities.shape
+        shares, means = self._workspace(K), means.astype(self.X.dtype).astype(np.float64)
+        shares.components[:, :n] = responsibilities.T
+        shares.scale[:n] = 1.0
+        return self._moments(0.0, shares, means, covariance_type)
+
+    def _moments(
+        self,
+        log_likelihood: float,
+        shares: Normalized,
+        means: FloatArray,
+        covariance_type: CovarianceType,
+    ) -> Statistics:
+        K, d = means.shape
+        if covariance_type in ("full", "tied"):
+            n, width = self._rows.shape
+            out = np.zeros((K, width, width))
+            moments_of_matrices(
+                self._rows, self._order, _padded(means, width), shares, self._roots, self._packed,
+                out,
+            )  # fmt: skip
+            counts, first = out[:, d, d].copy(), out[:, :d, d].copy()
+            second = out.reshape(K, -1).take(_symmetric(d, width), axis=1)
+            if covariance_type == "tied":
+                second = second.sum(axis=0)
+        else:
+            counts, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d))
+            moments_of_variances(self._by_features, means, shares, counts, first, second)
+            if covariance_type == "spherical":
+                second = second.sum(axis=1)
+        return Statistics(log_likelihood, counts, first, second, means, covariance_type)
+
+    def log_likelihood(self, mixture: Mixture) -> float:
+        """Σᵢ wᵢ log p(xᵢ)."""
+        return max(self._normalized(_exact(mixture, self.X.dtype))[0], -LARGEST_SQUARE)
+
+    def predicted(self, mixture: Mixture) -> Normalized:
+        """Exponentials of each component, their sums and log-densities."""
+        return self._normalized(_exact(mixture, self.X.dtype))[1]
+
+    def normalized(self) -> Normalized:
+        """The points are log-densities of components themselves."""
+        points = self._workspace(self.X.shape[1])
+        points.components[:, : len(self.X)] = self.X.T
+        normalize(points, self.sample_weight)
+        return points
+
+    def log_densities(self, mixture: Mixture) -> FloatArray:
+        """Return log πₖ + log N(xᵢ; μₖ, Σₖ), (K, n), overwritten by the next call."""
+        self._fill_log_densities(_exact(mixture, self.X.dtype))
+        return self._workspace(len(mixture.means)).components[:, : len(self.X)]
+
+    def _fill_log_densities(self, mixture: Mixture) -> None:
+        weights, means, factors, covariance_type, added = mixture
+        K, d = means.shape
+        out, constants = self._workspace(K).components, _log_constants(weights, d, added)
+        if covariance_type in ("full", "tied"):
+            padded = _padded(means, self._by_chunks.shape[1])
+            panels = np.zeros((factors.size // d**2, d * d + 1))
+            panels[:, :-1] = factors.reshape(-1, d * d)
+            panels = panels.take(_panels(d), axis=1).reshape(-1, 4)
+            log_density_of_matrices(
+                self._by_chunks, padded, factors.reshape(-1, d, d), panels, constants,
+                self._centred, self._squares, out,
+            )  # fmt: skip
+        else:
+            spread = factors if covariance_type == "diag" else np.repeat(factors, d).reshape(K, d)
+            log_density_of_variances(self._by_features, means, spread, constants, out)
+
+    def _normalized(self, mixture: Mixture) -> tuple[float, Normalized]:
+        self._fill_log_densities(mixture)
+        points = self._workspace(len(mixture.means))
+        return normalize(points, self.sample_weight), points
+
+    def _workspace(self, n_components: int) -> Normalized:
+        if self._kept is None or len(self._kept.components) != n_components:
+            rest = (np.zeros(self._pitch) for _ in range(3))
+            self._kept = Normalized(np.zeros((n_components, self._pitch)), *rest)
+        return self._kept
+
+    # --- layouts
+    @lazy
+    def _by_chunks(self) -> FloatArray:
+        """Points (chunks, d, chunk), with features up to a multiple of four."""
+        n, d = self.X.shape
+        padded = np.zeros((self._pitch, -(-d // 4) * 4))
+        padded[:n, :d] = self.X
+        chunks = padded.reshape(-1, CHUNK, padded.shape[1])
+        return np.ascontiguousarray(chunks.swapaxes(1, 2))
+
+    @lazy
+    def _by_features(self) -> FloatArray:
+        """Points (d, pitch)."""
+        points = np.zeros((self.X.shape[1], self._pitch))
+        points[:, : len(self.X)] = self.X.T
+        return points
+
+    @lazy
+    def _rows(self) -> FloatArray:
+        """Points (n, width), each followed by 1."""
+        n, d = self.X.shape
+        rows = np.zeros((n, -(-(d + 1) // LANES) * LANES))
+        rows[:, :d] = self.X
+        rows[:, d] = 1.0
+        return rows
+
+    @lazy
+    def _packed(self) -> FloatArray:
+        return np.empty_like(self._rows)
+
+    @lazy
+    def _roots(self) -> FloatArray:
+        return np.empty((len(self.X), 1))
+
+    @lazy
+    def _order(self) -> np.ndarray:
+        return np.arange(len(self.X))
+
+    @lazy
+    def _centred(self) -> FloatArray:
+        return np.empty(self._by_chunks.shape[1:])
+
+    @lazy
+    def _squares(self) -> FloatArray:
+        return np.empty(CHUNK)
+
+
+# --- predictions ----------------------------------------------------------------------------
+def log_gaussian_density(X: FloatArray, mixture: Mixture) -> FloatArray:
+    """Log-density of every point under every component, (n, K)."""
+    return _rounded(FewPoints(X).log_densities(mixture).T, X.dtype)
+
+
+def log_density(X: FloatArray, mixture: Mixture) -> FloatArray:
+    """Log-density of every point under the mixture, (n,)."""
+    return _rounded(_log_density(FewPoints(X).predicted(mixture), len(X)), X.dtype)
+
+
+def responsibilities(X: FloatArray, mixture: Mixture) -> tuple[FloatArray, FloatArray]:
+    """Log-densities (n,) and responsibilities (n, K), which do not hold where a point is far."""
+    return _normalized(FewPoints(X).predicted(mixture), X)
+
+
+def assign(X: FloatArray, mixture: Mixture) -> np.ndarray:
+    """Index of the most probable component of every point, ~0 if it is far."""
+    log_densities = FewPoints(X).log_densities(mixture)
+    labels = log_densities.argmax(axis=0)
+    labels[are_far(_rounded(log_densities.max(axis=0), X.dtype))] = ~0
+    return labels
+
+
+def normalize_responsibilities(
+    weighted_log_density: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Log-densities (n,) and responsibilities (n, K) from log-densities of the components."""
+    return _normalized(FewPoints(weighted_log_density).normalized(), weighted_log_density)
+
+
+def _normalized(points: Normalized, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    n = len(X)
+    shares = points.components[:, :n] / points.total[:n]
+    return _rounded(_log_density(points, n), X.dtype), np.ascontiguousarray(shares.T, X.dtype)
+
+
+def _log_density(points: Normalized, n: int) -> FloatArray:
+    return points.peak[:n] + np.log(points.total[:n])
+
+
+def _rounded(log_density: FloatArray, dtype: np.dtype) -> FloatArray:
+    """Return log-densities in another type, which stay finite if they are."""
+    if dtype == np.float32:
+        lowest = -0.5 * farthest(dtype)
+        log_density = np.maximum(log_density, lowest, where=np.isfinite(log_density), out=log_density)
+    return np.ascontiguousarray(log_density, dtype)
+
+
+# --- what the kernels are given -------------------------------------------------------------
+def _exact(mixture: Mixture, dtype: np.dtype) -> Mixture:
+    """A mixture in float64, of means that are rounded as the points are."""
+    weights, means, factors, covariance_type, log_constants = mixture
+    if dtype != np.float64:
+        means = np.asarray(means, dtype)
+    arrays = (_as_compiled(array) for array in (weights, means, factors))
+    return Mixture(*arrays, covariance_type, log_constants)
+
+
+def _as_compiled(array: FloatArray) -> FloatArray:
+    """Float64 in C's order and writable: for others numba would compile anew."""
+    suits = array.dtype == np.float64 and array.flags.carray
+    return array if suits else np.array(array, np.float64, order="C")
+
+
+def _padded(means: FloatArray, width: int) -> FloatArray:
+    padded = np.zeros((len(means), width))
+    padded[:, : means.shape[1]] = means
+    return padded
+
+
+def _log_constants(weights: FloatArray, d: int, added: FloatArray | None) -> FloatArray:
+    """log πₖ - d/2 log 2π, (K,), and what is added to that."""
+    with np.errstate(divide="ignore"):
+        constants = np.log(weights)
+    constants -= d * HALF_LOG_TWO_PI
+    return constants if added is None else constants + added
+
+
+@lru_cache
+def _panels(d: int) -> np.ndarray:
+    """Places in a factor of the columns of each panel down to its last diagonal, d² for zeros."""
+    panels = []
+    for first in range(0, d, 4):
+        rows, columns = np.ogrid[: first + 4, first : first + 4]
+        panels.append(np.where((rows < d) & (columns < d), rows * d + columns, d * d))
+    return np.concatenate(panels).ravel()
+
+
+@lru_cache
+def _symmetric(d: int, width: int) -> np.ndarray:
+    """Places (d, d) of the elements of symmetric matrices of which the upper triangle is known."""
+    rows, columns = np.indices((d, d))
+    return np.minimum(rows, columns) * width + np.maximum(rows, columns)
