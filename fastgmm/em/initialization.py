@@ -157,6 +157,9 @@ def _labels_of_kmeans(
     X: FloatArray, K: int, random_state: RandomState, sample_weight: FloatArray | None
 ) -> np.ndarray:
     """Scikit-learn's labels; it holds two copies of the data, which must not be large."""
+    if K == 1:
+        random_state.random_sample()  # as if it had chosen the first centre
+        return np.zeros(len(X), np.int32)
     rows, tol = X, KMeans().tol
     if X.nbytes > LARGE and WIDE * len(X) < X.shape[1]:
         rows = isometric_rows(X)

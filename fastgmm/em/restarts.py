@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 def best_of_starts(
     n_starts: int,
-    run: Callable[[Callable[[Iteration], bool]], EMResult],
+    run: Callable[[Callable[[Iteration], bool] | None], EMResult],
     watchers: Sequence[Watcher],
     keep_on_interrupt: bool = False,
 ) -> Outcome:
@@ -73,7 +73,7 @@ def best_of_starts(
         for watcher in watchers:
             watcher.run_begins(index)
         try:
-            result = run(on_iteration)
+            result = run(on_iteration if watchers else None)
         except IllDefinedCovariance as error:
             failures.append(error)
             for watcher in watchers:

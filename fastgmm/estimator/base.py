@@ -30,11 +30,13 @@ from fastgmm.estimator.fitted import FittedMixture
 from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm.estimator.interchange import fitted_attributes, is_kept, set_by_fit
 from fastgmm.estimator.validation import (
+    RememberedArguments,
     check_fit_data,
     check_init_params,
     check_initial_values,
     check_magnitude,
 )
+from fastgmm.kernels.small_problems import is_small
 from fastgmm.model.factors import IllDefinedCovariance
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.regularization import regularization
@@ -114,7 +116,7 @@ def attributes_kept_on_failure(method: Method) -> Method:
 
 
 @originals
-class EMMixture(CallbackSupport, FittedMixture):
+class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
     """A mixture that is fitted by EM; its arguments are those of `GaussianMixture`."""
 
     n_components: int
@@ -192,7 +194,7 @@ class EMMixture(CallbackSupport, FittedMixture):
         plan = self._plan(data, weight)
         callbacks = callbacks_of(self, (data, y, weight), plan.n_starts, fitted_attributes)
         if watchers is None:
-            watchers = [Progress(self.verbose, self.verbose_interval)]
+            watchers = [Progress(self.verbose, self.verbose_interval)] if self.verbose else []
         finished: list[EMResult] = []  # the best run so far
         kept: EMResult | None = None
         try:
@@ -225,9 +227,11 @@ class EMMixture(CallbackSupport, FittedMixture):
         """Check every argument before any work; return what there is to fit."""
         model: Any = self
         K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
-        n_seen = len(X) if model.init_size is None else min(len(X), model.init_size)
-        n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, X.itemsize)
-        check_memory(n_bytes, "The fit", "use fewer components, features or covariance_type='diag'")
+        if not is_small(len(X), K, d, covariance_type):
+            n_seen = len(X) if model.init_size is None else min(len(X), model.init_size)
+            n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, X.itemsize)
+            remedy = "use fewer components, features or covariance_type='diag'"
+            check_memory(n_bytes, "The fit", remedy)
         if X.size <= CHECKED_FIRST:
             check_magnitude(X)
         given = check_initial_values(
@@ -276,7 +280,7 @@ class EMMixture(CallbackSupport, FittedMixture):
 
 
 def _run(
-    plan: Plan, finished: list[EMResult], on_iteration: Callable[[Iteration], bool]
+    plan: Plan, finished: list[EMResult], on_iteration: Callable[[Iteration], bool] | None
 ) -> EMResult:
     """Run EM from the next start; `finished` has the best result so far."""
 

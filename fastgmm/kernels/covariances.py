@@ -9,8 +9,8 @@ import numpy as np
 from fastgmm._contract import check_covariance_type
 from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.kernels.accumulation import Accumulator, as_points
-from fastgmm.kernels.few_points import FewPoints, are_few
 from fastgmm.kernels.layouts import moments_model
+from fastgmm.kernels.small_problems import SmallProblem, is_small
 
 
 def weighted_covariances(
@@ -101,8 +101,8 @@ def _moments(
     X: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
 ) -> Callable[[FloatArray], Statistics]:
     """Return a function from means to the moments about them."""
-    if are_few(*responsibilities.shape, X.shape[1], covariance_type):
-        few = FewPoints(X)
+    if is_small(*responsibilities.shape, X.shape[1], covariance_type):
+        few = SmallProblem(X)
         return lambda means: few.moments(means, responsibilities, covariance_type)
     points = Accumulator(X, np.empty(0, X.dtype))
 

@@ -1,8 +1,7 @@
-"""Problems so small that the code of the drivers takes longer to compile than they to be solved.
+"""A tile of few points, through code of few statements, soon compiled, whatever its features.
 
-Here is code of few statements, soon compiled, that knows neither threads nor the number of
-features in advance. It computes in float64 whatever the points are. Which problems are for it is a
-matter of shapes alone, so that no result depends on what has been compiled before.
+The drivers' code knows the number of features in advance and takes seconds to compile. This is
+for problems that are solved in less time. It computes in float64 whatever the points are.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm._contract import are_far, farthest
-from fastgmm._records import CovarianceType, FloatArray, Statistics
+from fastgmm._records import CovarianceType, FloatArray
 from fastgmm.kernels.codegen.diagonals import (
     FEATURES,
     add_moments_of_diagonals,
@@ -22,26 +20,24 @@ from fastgmm.kernels.codegen.diagonals import (
 )
 from fastgmm.kernels.codegen.products import add_product, add_squares, pack_columns
 from fastgmm.kernels.codegen.tiles import exponentials
-from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE
 from fastgmm.kernels.density import distances_to_log_density
 from fastgmm.kernels.jit.settings import compiled_alone
-from fastgmm.kernels.jit.target import JIT_DISABLED, VECTOR_BYTES, VECTORS
+from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from fastgmm.kernels.layouts import Mixture
 from fastgmm.system.lazy import lazy
 
-# Multiply-adds of a pass up to which a problem is small. Compiling takes a second or more, in
-# which hundreds of such passes are done. Plain Python, in place of the compiler, takes its time.
-MOST_OPERATIONS = 2**11 if JIT_DISABLED else 2**24
 LANES = VECTOR_BYTES // 8
 CHUNK = VECTORS * LANES
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
-def are_few(n_samples: int, n_components: int, n_features: int, covariance_type: str) -> bool:
-    """Whether a problem is so small that it is solved here."""
-    n_pairs, d = n_samples * n_components, n_features
-    matrices = covariance_type in ("full", "tied")
-    return n_pairs * d * (d + 1 if matrices else 8) <= MOST_OPERATIONS
+class Moments(NamedTuple):
+    """Of a tile, in float64: what `Statistics` are added up from."""
+
+    log_likelihood: float
+    counts: FloatArray
+    first: FloatArray
+    second: FloatArray
 
 
 class Normalized(NamedTuple):
@@ -54,13 +50,20 @@ class Normalized(NamedTuple):
 
 
 # --- compiled -------------------------------------------------------------------------------
+# Wide: numba takes arrays sooner by themselves than in records.
 @compiled_alone
-def log_density_of_matrices(points, means, factors, panels, constants, centred, squares, out):
-    """Add log N(x; μₖ, Σₖ) to constants[k], by chunks of points; panels are of the factors."""
+def log_density_of_matrices(
+    points, weights, means, factors, panels, constants, centred, squares, out
+):
+    """log πₖ + log N(x; μₖ, Σₖ) by chunks of points; `panels` are of the factors.
+
+    `constants` have the terms that do not depend on the component's parameters.
+    """
     chunks, d, length = points.shape
     n_factors = factors.shape[0]  # one for each component, or for all
     rows = panels.shape[0] // n_factors if n_factors > 1 else 0
     for k in range(means.shape[0]):
+        constants[k] += np.log(weights[k]) if weights[k] > 0 else -np.inf
         for j in range(factors.shape[1]):
             constants[k] += np.log(factors[k % n_factors, j, j])
         for chunk in range(chunks):
@@ -76,9 +79,10 @@ def log_density_of_matrices(points, means, factors, panels, constants, centred, 
 
 
 @compiled_alone
-def log_density_of_variances(points, means, factors, constants, out):
+def log_density_of_variances(points, weights, means, factors, constants, out):
     """The same from inverse standard deviations (K, d)."""
     for k in range(means.shape[0]):
+        constants[k] += np.log(weights[k]) if weights[k] > 0 else -np.inf
         for j in range(means.shape[1]):
             constants[k] += np.log(factors[k, j])
     log_density_of_diagonals(
@@ -145,33 +149,29 @@ class FewPoints:
         self._pitch = -(-len(X) // CHUNK) * CHUNK
         self._kept: Normalized | None = None
 
-    def statistics(self, mixture: Mixture) -> Statistics:
-        """Expected statistics of the points under the mixture."""
-        mixture = _exact(mixture, self.X.dtype)
-        log_likelihood, shares = self._normalized(mixture)
-        log_likelihood = max(log_likelihood, -LARGEST_SQUARE)
-        return self._moments(log_likelihood, shares, mixture.means, mixture.covariance_type)
+    def statistics(self, mixture: Mixture) -> Moments:
+        """Log-likelihood, counts, first and second moments under the mixture."""
+        log_likelihood = self.log_likelihood(mixture)
+        moments = self._moments(mixture.means, mixture.covariance_type)
+        return Moments(log_likelihood, *moments)
 
     def moments(
         self, means: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
-    ) -> Statistics:
+    ) -> Moments:
         """Moments about means under given responsibilities (n, K), with no regard to weights."""
         n, K = responsibilities.shape
-        shares, means = self._workspace(K), means.astype(self.X.dtype).astype(np.float64)
+        shares = self._workspace(K)
         shares.components[:, :n] = responsibilities.T
         shares.scale[:n] = 1.0
-        return self._moments(0.0, shares, means, covariance_type)
+        return Moments(0.0, *self._moments(means, covariance_type))
 
     def _moments(
-        self,
-        log_likelihood: float,
-        shares: Normalized,
-        means: FloatArray,
-        covariance_type: CovarianceType,
-    ) -> Statistics:
+        self, means: FloatArray, covariance_type: CovarianceType
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         K, d = means.shape
+        shares = self._workspace(K)
         if covariance_type in ("full", "tied"):
-            n, width = self._rows.shape
+            width = self._rows.shape[1]
             out = np.zeros((K, width, width))
             moments_of_matrices(
                 self._rows, self._order, _padded(means, width), shares, self._roots, self._packed,
@@ -186,49 +186,49 @@ class FewPoints:
             moments_of_variances(self._by_features, means, shares, counts, first, second)
             if covariance_type == "spherical":
                 second = second.sum(axis=1)
-        return Statistics(log_likelihood, counts, first, second, means, covariance_type)
+        return counts, first, second
 
     def log_likelihood(self, mixture: Mixture) -> float:
         """Σᵢ wᵢ log p(xᵢ)."""
-        return max(self._normalized(_exact(mixture, self.X.dtype))[0], -LARGEST_SQUARE)
+        self.log_densities(mixture)
+        return float(normalize(self._workspace(len(mixture.means)), self.sample_weight))
 
-    def predicted(self, mixture: Mixture) -> Normalized:
-        """Exponentials of each component, their sums and log-densities."""
-        return self._normalized(_exact(mixture, self.X.dtype))[1]
+    def normalized(self, mixture: Mixture | None) -> tuple[FloatArray, FloatArray]:
+        """Log-densities (n,) and responsibilities (n, K), which do not hold where a point is far.
 
-    def normalized(self) -> Normalized:
-        """The points are log-densities of components themselves."""
-        points = self._workspace(self.X.shape[1])
-        points.components[:, : len(self.X)] = self.X.T
-        normalize(points, self.sample_weight)
-        return points
+        Without a mixture the points are log-densities of components themselves.
+        """
+        n = len(self.X)
+        if mixture is None:
+            points = self._workspace(self.X.shape[1])
+            points.components[:, :n] = self.X.T
+            normalize(points, self.sample_weight)
+        else:
+            points = self._workspace(len(mixture.means))
+            self.log_likelihood(mixture)
+        log_density = points.peak[:n] + np.log(points.total[:n])
+        return log_density, (points.components[:, :n] / points.total[:n]).T
 
     def log_densities(self, mixture: Mixture) -> FloatArray:
         """Return log πₖ + log N(xᵢ; μₖ, Σₖ), (K, n), overwritten by the next call."""
-        self._fill_log_densities(_exact(mixture, self.X.dtype))
-        return self._workspace(len(mixture.means)).components[:, : len(self.X)]
-
-    def _fill_log_densities(self, mixture: Mixture) -> None:
         weights, means, factors, covariance_type, added = mixture
         K, d = means.shape
-        out, constants = self._workspace(K).components, _log_constants(weights, d, added)
+        out, constants = self._workspace(K).components, np.full(K, -d * HALF_LOG_TWO_PI)
+        if added is not None:
+            constants += added
         if covariance_type in ("full", "tied"):
-            padded = _padded(means, self._by_chunks.shape[1])
-            panels = np.zeros((factors.size // d**2, d * d + 1))
-            panels[:, :-1] = factors.reshape(-1, d * d)
-            panels = panels.take(_panels(d), axis=1).reshape(-1, 4)
+            squares = factors.reshape(-1, d * d)
+            panels = np.zeros((len(squares), d * d + 1))
+            panels[:, :-1] = squares
             log_density_of_matrices(
-                self._by_chunks, padded, factors.reshape(-1, d, d), panels, constants,
-                self._centred, self._squares, out,
+                self._by_chunks, weights, _padded(means, self._by_chunks.shape[1]),
+                factors.reshape(-1, d, d), panels.take(_panels(d), axis=1).reshape(-1, 4),
+                constants, self._centred, self._squares, out,
             )  # fmt: skip
         else:
             spread = factors if covariance_type == "diag" else np.repeat(factors, d).reshape(K, d)
-            log_density_of_variances(self._by_features, means, spread, constants, out)
-
-    def _normalized(self, mixture: Mixture) -> tuple[float, Normalized]:
-        self._fill_log_densities(mixture)
-        points = self._workspace(len(mixture.means))
-        return normalize(points, self.sample_weight), points
+            log_density_of_variances(self._by_features, weights, means, spread, constants, out)
+        return out[:, : len(self.X)]
 
     def _workspace(self, n_components: int) -> Normalized:
         if self._kept is None or len(self._kept.components) != n_components:
@@ -283,57 +283,8 @@ class FewPoints:
         return np.empty(CHUNK)
 
 
-# --- predictions ----------------------------------------------------------------------------
-def log_gaussian_density(X: FloatArray, mixture: Mixture) -> FloatArray:
-    """Log-density of every point under every component, (n, K)."""
-    return _rounded(FewPoints(X).log_densities(mixture).T, X.dtype)
-
-
-def log_density(X: FloatArray, mixture: Mixture) -> FloatArray:
-    """Log-density of every point under the mixture, (n,)."""
-    return _rounded(_log_density(FewPoints(X).predicted(mixture), len(X)), X.dtype)
-
-
-def responsibilities(X: FloatArray, mixture: Mixture) -> tuple[FloatArray, FloatArray]:
-    """Log-densities (n,) and responsibilities (n, K), which do not hold where a point is far."""
-    return _normalized(FewPoints(X).predicted(mixture), X)
-
-
-def assign(X: FloatArray, mixture: Mixture) -> np.ndarray:
-    """Index of the most probable component of every point, ~0 if it is far."""
-    log_densities = FewPoints(X).log_densities(mixture)
-    labels = log_densities.argmax(axis=0)
-    labels[are_far(_rounded(log_densities.max(axis=0), X.dtype))] = ~0
-    return labels
-
-
-def normalize_responsibilities(
-    weighted_log_density: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Log-densities (n,) and responsibilities (n, K) from log-densities of the components."""
-    return _normalized(FewPoints(weighted_log_density).normalized(), weighted_log_density)
-
-
-def _normalized(points: Normalized, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-    n = len(X)
-    shares = points.components[:, :n] / points.total[:n]
-    return _rounded(_log_density(points, n), X.dtype), np.ascontiguousarray(shares.T, X.dtype)
-
-
-def _log_density(points: Normalized, n: int) -> FloatArray:
-    return points.peak[:n] + np.log(points.total[:n])
-
-
-def _rounded(log_density: FloatArray, dtype: np.dtype) -> FloatArray:
-    """Return log-densities in another type, which stay finite if they are."""
-    if dtype == np.float32:
-        lowest = -0.5 * farthest(dtype)
-        log_density = np.maximum(log_density, lowest, where=np.isfinite(log_density), out=log_density)
-    return np.ascontiguousarray(log_density, dtype)
-
-
 # --- what the kernels are given -------------------------------------------------------------
-def _exact(mixture: Mixture, dtype: np.dtype) -> Mixture:
+def exact(mixture: Mixture, dtype: np.dtype) -> Mixture:
     """A mixture in float64, of means that are rounded as the points are."""
     weights, means, factors, covariance_type, log_constants = mixture
     if dtype != np.float64:
@@ -352,14 +303,6 @@ def _padded(means: FloatArray, width: int) -> FloatArray:
     padded = np.zeros((len(means), width))
     padded[:, : means.shape[1]] = means
     return padded
-
-
-def _log_constants(weights: FloatArray, d: int, added: FloatArray | None) -> FloatArray:
-    """log πₖ - d/2 log 2π, (K,), and what is added to that."""
-    with np.errstate(divide="ignore"):
-        constants = np.log(weights)
-    constants -= d * HALF_LOG_TWO_PI
-    return constants if added is None else constants + added
 
 
 @lru_cache

@@ -18,12 +18,12 @@ from fastgmm._contract import (
     may_be_far,
 )
 from fastgmm._records import CovarianceType, FloatArray, Statistics
-from fastgmm.kernels import drivers, few_points
+from fastgmm.kernels import drivers
 from fastgmm.kernels.accumulation import Accumulator, as_points
 from fastgmm.kernels.drivers import Outputs, Points, PredictionTask
-from fastgmm.kernels.few_points import FewPoints, are_few
 from fastgmm.kernels.layouts import LogDensityModel, Mixture, Model, moments_model, prepare_model
 from fastgmm.kernels.partition import MOST_BLOCKS
+from fastgmm.kernels.small_problems import SmallProblem, is_small
 from fastgmm.kernels.strided import as_strided
 from fastgmm.kernels.workspace import allocate_tiles, tile_length
 from fastgmm.system.lazy import lazy
@@ -68,8 +68,8 @@ def log_gaussian_density(
     """
     X = as_points(X)
     mixture = _checked(X, np.ones(len(means)), means, precisions_cholesky, covariance_type)
-    if _are_few(X, mixture):
-        return few_points.log_gaussian_density(X, mixture)
+    if _is_small(X, mixture):
+        return SmallProblem(X).log_gaussian_density(mixture)
     components = np.empty((len(X), len(mixture.means)), X.dtype)
     _predict(X, _model(mixture, X.dtype), log_density=components)
     return components
@@ -99,8 +99,8 @@ def normalize_responsibilities(weighted_log_density: FloatArray) -> tuple[FloatA
     """
     a = as_points(weighted_log_density)
     n, K = a.shape
-    if are_few(n, K, 1, "spherical"):
-        return few_points.normalize_responsibilities(a)
+    if is_small(n, K, 1, "spherical"):
+        return SmallProblem(a).normalized(None)
     no_means = np.broadcast_to(a.dtype.type(0), (K, K))
     model = LogDensityModel(no_means, np.empty(0, a.dtype))
     density, posterior = np.empty(n, a.dtype), np.empty((n, K), a.dtype)
@@ -173,8 +173,8 @@ def log_density(
     X = as_points(X)
     arguments = weights, means, precisions_cholesky, covariance_type, log_constants
     mixture = _checked(X, *arguments)
-    if _are_few(X, mixture):
-        return few_points.log_density(X, mixture)
+    if _is_small(X, mixture):
+        return SmallProblem(X).normalized(mixture)[0]
     density = np.empty(len(X), X.dtype)
     _predict(X, _model(mixture, X.dtype), mixture=density)
     return density
@@ -201,8 +201,8 @@ def responsibilities(
     X = as_points(X)
     arguments = weights, means, precisions_cholesky, covariance_type, log_constants
     mixture = _checked(X, *arguments)
-    if _are_few(X, mixture):
-        density, posterior = few_points.responsibilities(X, mixture)
+    if _is_small(X, mixture):
+        density, posterior = SmallProblem(X).normalized(mixture)
     else:
         density, posterior = np.empty(len(X), X.dtype), np.empty((len(X), len(means)), X.dtype)
         model = _model(mixture, X.dtype)
@@ -234,8 +234,8 @@ def assign(
     X = as_points(X)
     arguments = weights, means, precisions_cholesky, covariance_type, log_constants
     mixture = _checked(X, *arguments)
-    if _are_few(X, mixture):
-        labels = few_points.assign(X, mixture)
+    if _is_small(X, mixture):
+        labels = SmallProblem(X).assign(mixture)
     else:
         labels = np.empty(len(X), np.intp)
         _predict(X, _model(mixture, X.dtype), labels=labels)
@@ -259,8 +259,8 @@ class Pass:
     def expectation(self, *arguments: Any) -> Statistics:
         """Return what the function `expectation` does."""
         X, mixture = self.X, Mixture(*arguments)
-        if _are_few(X, mixture):
-            statistics = self._few_points.statistics(mixture)
+        if _is_small(X, mixture):
+            statistics = self._small_problem.statistics(mixture)
         else:
             model = _model(mixture, X.dtype)
             statistics = self._accumulator.statistics(model, mixture.covariance_type)
@@ -276,13 +276,13 @@ class Pass:
     def log_likelihood(self, *arguments: Any) -> float:
         """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner."""
         mixture = Mixture(*arguments)
-        if _are_few(self.X, mixture):
-            return self._few_points.log_likelihood(mixture)
+        if _is_small(self.X, mixture):
+            return self._small_problem.log_likelihood(mixture)
         return self._accumulator.log_likelihood(_model(mixture, self.X.dtype))
 
     @lazy
-    def _few_points(self) -> FewPoints:
-        return FewPoints(self.X, self._weight if len(self._weight) else None)
+    def _small_problem(self) -> SmallProblem:
+        return SmallProblem(self.X, self._weight if len(self._weight) else None)
 
     @lazy
     def _accumulator(self) -> Accumulator:
@@ -307,9 +307,9 @@ def _model(mixture: Mixture, dtype: np.dtype) -> Model:
     return prepare_model(*mixture[:4], dtype, mixture.log_constants)
 
 
-def _are_few(X: FloatArray, mixture: Mixture) -> bool:
+def _is_small(X: FloatArray, mixture: Mixture) -> bool:
     K, d = np.shape(mixture.means)
-    return are_few(len(X), K, d, mixture.covariance_type)
+    return is_small(len(X), K, d, mixture.covariance_type)
 
 
 def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
