@@ -63,7 +63,8 @@ def are_large(factors: FloatArray) -> np.ndarray:
 
 
 # --- distant points
-def farthest(dtype: DTypeLike) -> float:
+@lru_cache
+def farthest(dtype: Any) -> float:
     """The largest squared distance of a type."""
     return float(np.finfo(dtype).max)
 
@@ -75,7 +76,7 @@ def are_far(log_density: FloatArray) -> np.ndarray:
 
 def may_be_far(mean_log_likelihood: float, dtype: DTypeLike) -> bool:
     """Whether one of the points of a mean may be, unless it has next to no weight in it."""
-    return not mean_log_likelihood > -(farthest(dtype) ** 0.25)
+    return not mean_log_likelihood > -(farthest(np.dtype(dtype)) ** 0.25)
 
 
 def far_responsibilities(X: FloatArray, *mixture: Any) -> FloatArray:

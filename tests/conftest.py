@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 from numba import config as numba_config
@@ -35,3 +36,21 @@ class Unseen(event.Listener, threading.local):
 def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("_cov") and not numba_config.BOUNDSCHECK:
         event.register("numba:compile", Unseen())
+
+
+# --- the two ways through the kernels, of which shapes decide: problems of tests are small
+@pytest.fixture(scope="module")
+def on_drivers() -> Iterator[None]:
+    """Send small problems through the drivers, too."""
+    from fastgmm.kernels import small_problems
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_problems, "MOST_POINTS", 0)
+        yield
+
+
+@pytest.fixture(scope="module", params=["small", "drivers"])
+def both_ways(request: pytest.FixtureRequest) -> None:
+    """Run the tests of a module with small problems as such, and again through the drivers."""
+    if request.param == "drivers":
+        request.getfixturevalue("on_drivers")

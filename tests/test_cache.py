@@ -18,7 +18,8 @@ import fastgmm
 from fastgmm.kernels.jit import cache
 
 PACKAGE = Path(fastgmm.__file__).parent
-pytestmark = compiled_only
+# The problems are small, and these are tests of the drivers.
+pytestmark = [compiled_only, pytest.mark.usefixtures("on_drivers")]
 
 LOG_P = -0.5 * np.log(2 * np.pi) - 2  # of the point 2 under N(0, 1)
 

@@ -35,6 +35,9 @@ from fastgmm.kernels import (
     weighted_covariances,
 )
 
+# The problems are small; the drivers are to solve them, too.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 # --- the seven functions over the registry ----------------------------------------------------
 @over_registry

@@ -12,6 +12,9 @@ from fastgmm import kernels, reference
 from fastgmm.kernels import layouts, partition, pruning, workspace
 from fastgmm.kernels.accumulation import Accumulator
 
+# The problems are small, and these are tests of the drivers.
+pytestmark = pytest.mark.usefixtures("on_drivers")
+
 FAR, NEAR = 3.0, 0.3  # clusters whose points belong to one component, and to nearly all
 
 

@@ -12,6 +12,9 @@ from fastgmm import kernels, reference
 from fastgmm.kernels import partition
 from fastgmm.kernels.passes import Pass
 
+# The problems are small; the drivers are to solve them, too.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 def total_log_likelihood(X, weights, means, factors, covariance_type, sample_weight=None):
     return Pass(X, sample_weight).log_likelihood(weights, means, factors, covariance_type)

@@ -11,6 +11,9 @@ from fastgmm import kernels
 from fastgmm.kernels import layouts, workspace
 from fastgmm.kernels.partition import bytes_of_pass
 
+# The problems are small, and these are tests of the drivers.
+pytestmark = pytest.mark.usefixtures("on_drivers")
+
 PASSES = [
     *(("diag", 2000, 3000, 20, "float32"), ("spherical", 2000, 3000, 20, "float64")),
     *(("tied", 1000, 20, 500, "float64"), ("tied", 100, 300, 3, "float32")),

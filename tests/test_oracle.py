@@ -20,6 +20,9 @@ from fastgmm import kernels
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.maximization import MaximumLikelihood
 
+# The problems are small; the drivers are to solve them, too.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 EPS = np.finfo(np.float64).eps
 
 

@@ -26,6 +26,9 @@ from fastgmm.system import threads
 from fastgmm.system.processors import cpu_quota
 from fastgmm.system.threads import blas_on_one_thread
 
+# The problems are small, and these are tests of the drivers.
+pytestmark = pytest.mark.usefixtures("on_drivers")
+
 
 def installed_layers() -> list[str]:
     layers = {"workqueue": "workqueue", "omp": "omppool", "tbb": "tbbpool"}
@@ -95,7 +98,7 @@ def after_fork(check: Callable[[], bool]) -> str:
 # --- any number of threads --------------------------------------------------------------------
 BITS = """
 import numba, test_threads
-from fastgmm.kernels import partition, workspace
+from fastgmm.kernels import partition, small_problems, workspace
 from test_threads import COVARIANCE_TYPES, digest, fit, points
 def digests(X, *kind, **options):
     found = set()
@@ -106,6 +109,8 @@ def digests(X, *kind, **options):
     return found
 for covariance_type in COVARIANCE_TYPES:
     print(*digests(points(), covariance_type))
+print(*digests(points(900, 24), "full", n_components=9))  # small, in several tiles
+small_problems.MOST_POINTS = 0
 partition.SHARED_BYTES, workspace.SPAN_BYTES = 0, 2**18  # so that this one takes two steps
 print(*digests(points(900, 24), "full", n_components=9))
 assert numba.threading_layer() == layer

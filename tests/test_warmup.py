@@ -19,6 +19,9 @@ from fastgmm.kernels.jit import cache, target
 from fastgmm.kernels.jit.drivers import Driver
 from fastgmm.warmup import DTYPES, FEATURES, specializations, warm_up
 
+# The problems are small, and these are tests of the drivers.
+pytestmark = pytest.mark.usefixtures("on_drivers")
+
 # What compiles fastest; and both sides of each limit beyond which other code runs: few features,
 # and few components.
 SMALL_PROBLEM = ["--features", "1", "--covariance-types", "diag", "--dtypes", "float64"]

@@ -25,12 +25,12 @@ from fastgmm.em.progress import Progress, Watcher
 from fastgmm.em.restarts import best_of_starts
 from fastgmm.em.results import EMResult, Iteration
 from fastgmm.em.step import Step, em_step
+from fastgmm.estimator.arguments import RememberedArguments
 from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
 from fastgmm.estimator.fitted import FittedMixture
 from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm.estimator.interchange import fitted_attributes, is_kept, set_by_fit
 from fastgmm.estimator.validation import (
-    RememberedArguments,
     check_fit_data,
     check_init_params,
     check_initial_values,

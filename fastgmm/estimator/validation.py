@@ -9,8 +9,7 @@ scikit-learn does for every estimator (sparse, complex, text, NaN, wrong number 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -21,49 +20,12 @@ from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod
 from fastgmm.estimator.containers import refuse_missing, refuse_other_namespaces
 from fastgmm.model.families import family_of
 
-# Values that are compared with those of before, and types of others of which the type says all.
-PLAIN = (bool, int, float, str, type(None))
-OPAQUE = (np.ndarray, np.random.RandomState)
-REMEMBERED = 1000
 FLOAT_DTYPES = [np.float64, np.float32]  # kept as they are; everything else becomes the first
 # How far from 1 the responsibilities of a sample may sum; float32 holds seven digits.
 SUM_OF_RESPONSIBILITIES = 1e-5
 # Binary exponents of the largest weight, by the size of a number, between which weights are used
 # as they are.
 MODERATE = {4: 32, 8: 256}
-
-
-class RememberedArguments:
-    """Validates the arguments of a class as scikit-learn does, each set of values once.
-
-    To look through them takes as long as many a small fit.
-    """
-
-    _valid: ClassVar[set[Any]] = set()
-
-    def _validate_params(self) -> None:
-        given = _values(self)
-        if given not in self._valid:
-            super()._validate_params()  # type: ignore[misc]
-            if given is not None:
-                if len(self._valid) >= REMEMBERED:
-                    self._valid.clear()
-                self._valid.add(given)
-
-
-def _values(estimator: Any) -> tuple[Any, ...] | None:
-    """The class and arguments of an estimator; None where a look does not tell what they are."""
-    values = vars(estimator)
-    arguments = [values.get(name) for name in _argument_names(type(estimator))]
-    if not all(type(value) in (*PLAIN, *OPAQUE) for value in arguments):
-        return None
-    told = (value if type(value) in PLAIN else type(value) for value in arguments)
-    return type(estimator), *((type(value), value) for value in told)
-
-
-@lru_cache
-def _argument_names(cls: Any) -> tuple[str, ...]:
-    return tuple(cls._get_param_names())
 
 
 def check_fit_data(

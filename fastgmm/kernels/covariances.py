@@ -101,7 +101,8 @@ def _moments(
     X: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
 ) -> Callable[[FloatArray], Statistics]:
     """Return a function from means to the moments about them."""
-    if is_small(*responsibilities.shape, X.shape[1], covariance_type):
+    (n, K), d = responsibilities.shape, X.shape[1]
+    if is_small(n, K, d, covariance_type):
         few = SmallProblem(X)
         return lambda means: few.moments(means, responsibilities, covariance_type)
     points = Accumulator(X, np.empty(0, X.dtype))

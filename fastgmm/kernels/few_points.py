@@ -57,12 +57,13 @@ def log_density_of_matrices(
 ):
     """log πₖ + log N(x; μₖ, Σₖ) by chunks of points; `panels` are of the factors.
 
-    `constants` have the terms that do not depend on the component's parameters.
+    `constants` are what is added to them, and written.
     """
     chunks, d, length = points.shape
     n_factors = factors.shape[0]  # one for each component, or for all
     rows = panels.shape[0] // n_factors if n_factors > 1 else 0
     for k in range(means.shape[0]):
+        constants[k] -= factors.shape[1] * HALF_LOG_TWO_PI
         constants[k] += np.log(weights[k]) if weights[k] > 0 else -np.inf
         for j in range(factors.shape[1]):
             constants[k] += np.log(factors[k % n_factors, j, j])
@@ -79,14 +80,16 @@ def log_density_of_matrices(
 
 
 @compiled_alone
-def log_density_of_variances(points, weights, means, factors, constants, out):
-    """The same from inverse standard deviations (K, d)."""
+def log_density_of_variances(points, weights, means, factors, spread, constants, out):
+    """The same from inverse standard deviations (K, d) or (K, 1), spread over all the features."""
+    repeated = means.shape[1] // factors.shape[1]
     for k in range(means.shape[0]):
+        constants[k] -= means.shape[1] * HALF_LOG_TWO_PI
         constants[k] += np.log(weights[k]) if weights[k] > 0 else -np.inf
-        for j in range(means.shape[1]):
-            constants[k] += np.log(factors[k, j])
+        for j in range(factors.shape[1]):
+            constants[k] += repeated * np.log(factors[k, j])
     log_density_of_diagonals(
-        points, means, factors, constants, points.shape[1], out, out,
+        points, means, spread, constants, points.shape[1], out, out,
         FEATURES, VECTORS, VECTOR_BYTES,
     )  # fmt: skip
 
@@ -109,17 +112,21 @@ def normalize(points, sample_weight):
     return log_likelihood
 
 
+# Wide: numba takes arrays sooner by themselves than in records.
 @compiled_alone
-def moments_of_matrices(rows, order, means, points, roots, packed, out):
-    """Fill out[k] = Σ r c cᵀ of c = (x - μₖ, 1), above the diagonal: counts and moments at once."""
+def moments_of_matrices(rows, order, means, points, roots, packed, counts, first, second):
+    """Fill Σ r, Σ r c and Σ r c cᵀ, c = x - μₖ, the last above the diagonal."""
     n, width = rows.shape
     for k in range(means.shape[0]):
         for p in range(n):
-            roots[p, 0] = np.sqrt(points.components[k, p] * points.scale[p])
+            share = points.components[k, p] * points.scale[p]
+            counts[k] += share
+            roots[p, 0] = np.sqrt(share)
         for j in range(0, width, LANES):
             pack_columns(rows, order, means, k, roots, n, packed, j, 1, VECTOR_BYTES)
+            add_product(roots, 0, 0, packed, 0, j, n, first, k, j, 1, 1, VECTOR_BYTES, 0)
             for i in range(0, j + LANES, 4):
-                add_product(packed, 0, i, packed, 0, j, n, out[k], i, j, 4, 1, VECTOR_BYTES, 0)
+                add_product(packed, 0, i, packed, 0, j, n, second[k], i, j, 4, 1, VECTOR_BYTES, 0)
 
 
 @compiled_alone
@@ -148,12 +155,12 @@ class FewPoints:
             self.sample_weight[:] = sample_weight
         self._pitch = -(-len(X) // CHUNK) * CHUNK
         self._kept: Normalized | None = None
+        self._means: FloatArray = np.empty((0, 0))  # of the last mixture, as wide as the rows
 
     def statistics(self, mixture: Mixture) -> Moments:
         """Log-likelihood, counts, first and second moments under the mixture."""
         log_likelihood = self.log_likelihood(mixture)
-        moments = self._moments(mixture.means, mixture.covariance_type)
-        return Moments(log_likelihood, *moments)
+        return Moments(log_likelihood, *self._moments(mixture.means, mixture.covariance_type))
 
     def moments(
         self, means: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
@@ -163,6 +170,8 @@ class FewPoints:
         shares = self._workspace(K)
         shares.components[:, :n] = responsibilities.T
         shares.scale[:n] = 1.0
+        if covariance_type in ("full", "tied"):
+            self._means = _padded(means, self._rows.shape[1])
         return Moments(0.0, *self._moments(means, covariance_type))
 
     def _moments(
@@ -172,13 +181,13 @@ class FewPoints:
         shares = self._workspace(K)
         if covariance_type in ("full", "tied"):
             width = self._rows.shape[1]
-            out = np.zeros((K, width, width))
+            counts, first, upper = np.zeros(K), np.zeros((K, width)), np.zeros((K, width, width))
             moments_of_matrices(
-                self._rows, self._order, _padded(means, width), shares, self._roots, self._packed,
-                out,
+                self._rows, self._order, self._means, shares, self._roots, self._packed,
+                counts, first, upper,
             )  # fmt: skip
-            counts, first = out[:, d, d].copy(), out[:, :d, d].copy()
-            second = out.reshape(K, -1).take(_symmetric(d, width), axis=1)
+            first = first[:, :d]
+            second = upper.reshape(K, -1).take(_symmetric(d, width), axis=1)
             if covariance_type == "tied":
                 second = second.sum(axis=0)
         else:
@@ -213,21 +222,22 @@ class FewPoints:
         """Return log πₖ + log N(xᵢ; μₖ, Σₖ), (K, n), overwritten by the next call."""
         weights, means, factors, covariance_type, added = mixture
         K, d = means.shape
-        out, constants = self._workspace(K).components, np.full(K, -d * HALF_LOG_TWO_PI)
+        out, constants = self._workspace(K).components, np.zeros(K)
         if added is not None:
             constants += added
         if covariance_type in ("full", "tied"):
-            squares = factors.reshape(-1, d * d)
-            panels = np.zeros((len(squares), d * d + 1))
-            panels[:, :-1] = squares
+            self._means = _padded(means, self._rows.shape[1])
+            panels = factors.reshape(-1, d * d).take(_panels(d), axis=1)
+            if d == 1:  # there is no zero to take
+                panels[:, 1:] = 0.0
             log_density_of_matrices(
-                self._by_chunks, weights, _padded(means, self._by_chunks.shape[1]),
-                factors.reshape(-1, d, d), panels.take(_panels(d), axis=1).reshape(-1, 4),
-                constants, self._centred, self._squares, out,
+                self._by_chunks, weights, self._means, factors.reshape(-1, d, d),
+                panels.reshape(-1, 4), constants, self._centred, self._squares, out,
             )  # fmt: skip
         else:
             spread = factors if covariance_type == "diag" else np.repeat(factors, d).reshape(K, d)
-            log_density_of_variances(self._by_features, weights, means, spread, constants, out)
+            own = factors.reshape(K, -1)
+            log_density_of_variances(self._by_features, weights, means, own, spread, constants, out)
         return out[:, : len(self.X)]
 
     def _workspace(self, n_components: int) -> Normalized:
@@ -255,12 +265,8 @@ class FewPoints:
 
     @lazy
     def _rows(self) -> FloatArray:
-        """Points (n, width), each followed by 1."""
-        n, d = self.X.shape
-        rows = np.zeros((n, -(-(d + 1) // LANES) * LANES))
-        rows[:, :d] = self.X
-        rows[:, d] = 1.0
-        return rows
+        """Points (n, width), their features up to whole vectors."""
+        return _padded(self.X, -(-self.X.shape[1] // LANES) * LANES)
 
     @lazy
     def _packed(self) -> FloatArray:
@@ -287,31 +293,36 @@ class FewPoints:
 def exact(mixture: Mixture, dtype: np.dtype) -> Mixture:
     """A mixture in float64, of means that are rounded as the points are."""
     weights, means, factors, covariance_type, log_constants = mixture
-    if dtype != np.float64:
-        means = np.asarray(means, dtype)
-    arrays = (_as_compiled(array) for array in (weights, means, factors))
-    return Mixture(*arrays, covariance_type, log_constants)
+    if _suit(weights) and _suit(means) and _suit(factors) and dtype == np.float64:
+        return mixture
+    weights, means, factors = (
+        np.array(array, np.float64, order="C")
+        for array in (weights, np.asarray(means, dtype), factors)
+    )
+    return Mixture(weights, means, factors, covariance_type, log_constants)
 
 
-def _as_compiled(array: FloatArray) -> FloatArray:
-    """Float64 in C's order and writable: for others numba would compile anew."""
-    suits = array.dtype == np.float64 and array.flags.carray
-    return array if suits else np.array(array, np.float64, order="C")
+def _suit(array: FloatArray) -> bool:
+    """Whether an array is of float64, in C's order and writable: for others numba compiles anew."""
+    return array.dtype == np.float64 and array.flags.carray
 
 
-def _padded(means: FloatArray, width: int) -> FloatArray:
-    padded = np.zeros((len(means), width))
-    padded[:, : means.shape[1]] = means
+def _padded(rows: FloatArray, width: int) -> FloatArray:
+    padded = np.zeros((len(rows), width))
+    padded[:, : rows.shape[1]] = rows
     return padded
 
 
 @lru_cache
 def _panels(d: int) -> np.ndarray:
-    """Places in a factor of the columns of each panel down to its last diagonal, d² for zeros."""
+    """Places in a factor of the columns of each panel down to its last diagonal.
+
+    For zeros beyond the factor, that of one below its diagonal.
+    """
     panels = []
     for first in range(0, d, 4):
         rows, columns = np.ogrid[: first + 4, first : first + 4]
-        panels.append(np.where((rows < d) & (columns < d), rows * d + columns, d * d))
+        panels.append(np.where((rows < d) & (columns < d), rows * d + columns, d * (d - 1)))
     return np.concatenate(panels).ravel()
 
 

@@ -255,11 +255,12 @@ class Pass:
     def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None):
         self.X = as_points(X)
         self._weight = _weight(self.X, sample_weight)
+        self._asked: tuple[object, bool] = None, False  # the last shape, and whether it is small
 
     def expectation(self, *arguments: Any) -> Statistics:
         """Return what the function `expectation` does."""
         X, mixture = self.X, Mixture(*arguments)
-        if _is_small(X, mixture):
+        if self._is_small(mixture):
             statistics = self._small_problem.statistics(mixture)
         else:
             model = _model(mixture, X.dtype)
@@ -276,9 +277,15 @@ class Pass:
     def log_likelihood(self, *arguments: Any) -> float:
         """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner."""
         mixture = Mixture(*arguments)
-        if _is_small(self.X, mixture):
+        if self._is_small(mixture):
             return self._small_problem.log_likelihood(mixture)
         return self._accumulator.log_likelihood(_model(mixture, self.X.dtype))
+
+    def _is_small(self, mixture: Mixture) -> bool:
+        shape = mixture.means.shape, mixture.covariance_type
+        if self._asked[0] != shape:
+            self._asked = shape, _is_small(self.X, mixture)
+        return self._asked[1]
 
     @lazy
     def _small_problem(self) -> SmallProblem:

@@ -27,6 +27,8 @@ from fastgmm.system.threads import n_threads
 # of the compiler, takes its time.
 MOST_POINTS, MOST_PAIRS = 2**12, 2**15
 MOST_OPERATIONS = 2**11 if JIT_DISABLED else 2**26
+# And so many numbers in its factors, of which there are copies.
+MOST_FACTORS = 2**19
 # From so many on, tiles go to threads; they have at least so many operations and points, and a
 # multiple of points.
 OPERATIONS_OF_TILE, POINTS_OF_TILE, MULTIPLE = 2**20, 2**8, 2**6
@@ -41,6 +43,9 @@ def is_small(n_samples: int, n_components: int, n_features: int, covariance_type
     return (
         n_samples <= MOST_POINTS
         and n_samples * n_components <= MOST_PAIRS
+        and (
+            covariance_type in ("diag", "spherical") or n_components * n_features**2 <= MOST_FACTORS
+        )
         and _operations(n_samples, n_components, n_features, covariance_type) <= MOST_OPERATIONS
     )
 
@@ -55,7 +60,7 @@ class SmallProblem:
 
     def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None):
         self.X, self.sample_weight = X, sample_weight
-        self._length = 0
+        self._cut_for: tuple[tuple[int, int], str] | None = None
         self._tiles: list[FewPoints] = []
         self._slices: list[slice] = []
 
@@ -139,10 +144,12 @@ class SmallProblem:
         function: Callable[[FewPoints, slice], Result],
     ) -> list[Result]:
         """Results of a function of each tile and its rows, in their order."""
-        self._cut(_length_of_tile(len(self.X), *means.shape, covariance_type))
+        if self._cut_for != (means.shape, covariance_type):
+            self._cut_for = means.shape, covariance_type
+            self._cut(_length_of_tile(len(self.X), *self._cut_for))
+        if len(self._tiles) == 1:
+            return [function(self._tiles[0], self._slices[0])]
         tiles = list(zip(self._tiles, self._slices, strict=True))
-        if len(tiles) == 1:
-            return [function(*tiles[0])]
         results: dict[int, Result] = {}
         numbers = count()
 
@@ -158,9 +165,6 @@ class SmallProblem:
         return [results[number] for number in range(len(tiles))]
 
     def _cut(self, length: int) -> None:
-        if length == self._length:
-            return
-        self._length = length
         self._slices = [slice(a, a + length) for a in range(0, max(1, len(self.X)), length)]
         weight = self.sample_weight
         self._tiles = [
@@ -173,8 +177,8 @@ class SmallProblem:
         return ThreadPoolExecutor(max(1, n_threads() - 1))
 
 
-def _length_of_tile(n: int, n_components: int, n_features: int, covariance_type: str) -> int:
-    operations = _operations(n, n_components, n_features, covariance_type)
+def _length_of_tile(n: int, shape: tuple[int, int], covariance_type: str) -> int:
+    operations = _operations(n, *shape, covariance_type)
     n_tiles = min(operations // OPERATIONS_OF_TILE, n // POINTS_OF_TILE)
     if n_tiles < 2:
         return max(1, n)

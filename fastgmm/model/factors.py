@@ -11,6 +11,7 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 
 from fastgmm._contract import any_below_diagonal, are_large
 from fastgmm._records import FloatArray, Parameters
+from fastgmm.kernels.maximization import factorize, is_small
 from fastgmm.model.families import family_of
 from fastgmm.model.lapack import invert_upper_factors
 from fastgmm.system.threads import n_threads
@@ -55,14 +56,19 @@ def precisions_cholesky_from_covariances(
     a covariance is not finite and positive definite.
     """
     covariances = np.asarray(covariances, dtype=np.float64)
-    if not np.all(np.isfinite(covariances)):
-        raise IllDefinedCovariance
     if not family_of(covariance_type).is_matrix:
-        if np.any(covariances <= 0.0):
+        if not np.all((covariances > 0.0) & (covariances < np.inf)):
             raise IllDefinedCovariance
         return np.asarray(1.0 / np.sqrt(covariances))
+    d = covariances.shape[-1]
+    if is_small(covariances.size // d**2, d):
+        small_factors = factorize(covariances)
+        if small_factors is None:
+            raise IllDefinedCovariance
+        return small_factors
+    if not np.all(np.isfinite(covariances)):
+        raise IllDefinedCovariance
     factors = covariances.copy()
-    d = factors.shape[-1]
     matrices = factors.reshape(-1, d, d)
     if len(matrices) * d**3 > WORTH_THREADS:
         if not invert_upper_factors(matrices, n_threads()):
@@ -169,8 +175,8 @@ def _differ(parameters: Parameters) -> tuple[bool, ...]:
     covariance_type = parameters.covariance_type
     if arrays[0].nbytes > REMEMBERED:
         return _compare(*arrays, covariance_type)
-    contents = ((array.tobytes(), array.dtype.str, array.shape) for array in arrays)
-    return _compare_contents(*contents, covariance_type)
+    first, second = ((array.tobytes(), array.dtype.str, array.shape) for array in arrays)
+    return _compare_contents(first, second, covariance_type)
 
 
 @lru_cache(maxsize=8)
@@ -178,11 +184,11 @@ def _compare_contents(
     covariances: Content, precisions_cholesky: Content, covariance_type: str
 ) -> tuple[bool, ...]:
     """Compare what has been compared before only once: before each prediction it is the same."""
-    arrays = (
+    first, second = (
         np.frombuffer(content, dtype).reshape(shape)
         for content, dtype, shape in (covariances, precisions_cholesky)
     )
-    return _compare(*arrays, covariance_type)
+    return _compare(first, second, covariance_type)
 
 
 def _compare(

@@ -90,7 +90,10 @@ class Family:
 
     def add_to_variances(self, covariances: FloatArray, addend: float | FloatArray) -> None:
         """Add a number to all variances, or one for each feature, in place."""
-        if self.is_matrix:
+        if self.is_matrix and covariances.flags.c_contiguous:  # soonest
+            d = covariances.shape[-1]
+            covariances.reshape(-1, d * d)[:, :: d + 1] += addend
+        elif self.is_matrix:
             np.einsum("...ii->...i", covariances)[...] += addend
         elif "d" in self.axes:
             covariances += addend

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastgmm._records import FloatArray, Parameters, Statistics
-from fastgmm.kernels.maximization import is_small, maximize
+from fastgmm.kernels.maximization import estimate, is_small, maximize
 from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from_covariances
 from fastgmm.model.families import family_of
 from fastgmm.model.regularization import regularized
@@ -81,7 +81,12 @@ class MaximumLikelihood:
 
     def maximize(self, statistics: Statistics, current: Parameters | None = None) -> Parameters:
         """Return the next parameters; IllDefinedCovariance if a covariance is not definite."""
-        if self._is_small(statistics):
+        matrices = statistics.covariance_type in ("full", "tied")
+        if (
+            matrices
+            and is_small(*statistics.reference.shape)
+            and type(self) is MaximumLikelihood  # not where others have halves of their own
+        ):
             floor = count_floor(statistics.counts, self.dtype)
             maximum = maximize(statistics, floor, self.reg_covar)
             if maximum is None:
@@ -92,7 +97,11 @@ class MaximumLikelihood:
     def estimate(self, statistics: Statistics, current: Parameters | None = None) -> Estimate:
         """Weights, means and covariances of the highest likelihood."""
         family = family_of(self.covariance_type)
-        counts = statistics.counts + count_floor(statistics.counts, self.dtype)
+        floor = count_floor(statistics.counts, self.dtype)
+        if is_small(*statistics.reference.shape):
+            counts, weights, means, covariances = estimate(statistics, floor)
+            return Estimate(weights, means, family.combine(covariances, counts))
+        counts = statistics.counts + floor
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused later
             shift = statistics.first / counts[:, None]
             match family.pass_type:
@@ -121,14 +130,6 @@ class MaximumLikelihood:
         p = Parameters(weights, means, covariances, cholesky, self.covariance_type)
         return p.astype(self.dtype)
 
-    def _is_small(self, statistics: Statistics) -> bool:
-        """Whether one call of a kernel does what the two halves do; not if these are others'."""
-        return (
-            is_small(*statistics.reference.shape)
-            and self.covariance_type == statistics.covariance_type
-            and type(self) is MaximumLikelihood
-        )
-
     def objective(self, log_likelihood: float, parameters: Parameters) -> float:
         """Return the log-likelihood."""
         return log_likelihood
@@ -140,10 +141,11 @@ def count_floor(counts: FloatArray, dtype: DTypeLike) -> float:
     Where sample weights make the average count less than 1 it shrinks in proportion, so that
     the scale of the weights does not matter.
     """
-    return 10 * eps_of(dtype) * min(1.0, float(np.add.reduce(counts, axis=None)) / counts.size)
+    average = float(np.add.reduce(counts)) / counts.size
+    return 10 * eps_of(np.dtype(dtype)) * min(1.0, average)
 
 
 @lru_cache
-def eps_of(dtype: DTypeLike) -> float:
+def eps_of(dtype: np.dtype) -> float:
     """Distance from 1 to the next number of a type."""
     return float(np.finfo(dtype).eps)

@@ -50,40 +50,33 @@ def means_of_moments(typingctx, counts, total, first, reference, weights, shifts
     return types.void(counts, float64, first, reference, weights, shifts, means), codegen
 
 
-def _covariances_twin(second, counts, total, shifts, added, covariances, matrices):
+def _covariances_twin(second, counts, total, shifts, covariances):
     products = counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
     if len(second) < len(counts):
         products, counts = products.sum(axis=0), np.array([total])
     covariances[:] = (second - products) / counts[:, None, None]
-    np.einsum("kii->ki", covariances)[...] += added
-    matrices[:, :, : len(counts)] = np.moveaxis(covariances, 0, 2)
 
 
-# Wide: numba hands a block each array and index by itself.
+# Long: one loop over all that makes an element.
 @register_block(_covariances_twin)
-def covariances_of_moments(typingctx, second, counts, total, shifts, added, covariances, matrices):
-    """covariances[k] = second[k] / counts[k] - δₖ δₖᵀ, with `added` (d,) on the diagonal.
+def covariances_of_moments(typingctx, second, counts, total, shifts, covariances):
+    """covariances[k] = second[k] / counts[k] - δₖ δₖᵀ, from upper triangles.
 
     `second` are moments about points from which the means are `shifts` δ (K, d) away. Where there
-    is one for all components, it is (second - Σ counts[k] δₖ δₖᵀ) / total. In `matrices`
-    (d, d, pitch), of which the upper triangles are filled, the components come last.
+    is one for all components, it is (second - Σ counts[k] δₖ δₖᵀ) / total.
     """
 
     def codegen(context, builder, signature, arguments):
-        second_, counts_, total_, shifts_, added_, covariances_, matrices_ = arguments
+        second_, counts_, total_, shifts_, covariances_ = arguments
         zero, one = i64(0), i64(1)
         v = Vectors(context, builder, context.get_value_type(second.dtype), 8)
         moments, d = v.pointer(second, second_, zero, zero, zero)
         count, K = v.pointer(counts, counts_, zero)[0], v.length(counts, counts_)
         shift, _ = v.pointer(shifts, shifts_, zero, zero)
-        addend, _ = v.pointer(added, added_, zero)
         target, _ = v.pointer(covariances, covariances_, zero, zero, zero)
-        beside, pitch = v.pointer(matrices, matrices_, zero, zero, zero)
         n = v.length(second, second_)
         shared = builder.icmp_signed("<", n, K)
-        # Not k first or last: matrices that begin a multiple of 4 KiB apart share their places in
-        # a first-level cache.
-        with v.loop(d) as i, v.loop(n) as k, v.loop(builder.sub(d, i)) as after:
+        with v.loop(n) as k, v.loop(d) as i, v.loop(builder.sub(d, i)) as after:
             j = builder.add(i, after)
             products = cgutils.alloca_once_value(builder, v.element(0.0))
             builder.store(v.element(0.0), products)
@@ -102,15 +95,11 @@ def covariances_of_moments(typingctx, second, counts, total, shifts, added, cova
             centred = builder.fsub(builder.load(v.at(moments, above)), builder.load(products))
             divisor = builder.select(shared, total_, builder.load(v.at(count, k)))
             covariance = builder.fdiv(centred, divisor)
-            variance = builder.fadd(covariance, builder.load(v.at(addend, i)))
-            covariance = builder.select(builder.icmp_signed("==", i, j), variance, covariance)
             builder.store(covariance, v.at(target, above))
             builder.store(covariance, v.at(target, below))
-            place = builder.add(builder.mul(builder.add(builder.mul(i, d), j), pitch), k)
-            builder.store(covariance, v.at(beside, place))
         return context.get_dummy_value()
 
-    return types.void(second, counts, types.float64, shifts, added, covariances, matrices), codegen
+    return types.void(second, counts, types.float64, shifts, covariances), codegen
 
 
 def _invert_factors_twin(matrices, factors, n_bytes):
@@ -123,6 +112,7 @@ def _invert_factors_twin(matrices, factors, n_bytes):
             factor[:] = np.nan
 
 
+# Long: two triangular loops, which share their places.
 @register_block(_invert_factors_twin)
 def invert_factors(typingctx, matrices, factors, n_bytes):
     """Upper triangles of factors[k] = R⁻¹ from those of Σₖ = Rᵀ R in `matrices` (d, d, pitch).

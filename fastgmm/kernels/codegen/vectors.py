@@ -42,6 +42,7 @@ class Vectors:
 
     def pointer(self, array_type, array, *indices):
         """Address of an element of a C-contiguous array, and the array's last stride."""
+        assert array_type.layout == "C"
         view = self.context.make_array(array_type)(self.context, self.builder, array)
         shape = cgutils.unpack_tuple(self.builder, view.shape)
         offset = indices[0]

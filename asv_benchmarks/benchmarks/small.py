@@ -1,0 +1,144 @@
+"""Small problems: what iterations, predictions and whole fits take when there is little to compute.
+
+The jobs are those of packages that fit many small mixtures: a mixture for each class, naive Bayes,
+a search over the number of components.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Peer
+
+from fastgmm import GaussianMixture
+
+from .common import TINY, Case, ratio
+from .fit import fit, unfitted_model
+
+FEW = 64  # points, so that nearly all of an iteration is overhead
+IRIS = load_iris().data
+SECONDS = 0.0 if TINY else 0.5
+
+
+@lru_cache(maxsize=1)
+def _started_model(covariance_type: str, d: int, K: int) -> tuple[GaussianMixture, np.ndarray]:
+    case = Case(covariance_type, "float64", FEW, d, K)
+    problem = case.make()
+    model = unfitted_model(case, problem.mixture, max_iter=2 if TINY else 100)
+    model.set_params(reg_covar=1e-2)
+    fit(model, problem.X)
+    assert model.lower_bounds_[-1] > model.lower_bounds_[0] or K == 1
+    return model, problem.X
+
+
+class Iteration:
+    """A hundred iterations on 64 points, from a given start."""
+
+    params = (["full", "tied", "diag", "spherical"], [1, 8, 16, 32], [1, 8])
+    param_names = ("covariance_type", "d", "K")
+
+    def setup(self, covariance_type, d, K):
+        self.model, self.X = _started_model(covariance_type, d, K)
+
+    def time_hundred_iterations(self, covariance_type, d, K):
+        model = fit(self.model, self.X)
+        assert model.n_iter_ == model.max_iter
+
+
+# --- jobs, for any class of mixtures --------------------------------------------------------
+def _classes(n_classes: int, n: int, d: int) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.normal(c, 1.0, (n, d)) for c in range(n_classes)]
+
+
+def classifier(mixture: type[Any]) -> object:
+    """Fit one mixture of two components to each of ten classes of 100 samples."""
+    models = [mixture(2, covariance_type="diag", random_state=0) for _ in TEN_CLASSES]
+    return [model.fit(X) for model, X in zip(models, TEN_CLASSES, strict=True)]
+
+
+def naive_bayes(mixture: type[Any]) -> object:
+    """Fit one component to each of two classes of 200 samples."""
+    return [mixture(1, random_state=0).fit(X) for X in TWO_CLASSES]
+
+
+def search(mixture: type[Any]) -> object:
+    """Fit one to five components to iris, and compare their BIC."""
+    return [mixture(K, random_state=0).fit(IRIS).bic(IRIS) for K in range(1, 6)]
+
+
+def iris(mixture: type[Any]) -> object:
+    """Fit three components by the defaults."""
+    return mixture(3, random_state=0).fit(IRIS)
+
+
+def hundred_iterations(mixture: type[Any]) -> object:
+    """Climb for a hundred iterations from a given start."""
+    start = {"means_init": IRIS[[10, 60, 110]], "precisions_init": [np.eye(4)] * 3}
+    weights = np.full(3, 1 / 3)
+    return mixture(3, tol=0.0, weights_init=weights, max_iter=100, **start).fit(IRIS)
+
+
+TEN_CLASSES, TWO_CLASSES = _classes(10, 100, 64), _classes(2, 200, 2)
+JOBS: dict[str, Callable[[type[Any]], object]] = {
+    job.__name__: job for job in (classifier, naive_bayes, search, iris, hundred_iterations)
+}
+
+
+@lru_cache(maxsize=1)
+def _run(name: str, mixture: type[Any]) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return JOBS[name](mixture)
+
+
+class Job:
+    """Each job, and its time as a share of scikit-learn's."""
+
+    params = (list(JOBS),)
+    param_names = ("job",)
+    unit = "of scikit-learn's time"
+
+    def setup(self, name):
+        _run(name, GaussianMixture)
+
+    def time_job(self, name):
+        _run.__wrapped__(name, GaussianMixture)
+
+    def track_share(self, name):
+        calls = [lambda mixture=mixture: _run.__wrapped__(name, mixture) for mixture in CLASSES]
+        return 1 / ratio(*calls, SECONDS)
+
+
+CLASSES = (Peer, GaussianMixture)
+
+
+@lru_cache(maxsize=1)
+def _fitted() -> tuple[Any, Any]:
+    peer, ours = (mixture(3, random_state=0).fit(IRIS) for mixture in CLASSES)
+    assert np.allclose(ours.predict_proba(IRIS), peer.predict_proba(IRIS), atol=1e-6)
+    return peer, ours
+
+
+class OneRow:
+    """The prediction of one row, and its time as a share of scikit-learn's."""
+
+    params = (["predict", "predict_proba", "score_samples", "score"],)
+    param_names = ("method",)
+    unit = "of scikit-learn's time"
+
+    def setup(self, name):
+        self.calls = [getattr(model, name) for model in _fitted()]
+
+    def time_method(self, name):
+        self.calls[1](IRIS[:1])
+
+    def track_share(self, name):
+        calls = [lambda call=call: call(IRIS[:1]) for call in self.calls]
+        return 1 / ratio(*calls, SECONDS)
