@@ -1,4 +1,7 @@
-"""Finding the start: every `init_params`, and `init_whiten`, with no iteration of EM after it."""
+"""Finding the start: every `init_params`, and `init_whiten`, with no iteration of EM after it.
+
+And whole fits to more rows than `init_size`, where the start is to save the fit iterations.
+"""
 
 from __future__ import annotations
 
@@ -47,4 +50,30 @@ class Start:
     def time_start(self, name):
         model = fit(self.model, self.X)
         assert model.n_iter_ == 0
+        assert np.isfinite(model.log_likelihood_)
+
+
+@lru_cache(maxsize=1)
+def _compiled_fit_to_many_rows(K: int) -> tuple[GaussianMixture, np.ndarray]:
+    case = Case("full", "float64", 200 if TINY else 50_000, 15, K)
+    model = GaussianMixture(K, random_state=0, init_size=100 if TINY else 20_000)
+    X = case.make().X
+    fit(model, X)
+    found = np.mean(reference.log_density(X, *parameters_of(model)))
+    assert abs(found / model.log_likelihood_ - 1) < 1e-6
+    return model, X
+
+
+class StartAndFit:
+    """A default fit to 50,000 points of 15 features, from its start to its end."""
+
+    params = ([2] if TINY else [20, 50],)
+    param_names = ("K",)
+
+    def setup(self, K):
+        self.model, self.X = _compiled_fit_to_many_rows(K)
+
+    def time_start_and_fit(self, K):
+        model = fit(self.model, self.X)
+        assert model.n_iter_ > 0
         assert np.isfinite(model.log_likelihood_)

@@ -18,12 +18,13 @@ from fastgmm._records import FloatArray, Parameters
 from fastgmm.data.criteria import mean_log_likelihood
 from fastgmm.data.source import ArraySource
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
-from fastgmm.em.initialization import Initialization, initial_parameters
+from fastgmm.em.initialization import Initialization
 from fastgmm.em.loop import Rules, run_em
 from fastgmm.em.memory import bytes_of_fit
 from fastgmm.em.progress import Progress, Watcher
 from fastgmm.em.restarts import best_of_starts
 from fastgmm.em.results import EMResult, Iteration
+from fastgmm.em.settling import settled_start
 from fastgmm.em.step import Step, em_step
 from fastgmm.estimator.arguments import RememberedArguments
 from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
@@ -78,13 +79,14 @@ class Plan(NamedTuple):
         """Find the next start; the random state moves on."""
         if self.resumed is not None:
             return self.resumed, NO_REPAIRS
-        return initial_parameters(
+        return settled_start(
             self.source,
             self.n_components,
             self.maximization,
             self.how,
             self.random_state,
             self.repairing,
+            self.rules.tol,
         )
 
     def completed(self, result: EMResult) -> EMResult:
