@@ -95,7 +95,7 @@ def after_fork(check: Callable[[], bool]) -> str:
 # --- any number of threads --------------------------------------------------------------------
 BITS = """
 import numba, test_threads
-from fastgmm.kernels import partition, workspace
+from fastgmm.kernels import partition
 from test_threads import COVARIANCE_TYPES, digest, fit, points
 def digests(X, *kind, **options):
     found = set()
@@ -106,7 +106,7 @@ def digests(X, *kind, **options):
     return found
 for covariance_type in COVARIANCE_TYPES:
     print(*digests(points(), covariance_type))
-partition.SHARED_BYTES, workspace.SPAN_BYTES = 0, 2**18  # so that this one takes two steps
+partition.SHARED_BYTES, partition.RUN_BYTES = 0, 2**17  # so that this one takes two steps
 print(*digests(points(900, 24), "full", n_components=9))
 assert numba.threading_layer() == layer
 """
