@@ -15,6 +15,7 @@ import pytest
 from fastgmm import Statistics, kernels, reference
 from fastgmm.kernels.accumulation import Accumulator
 from fastgmm.kernels.passes import Pass
+from fastgmm.kernels.small_problems import SmallProblem
 
 SUITES = Path(__file__).parent.parent / "asv_benchmarks" / "benchmarks"
 
@@ -103,8 +104,10 @@ def _spoil(suite: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in kernels.__all__:
         spoil(kernels, name)
-    spoil(Pass, "log_likelihood")
-    spoil(Accumulator, "statistics")
+    for part in (Pass, SmallProblem):
+        spoil(part, "log_likelihood")
+    for part in (Accumulator, SmallProblem):
+        spoil(part, "statistics")
     if hasattr(suite, "repeated"):  # tricks.py: the trick does nothing
         repeated = suite.repeated
         idle = lambda function, flags: repeated(function, flags) if flags else lambda *given: None  # noqa: E731

@@ -50,7 +50,9 @@ def two_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(partition, "SHARED_BYTES", 0)
     monkeypatch.setattr(Accumulator, "_run_by_components", counted)
-    monkeypatch.setattr(workspace, "SPAN_BYTES", 2**18)
+    monkeypatch.setattr(partition, "RUN_BYTES", 2**17)
+    monkeypatch.setattr(partition, "MOST_RUNS", 2)
+    monkeypatch.setattr(partition, "EVEN_TILES", 1)
     return calls
 
 
@@ -69,6 +71,7 @@ def test_two_steps_agree_with_the_reference(n, d, K, apart, dtype, two_steps):
 def test_a_covariance_in_several_slabs_and_runs_of_tiles(two_steps, monkeypatch):
     monkeypatch.setattr(partition, "SLAB_FEATURES", 20)
     monkeypatch.setattr(partition, "FEWEST_PARTS", 64)
+    monkeypatch.setattr(partition, "EVEN_TILES", 4)
     assert_agrees(clusters(900, 70, 3, FAR, "float64"), "float64")
     assert two_steps
 
@@ -140,3 +143,31 @@ def test_bits_do_not_depend_on_the_number_of_threads(two_steps):
         assert other.log_likelihood == results[0].log_likelihood
         for field in ("counts", "first", "second"):
             assert np.array_equal(getattr(other, field), getattr(results[0], field))
+
+
+@pytest.mark.parametrize(("n", "d", "K"), [(200_000, 64, 32), (10**6, 128, 16), (10**6, 17, 400)])
+def test_a_span_has_work_for_64_threads(n, d, K):
+    """Two tiles for each, and nearly two parts of covariances."""
+    model, dtype = layouts.outline(K, d, "full", np.dtype(np.float64)), np.dtype(np.float64)
+    assert partition.is_large(model)
+    length = workspace.tile_length(model, dtype)
+    parts = partition.parts_of_large_model(model, length, dtype, -(-n // length))
+    assert parts.n_tiles >= 128
+    assert parts.n_tiles % 64 == 0
+    assert parts.n_runs * parts.n_slabs * -(-K // parts.n_together) >= 1.75 * 64
+    assert parts.n_tiles * workspace.bytes_of_tile_in_span(model, length, dtype) <= 2**26
+
+
+def test_the_last_span_may_have_fewer_tiles_than_runs(monkeypatch):
+    monkeypatch.setattr(partition, "SHARED_BYTES", 0)
+    monkeypatch.setattr(partition, "MOST_RUNS", 4)
+    monkeypatch.setattr(partition, "EVEN_TILES", 4)
+    problem = clusters(5 * 1024 + 30, 20, 3, NEAR, "float64")
+    model = layouts.outline(3, 20, "full", np.dtype(np.float64))
+    length = workspace.tile_length(model, np.dtype(np.float64))
+    in_tile = workspace.bytes_of_tile_in_span(model, length, np.dtype(np.float64))
+    monkeypatch.setattr(partition, "RUN_BYTES", in_tile)
+    n_tiles = -(-len(problem[0]) // length)
+    parts = partition.parts_of_large_model(model, length, np.dtype(np.float64), n_tiles)
+    assert 0 < n_tiles % parts.n_tiles < parts.n_runs
+    assert_agrees(problem, "float64")

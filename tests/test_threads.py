@@ -98,7 +98,7 @@ def after_fork(check: Callable[[], bool]) -> str:
 # --- any number of threads --------------------------------------------------------------------
 BITS = """
 import numba, test_threads
-from fastgmm.kernels import partition, small_problems, workspace
+from fastgmm.kernels import partition, small_problems
 from test_threads import COVARIANCE_TYPES, digest, fit, points
 def digests(X, *kind, **options):
     found = set()
@@ -111,7 +111,7 @@ for covariance_type in COVARIANCE_TYPES:
     print(*digests(points(), covariance_type))
 print(*digests(points(900, 24), "full", n_components=9))  # small, in several tiles
 small_problems.MOST_POINTS = 0
-partition.SHARED_BYTES, workspace.SPAN_BYTES = 0, 2**18  # so that this one takes two steps
+partition.SHARED_BYTES, partition.RUN_BYTES = 0, 2**17  # so that this one takes two steps
 print(*digests(points(900, 24), "full", n_components=9))
 assert numba.threading_layer() == layer
 """
@@ -123,7 +123,7 @@ def test_layers_numbers_of_threads_and_repetitions_give_the_same_bits():
         for layer in LAYERS
     }
     assert len(outputs) == 1
-    assert len(outputs.pop().split()) == len(COVARIANCE_TYPES) + 1  # one digest for each problem
+    assert len(outputs.pop().split()) == len(COVARIANCE_TYPES) + 2  # one digest for each problem
 
 
 AT_ONCE = """

@@ -80,6 +80,8 @@ class TracedMemory:
         assert_agree(self.model.score_samples(few), log_densities, "float64")
         labels = reference.assign(few, *parameters_of(self.model))
         assert np.array_equal(self.model.predict(few), labels)
+        for predict in (self.model.predict, self.model.score_samples):
+            predict(self.X[:5_000])  # too many for what solves small problems
 
     def track_allocated(self, method):
         call = {"fit": lambda X: fit(self.model, X).weights_}.get(method)

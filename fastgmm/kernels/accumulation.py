@@ -118,19 +118,18 @@ class Accumulator:
         self, model: FullModel, points: Points, n_tiles: int, likelihood_alone: bool
     ) -> Moments:
         """Run through spans of tiles, and in each first through the tiles, then the components."""
-        K, d = model.means.shape
         length, dtype = points.length, self.X.dtype
-        n_slabs, n_runs, n_together = parts_of_large_model(K, d, n_tiles)
-        n_parts = n_runs * n_slabs * -(-K // n_together)
+        parts = parts_of_large_model(model, length, dtype, n_tiles)
+        n_parts = parts.n_runs * parts.n_slabs * -(-len(model.means) // parts.n_together)
         tiles, span = self._kept(
             "tiles",
             model,
             lambda: (
-                allocate_tiles(model, length, dtype, max_threads(), n_together),
-                allocate_span(model, length, dtype, n_tiles),
+                allocate_tiles(model, length, dtype, max_threads(), parts.n_together),
+                allocate_span(model, length, dtype, parts.n_tiles),
             ),
         )
-        moments = self._cleared_moments(model, n_runs, likelihood_alone)
+        moments = self._cleared_moments(model, parts.n_runs, likelihood_alone)
         for first_tile in range(0, n_tiles, len(span.rows)):
             n_present = min(len(span.rows), n_tiles - first_tile)
             large_models.responsibilities_of_tiles(
@@ -138,7 +137,7 @@ class Accumulator:
             )
             if not likelihood_alone:
                 slabs = SlabTask(
-                    points, first_tile, n_present, n_slabs, model, tiles, span, moments
+                    points, first_tile, n_present, parts.n_slabs, model, tiles, span, moments
                 )
                 large_models.moments_of_slabs(n_parts, slabs)
             moments.log_likelihood[0] += span.log_likelihood[:n_present].sum()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from fastgmm.kernels.workspace import (
     bytes_of_tile_in_span,
     moments_shapes,
     tile_length,
-    tiles_of_span,
 )
 from fastgmm.system.threads import max_threads
 
@@ -31,13 +30,20 @@ PARTIAL_BYTES = 2**23
 MOST_PARTIAL_BYTES = 2**29
 MOST_BLOCKS, FEWEST_BLOCKS = 128, 8
 # A model whose statistics are larger takes its moments by components instead: by slabs of
-# covariances of about so many features, and at least so many parts of work.
+# covariances of about so many features.
 SHARED_BYTES = 2**19
 SLAB_FEATURES = 128
-FEWEST_PARTS = 16
-# Components that go through the tiles of a span together, and parts of work for each thread.
+# Its tiles go by spans, and a span by runs that share a third-level cache with other data. Each
+# run has its own partial statistics, which stay below so many bytes unless that were one run.
+RUN_BYTES = 2**23
+MOST_RUNS = 8
+MOST_BYTES_OF_RUNS = 2**26
+# Tiles of which every number of threads up to this power of two has equally many.
+EVEN_TILES = 64
+# Components that go through the tiles of a run together, and parts of work in a span: two for each
+# of 64 threads, where a span has as many tiles.
 MOST_TOGETHER = 16
-PARTS_PER_THREAD = 8
+FEWEST_PARTS, MOST_PARTS = 16, 128
 # Numbers in those differences of means that are in memory at a time.
 DIFFERENCES_AT_ONCE = 2**20
 
@@ -59,15 +65,30 @@ def bytes_per_block(model: Model) -> int:
     return 8 * sum(math.prod(shape) for shape in moments_shapes(model))
 
 
-def parts_of_large_model(K: int, d: int, n_tiles: int) -> tuple[int, int, int]:
-    """Slabs of a covariance, runs of a span's tiles, and components that go together.
+class Parts(NamedTuple):
+    """How a large model cuts its work."""
 
-    The last depends on the threads, but no result on it.
+    n_tiles: int  # of a span
+    n_runs: int  # of a span's tiles
+    n_slabs: int  # of a covariance
+    n_together: int  # components in a part
+
+
+def parts_of_large_model(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) -> Parts:
+    """Cut the tiles of a large model, so finely that 64 threads find work where there is as much.
+
+    A larger span has more runs, because a run whose tiles do not stay in the cache is slower.
     """
+    K, d = model.means.shape
+    in_tile = bytes_of_tile_in_span(model, length, dtype)
+    most_runs = max(2, min(MOST_RUNS, MOST_BYTES_OF_RUNS // bytes_per_block(model)))
+    in_span = min(n_tiles, max(1, most_runs * RUN_BYTES // (EVEN_TILES * in_tile)) * EVEN_TILES)
     n_slabs = -(-d // SLAB_FEATURES)
-    n_runs = max(1, min(FEWEST_PARTS // (K * n_slabs), n_tiles))
-    n_together = K * n_slabs * n_runs // (PARTS_PER_THREAD * max_threads())
-    return n_slabs, n_runs, max(1, min(MOST_TOGETHER, n_together))
+    n_runs = min(most_runs, -(-in_span * in_tile // RUN_BYTES))
+    n_runs = min(in_span, max(n_runs, FEWEST_PARTS // (K * n_slabs)))
+    n_parts = max(FEWEST_PARTS, min(MOST_PARTS, n_tiles))
+    n_together = round(K * n_slabs * n_runs / n_parts)
+    return Parts(in_span, n_runs, n_slabs, max(1, min(MOST_TOGETHER, n_together)))
 
 
 def bytes_of_pass(
@@ -88,11 +109,10 @@ def bytes_of_pass(
     n_tiles = max(1, -(-n_samples // length))
     in_block, factors = bytes_per_block(model), _numbers_in_factors(model)
     if is_large(model):
-        _, n_runs, n_together = parts_of_large_model(n_components, n_features, n_tiles)
-        tiles = max_threads() * bytes_of_tile(model, length, dtype, n_together)
-        in_span = bytes_of_tile_in_span(model, length, dtype)
-        workspace = tiles + in_span * tiles_of_span(model, length, dtype, n_tiles)
-        partial = (n_runs + 1) * in_block
+        parts = parts_of_large_model(model, length, dtype, n_tiles)
+        tiles = max_threads() * bytes_of_tile(model, length, dtype, parts.n_together)
+        workspace = tiles + parts.n_tiles * bytes_of_tile_in_span(model, length, dtype)
+        partial = (parts.n_runs + 1) * in_block
     else:
         n_blocks = min(n_tiles, most_blocks(model))
         workspace = min(n_blocks, max_threads()) * bytes_of_tile(model, length, dtype)

@@ -28,8 +28,6 @@ from fastgmm.kernels.layouts import (
 # Bytes of a column of packed points, so many that whole rows of 64 features stay in a first-level
 # cache of 32 KiB with what they add to.
 COLUMN_BYTES = 2**8
-# Bytes of a run of tiles whose moments are taken component by component.
-SPAN_BYTES = 2**23
 CACHE_LINE = 64
 # Threads use every other place of a workspace: prefetching runs past the end of one, and would
 # fetch from a neighbour what it is just writing.
@@ -242,9 +240,8 @@ def _row_of_points(length: int, dtype: np.dtype) -> int:
 
 
 def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) -> Span:
-    """Return workspace for as many tiles as share a third-level cache with other data."""
+    """Return workspace for so many tiles."""
     K, d = model.means.shape
-    n_tiles = tiles_of_span(model, length, dtype, n_tiles)
     return Span(
         _aligned_zeros((n_tiles, length, row_pitch(d)), dtype),
         _aligned_zeros((n_tiles, K, _row_of_points(length, dtype)), dtype),
@@ -252,12 +249,6 @@ def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) 
         np.zeros(n_tiles),
         np.zeros(n_tiles),
     )
-
-
-def tiles_of_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) -> int:
-    """Return how many of the tiles make a span, of spans of equal length."""
-    n_spans = -(-n_tiles * bytes_of_tile_in_span(model, length, dtype) // SPAN_BYTES)
-    return -(-n_tiles // n_spans)
 
 
 def bytes_of_tile_in_span(model: FullModel, length: int, dtype: np.dtype) -> int:

@@ -103,9 +103,9 @@ INJECTIONS = {
         (
             Edit(
                 PASSES,
-                "        statistics = self._accumulator.statistics(model, mixture[3])",
-                "        stored = np.ones((len(X), len(mixture[1])))  # noqa: F841\n"
-                "        statistics = self._accumulator.statistics(model, mixture[3])",
+                "            model = _model(mixture, X.dtype)\n",
+                "            model = _model(mixture, X.dtype)\n"
+                "            stored = np.ones((len(X), len(mixture.means)))  # noqa: F841\n",
             ),
         ),
         r"\.peakmem_(expectation|fit)",

@@ -67,6 +67,9 @@ QUICK_LIST = (
     BenchmarkEntry(f"predict.Predict.time_method(predict, {MIDDLE})"),
     BenchmarkEntry(f"predict.Predict.time_method(predict_proba, {MIDDLE})"),
     BenchmarkEntry("fit.SmallFit.time_hundred_fits"),
+    BenchmarkEntry("small.Iteration.time_hundred_iterations(full, 8, 8)"),
+    BenchmarkEntry("small.Job.time_job(classifier)"),
+    BenchmarkEntry("small.OneRow.time_method(predict)"),
     BenchmarkEntry(f"kernels.Expectation.time_expectation({MIDDLE})", ALL),
 )
 
