@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count, product
+from subprocess import DEVNULL, PIPE, Popen
+from threading import Lock, Thread
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +28,10 @@ DTYPES = ("float64", "float32")
 # Few features are what is fitted most; the last stands for all the numbers that share code.
 FEATURES = (2, 3, 4, 32)
 SEVERAL_TILES = 2000  # points: more than the longest tile
+
+
+# Memory of a process that compiles.
+PROCESS_BYTES = 2**29
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +58,28 @@ def warm_up(
     covariance_types: Sequence[CovarianceType] = COVARIANCE_TYPES,
     dtypes: Sequence[str] = DTYPES,
     *,
+    n_processes: int = 1,
     on_next: Callable[[int, int, Specialization], object] = lambda done, total, following: None,
 ) -> WarmupResult:
     """Compile the kernels for these problems, or load what is on the disk already.
 
-    Machine code is for the kind of processor that this runs on. `on_next` is told how many
-    specializations are done, of how many, and which one follows. ValueError is raised if a number
-    of features is below 1 or numba's compiler is off, OSError if machine code cannot be kept.
+    Machine code is for the kind of processor that this runs on. Further processes begin at the end
+    of the list; whatever they leave undone, this one does. `on_next` is told how many
+    specializations are done or begun, of how many, and which one follows. ValueError is raised if
+    a number of features is below 1 or numba's compiler is off, OSError if machine code cannot be
+    kept.
     """
     began = perf_counter()
     todo = specializations(features, covariance_types, dtypes)
     directory = _cache_directory()
-    compiled = {}
-    for done, specialization in enumerate(todo):
-        on_next(done, len(todo), specialization)
-        before = _machine_code(directory)
-        with _uncached_is_an_error():
-            _run(specialization)
-        compiled[specialization] = _machine_code(directory) != before
+    work = _Work(todo, on_next)
+    with _helpers(work, min(n_processes, len(todo)) - 1) as wait_for_helpers:
+        while work.left:
+            while (specialization := work.take()) is not None:
+                with _uncached_is_an_error():
+                    work.compiled[specialization] = _compiles(specialization)
+            wait_for_helpers()  # who put back what they fail at
+    compiled = {one: work.compiled[one] for one in todo}
     return WarmupResult(compiled, perf_counter() - began, directory)
 
 
@@ -131,6 +144,15 @@ def _mixture(
     return np.full(K, 1 / K), np.zeros((K, d)), factors, covariance_type
 
 
+def _compiles(specialization: Specialization) -> bool:
+    """Compile, or load what is on the disk; return whether anything was not."""
+    from fastgmm.kernels.jit.cache import KernelCache
+
+    before = KernelCache.n_missing
+    _run(specialization)
+    return KernelCache.n_missing > before
+
+
 def _run(specialization: Specialization) -> None:
     """Run all the drivers, those of fits and those of predictions, on few points and on more.
 
@@ -161,6 +183,88 @@ def _numbers_of_components(covariance_type: CovarianceType, d: int, dtype: str) 
     return [2, many]
 
 
+def processes_at_once() -> int:
+    """Return how many processes may compile here: one for each core, if memory permits."""
+    from fastgmm.system.memory import available_bytes
+    from fastgmm.system.processors import cpu_quota, usable_cores
+
+    cores = min(usable_cores(), cpu_quota() or usable_cores())
+    available = available_bytes()
+    return cores if available is None else max(1, min(cores, available // PROCESS_BYTES))
+
+
+# --- several processes ----------------------------------------------------------------------
+class _Work:
+    """What is left to do, taken from both ends by several threads."""
+
+    def __init__(
+        self, todo: list[Specialization], on_next: Callable[[int, int, Specialization], object]
+    ):
+        self.left = deque(todo)
+        self.compiled: dict[Specialization, bool] = {}
+        self._total, self._on_next, self._lock = len(todo), on_next, Lock()
+
+    def take(self, *, last: bool = False) -> Specialization | None:
+        """Return the first or the last that is left, if any, and say that it follows."""
+        with self._lock:
+            if not self.left:
+                return None
+            taken = self.left.pop() if last else self.left.popleft()
+            self._on_next(self._total - len(self.left) - 1, self._total, taken)
+            return taken
+
+
+# Imports by its name what this module defines: a script that calls `warm_up` need not be guarded
+# against being run again, as it would by `multiprocessing`.
+HELPER = """
+import json, sys
+from fastgmm.warmup import Specialization, _compiles, _uncached_is_an_error
+for line in sys.stdin:
+    with _uncached_is_an_error():
+        print(int(_compiles(Specialization(**json.loads(line)))), flush=True)
+"""
+
+
+@contextmanager
+def _helpers(work: _Work, n: int) -> Iterator[Callable[[], None]]:
+    """Have processes take work from its end; yields a function that waits for them."""
+    pipes: dict[str, Any] = {"stdin": PIPE, "stdout": PIPE, "stderr": DEVNULL, "text": True}
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path}
+    processes = [Popen([sys.executable, "-c", HELPER], env=environment, **pipes) for _ in range(n)]
+    threads = [Thread(target=_hand_on, args=(work, process)) for process in processes]
+
+    def wait() -> None:
+        for thread in threads:
+            thread.join()
+
+    try:
+        for thread in threads:
+            thread.start()
+        yield wait
+    finally:
+        work.left.clear()
+        for process in processes:
+            process.kill()
+        wait()
+        for process in processes:
+            process.communicate()
+
+
+def _hand_on(work: _Work, process: Popen[str]) -> None:
+    """Hand work on to a process until nothing is left, or it has failed: put that back."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    while (specialization := work.take(last=True)) is not None:
+        try:
+            process.stdin.write(json.dumps(asdict(specialization)) + "\n")
+            process.stdin.flush()
+            work.compiled[specialization] = bool(int(process.stdout.readline()))
+        except (OSError, ValueError):
+            work.left.append(specialization)
+            return
+
+
 # --- the disk -------------------------------------------------------------------------------
 def _cache_directory() -> str:
     """Where machine code is kept; an error if that is nowhere."""
@@ -176,12 +280,6 @@ def _cache_directory() -> str:
             "to a writable folder."
         )
     return directory
-
-
-def _machine_code(directory: str) -> dict[str, int]:
-    """The files with machine code, and when each was written."""
-    with os.scandir(directory) as entries:
-        return {e.name: e.stat().st_mtime_ns for e in entries if e.name.endswith(".nbc")}
 
 
 @contextmanager

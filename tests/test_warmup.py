@@ -122,6 +122,22 @@ def test_fits_need_no_other_types(covariance_type, dtype):
     assert set().union(*needed) == compiled
 
 
+@pytest.mark.parametrize("helper", [warmup.HELPER, "raise SystemExit(1)"], ids=["helps", "fails"])
+def test_several_processes_share_the_work(helper, tmp_path, monkeypatch):
+    """Each does a part, once; what a process fails at, this one does."""
+    done_here, told = [], []
+    monkeypatch.setattr(warmup, "HELPER", helper)
+    monkeypatch.setattr(warmup, "_run", done_here.append)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    result = warm_up([1], ["diag", "spherical"], ["float64"], n_processes=3,
+                     on_next=lambda *arguments: told.append(arguments))  # fmt: skip
+    assert list(result.compiled) == specializations([1], ["diag", "spherical"], ["float64"])
+    assert {total for _, total, _ in told} == {2}
+    if helper != warmup.HELPER:
+        assert set(done_here) == set(result.compiled)
+    assert not any(result.compiled[one] for one in done_here)
+
+
 # --- what is compiled apart -----------------------------------------------------------------
 def test_every_problem_has_one_specialization():
     found = specializations([3, 40, 2, 50, 3], COVARIANCE_TYPES, DTYPES)
@@ -155,6 +171,7 @@ def test_features_beyond_the_named_ones_share_their_model(covariance_type):
 # --- reports --------------------------------------------------------------------------------
 def test_the_command_says_what_was_there(capsys, monkeypatch):
     monkeypatch.setattr(warmup, "_run", lambda specialization: None)
+    monkeypatch.setattr(warmup, "processes_at_once", lambda: 1)
     monkeypatch.setenv("COLUMNS", "500")
     assert cli.main(["warmup"]) == 0
     captured = capsys.readouterr()

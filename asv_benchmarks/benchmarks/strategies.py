@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from unittest import mock
 
 import numpy as np
-from numba import prange
 
 from fastgmm import kernels
 from fastgmm.kernels import large_models, layouts, partition, workspace
 from fastgmm.kernels.accumulation import Accumulator
+from fastgmm.kernels.jit import drivers
 from fastgmm.kernels.jit.drivers import Driver
 
 from .common import TINY, Case, _Gain, assert_agree
@@ -103,15 +104,21 @@ class AlignedWorkspaces(_Gain):
         self.calls = shifted, aligned
 
 
-def loop_over_shares(n_threads, next_number, n_blocks, task):
-    """The loop of a driver where each thread has its blocks from the start."""
-    code, address, _ = place(task)  # noqa: F821
-    for thread in prange(n_threads):
-        for number in range(thread * n_blocks // n_threads, (thread + 1) * n_blocks // n_threads):
-            run_block(code, number, np.int64(thread), n_blocks, address)  # noqa: F821
+class HalvesDriver(Driver):
+    """Runs the blocks on two threads, each of which has its half from the start."""
+
+    def __call__(self, n_blocks, task):
+        if self._block is None:
+            super().__call__(n_blocks, task)
+            return
+        # The blocks of this driver do not ask how many there are.
+        calls = [self.described(stop, task) for stop in (n_blocks // 2, n_blocks)]
+        calls[1][[drivers.NEXT_NUMBER, drivers.ARRAY]] = n_blocks // 2, 1
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(drivers.run, calls))
 
 
-moments_of_shared_slabs = Driver(large_models.moments_of_slab, loop_over_shares)
+moments_of_halves = HalvesDriver(large_models.moments_of_slab)
 
 
 class BlocksInTurn(_Gain):
@@ -126,9 +133,7 @@ class BlocksInTurn(_Gain):
         shares = np.eye(K)[rng.choice(K, n, p=rng.dirichlet(np.ones(K)))]
         model = layouts.moments_model(rng.standard_normal((K, d)), "full", X.dtype)
         in_turn = partial(Accumulator(X, np.empty(0)).statistics, model, "full", shares)
-        shared = mock.patch.object(large_models, "moments_of_slabs", moments_of_shared_slabs)(
-            in_turn
-        )
+        shared = mock.patch.object(large_models, "moments_of_slabs", moments_of_halves)(in_turn)
         assert partition.is_large(model), "it does not run the driver in question"
         for field in ("counts", "first", "second"):
             assert_agree(getattr(in_turn(), field), getattr(shared(), field), "float64")

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 
 from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.cli._common import Add, steps_in_sight
-from fastgmm.warmup import DTYPES, FEATURES, Specialization, WarmupResult, warm_up
+from fastgmm.warmup import (
+    DTYPES,
+    FEATURES,
+    Specialization,
+    WarmupResult,
+    processes_at_once,
+    warm_up,
+)
 
 
 def describe(add: Add) -> None:
@@ -36,7 +43,11 @@ def run(options: argparse.Namespace) -> None:
             show(done, total, f"{kinds}, features: {following.features}, {following.dtype}")
 
         result = warm_up(
-            options.features, options.covariance_types, options.dtypes, on_next=show_kernel
+            options.features,
+            options.covariance_types,
+            options.dtypes,
+            n_processes=processes_at_once(),
+            on_next=show_kernel,
         )
     print_warmup(result)
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from fastgmm.kernels.codegen.diagonals import add_moments_of_diagonals
-from fastgmm.kernels.codegen.products import add_product, pack_columns
+from fastgmm.kernels.codegen.products import add_product, pack_columns, square_block
 from fastgmm.kernels.codegen.triangles import add_small_moments
 from fastgmm.kernels.jit.settings import dispatch_on_record, reduction, worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
@@ -55,13 +55,7 @@ def scale_and_weigh(shares, k, scale, values, length):
 
 
 def _row_piece(vectors: int, halves: int) -> Callable:
-    @worker
-    def add_piece(rows, i, j, length, out):
-        add_product(
-            rows, 0, i, rows, 0, j, length, out, i, j, BLOCK_ROWS, vectors, VECTOR_BYTES, halves
-        )
-
-    return add_piece
+    return square_block(BLOCK_ROWS, vectors, VECTOR_BYTES, halves)
 
 
 NONE, FIRST, LAST = 0, 1, 2

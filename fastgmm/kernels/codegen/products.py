@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llvmlite import ir
 from numba import types
 
@@ -40,8 +42,7 @@ def _add_product_twin(
 
 
 # Wide: numba hands a block each array and index by itself.
-@register_block(_add_product_twin)
-def add_product(
+def _add_product(
     typingctx, left, l0, lj, right, r0, rj, length, out, oi, oj, rows, vectors, n_bytes, halves
 ):
     """out[oi:, oj:] += left[l0:, lj:]ᵀ right[r0:, rj:] over `length` rows of both.
@@ -81,6 +82,36 @@ def add_product(
         left, intp, intp, right, intp, intp, intp, out, intp, intp, rows, vectors, n_bytes, halves
     )
     return signature, codegen
+
+
+add_product = register_block(_add_product_twin)(_add_product)
+
+
+def square_block(rows: int, vectors: int, n_bytes: int, halves: int) -> Callable:
+    """Return the block of `add_product` where both factors are one array and begin with its rows.
+
+    Numba calls it at once: a worker around `add_product` would have to be inlined.
+    """
+    sizes = rows, vectors, n_bytes, halves
+
+    def twin(factor, i, j, length, out):
+        _add_product_twin(factor, 0, i, factor, 0, j, length, out, i, j, *sizes)
+
+    @register_block(twin)
+    def add_square_block(typingctx, factor, i, j, length, out):
+        n = types.intp
+        literals = map(types.literal, sizes)
+        _, product = _add_product(typingctx, factor, n, n, factor, n, n, n, out, n, n, *literals)
+
+        def codegen(context, builder, signature, arguments):
+            factor_, i_, j_, length_, out_ = arguments
+            first = factor_, i64(0)
+            product_arguments = [*first, i_, *first, j_, length_, out_, i_, j_]
+            return product(context, builder, signature, product_arguments)
+
+        return types.void(factor, n, n, n, out), codegen
+
+    return add_square_block
 
 
 # Wide: as the block itself.

@@ -185,7 +185,7 @@ class Compiled(CompileResultCacheImpl):
 class KernelCache(FunctionCache):
     """The cache of one dispatcher."""
 
-    before_loading: Callable[[Any], object] = staticmethod(lambda signature: None)
+    n_missing = 0  # how often there was nothing to load in this process
 
     def __init__(self, function: Callable, variant: str) -> None:
         folder = cache_folder()
@@ -200,12 +200,12 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return machine code from the disk, or None."""
-        self.before_loading(sig)
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:
-            # Missing, truncated, foreign or unreadable: compile again and overwrite.
-            return None
+        loaded = None
+        # Missing, truncated, foreign or unreadable: compile again and overwrite.
+        with contextlib.suppress(Exception):
+            loaded = super().load_overload(sig, target_context)
+        KernelCache.n_missing += loaded is None
+        return loaded
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Write machine code to the disk, or warn."""

@@ -2,149 +2,108 @@
 
 from __future__ import annotations
 
-import hashlib
+import ctypes
 from collections.abc import Callable
-from types import FunctionType
+from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import config, prange, types
+from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 
 from fastgmm.kernels.jit.cache import cached
+from fastgmm.kernels.jit.records import RecordAt, address_of, describe
 from fastgmm.kernels.jit.settings import FLAGS
 from fastgmm.kernels.jit.target import JIT_DISABLED
 from fastgmm.kernels.jit.threading_layer import layer
+from fastgmm.kernels.jit.waiting import explained, paused_collector
 from fastgmm.system.threads import mask_setter, most_threads
 
-BOUNDSCHECK = bool(config.BOUNDSCHECK)
 # Number of a block, number of its thread, number of blocks.
 NUMBERS = (types.int64, types.int64, types.int64)
-i64 = ir.IntType(64)
-CALLER = ir.FunctionType(ir.VoidType(), [i64] * 4)  # those numbers, and the address of the task
+i64, pointer = ir.IntType(64), ir.IntType(64).as_pointer()
+# How numba calls what it compiles: places for a result and an exception, then the arguments.
+BLOCK = ir.FunctionType(ir.IntType(32), [pointer, pointer, i64, i64, i64, pointer])
+# What numba's threading layers run: addresses in some arrays, how many elements from there on,
+# the steps between them, and whatever else.
+LOOP = ir.FunctionType(ir.VoidType(), [pointer] * 4)
+Loop = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
+ParallelLoop = ctypes.CFUNCTYPE(
+    None, *[ctypes.c_void_p] * 5, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int
+)
+# A call is described by numbers at these places; what is written is two cache lines away from
+# what is only read. There is one array, of bytes from address 0 on, which nobody reads: the
+# address of an element is the number of a thread.
+NEXT_NUMBER, FAILED, CODE, N_BLOCKS, ARRAY, N_THREADS, STEP, TASK = 0, 1, 16, 17, 18, 19, 20, 21
 
 
 class Block:
-    """A function of one block, (number, thread, n_blocks, task), compiled as one piece of code.
-
-    A driver calls it by its address. Linked into the `prange` loop like any other function, it
-    would be optimized and translated again in each of the four libraries that numba makes of
-    such a loop, which takes longer than all the rest.
-    """
+    """A function of one block, (number, thread, n_blocks, task), compiled as one piece of code."""
 
     def __init__(self, function: Callable):
         options = dict.fromkeys(("nogil", "no_cpython_wrapper", "no_cfunc_wrapper"), True)
         compiled = numba.njit(function, fastmath=FLAGS, error_model="numpy", **options)
         self.dispatcher = cached(compiled, "block")
-        self._symbols: dict[Any, str] = {}
+        self._addresses: dict[Any, int] = {}
 
-    def symbol(self, task: Any) -> str:
-        """Compile or load for this type of task; return the name that LLVM finds the code by."""
-        if task not in self._symbols:
-            self.dispatcher.compile((*NUMBERS, task))
-            compiled = self.dispatcher.overloads[(*NUMBERS, task)]
-            name = self.dispatcher.py_func.__qualname__ + repr(task)
-            symbol = "fastgmm_" + hashlib.sha256(name.encode()).hexdigest()
-            address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-            llvmlite.binding.add_symbol(symbol, address)
-            self._symbols[task] = symbol
-        return self._symbols[task]
+    def address(self, task: Any, kind: tuple[Any, ...]) -> int:
+        """Compile or load for a task of this kind; return where the machine code is."""
+        if kind not in self._addresses:
+            signature = (*NUMBERS, RecordAt(numba.typeof(task)))
+            with paused_collector(), explained(self.dispatcher.py_func.__qualname__):
+                self.dispatcher.compile(signature)
+            compiled = self.dispatcher.overloads[signature]
+            name = compiled.fndesc.llvm_func_name
+            self._addresses[kind] = compiled.library.get_pointer_to_function(name)
+        return self._addresses[kind]
 
 
-def placing(block: Block) -> Callable:
-    """Return a function that puts a task on the stack, with code that runs blocks of it.
+@lru_cache(maxsize=1)
+def loop() -> tuple[int, Any]:
+    """Return the address of a thread's loop, which runs blocks until none is left, and its library.
 
-    Numba hands every array of a tuple to a `prange` loop by itself, and no tuple within a tuple.
-    Two addresses are all that the loop needs, and sooner compiled.
+    It is written in LLVM's language, for numba would make four libraries of a `prange` loop, and
+    compiled once for all drivers.
     """
-
-    @intrinsic
-    def place(typingctx, task):
-        symbol = block.symbol(task)
-
-        def codegen(context, builder, signature, values):
-            failed = cgutils.alloca_once_value(builder, i64(0))
-            both = context.make_tuple(
-                builder, types.Tuple((task, types.int64)),
-                (values[0], builder.ptrtoint(failed, i64)),
-            )  # fmt: skip
-            stored = cgutils.alloca_once_value(builder, both)
-            code = _caller(context, builder.module, symbol, task, stored.type)
-            addresses = [builder.ptrtoint(pointer, i64) for pointer in (code, stored, failed)]
-            return context.make_tuple(builder, signature.return_type, addresses)
-
-        return types.UniTuple(types.int64, 3)(task), codegen
-
-    return place
+    with global_compiler_lock:
+        library = cpu_target.target_context.codegen().create_library("fastgmm_loop")
+        module = library.create_ir_module("fastgmm_loop")
+        emit_loop(ir.Function(module, LOOP, "fastgmm_loop"))
+        library.add_ir_module(module)
+        library.finalize()
+        return library.get_pointer_to_function("fastgmm_loop"), library
 
 
-def _caller(context: Any, module: ir.Module, symbol: str, task: Any, place: Any) -> ir.Function:
-    """Emit a function of three numbers and the address of a task that calls the code of a block."""
-    code = ir.Function(module, CALLER, f"{symbol}_caller")
-    code.linkage = "internal"
-    builder = ir.IRBuilder(code.append_basic_block())
-    both = builder.load(builder.inttoptr(code.args[3], place))
-    convention = context.call_conv
-    kind = convention.get_function_type(types.none, (*NUMBERS, task))
-    function = cgutils.get_or_insert_function(module, kind, symbol)
-    values = [*code.args[:3], builder.extract_value(both, 0)]
-    status, _ = convention.call_function(builder, function, types.none, (*NUMBERS, task), values)
-    if config.BOUNDSCHECK:  # nothing else raises
-        with cgutils.if_unlikely(builder, status.is_error):
-            failed = builder.inttoptr(builder.extract_value(both, 1), i64.as_pointer())
-            builder.store(i64(1), failed)
+def emit_loop(function: ir.Function) -> None:
+    """Emit the loop, as LLVM's language has it."""
+    array, n_elements, _, call = function.args
+    builder = ir.IRBuilder(function.append_basic_block())
+    unread = [builder.alloca(i64), builder.alloca(i64)]
+
+    def at(place: int) -> ir.Value:
+        return builder.gep(call, [i64(place)])
+
+    code = builder.inttoptr(builder.load(at(CODE)), BLOCK.as_pointer())
+    n_blocks, first_thread = builder.load(at(N_BLOCKS)), builder.load(array)
+    with cgutils.for_range(builder, builder.load(n_elements)) as elements:
+        thread = builder.add(first_thread, elements.index)
+        blocks, end = builder.append_basic_block(), builder.append_basic_block()
+        builder.branch(blocks)
+        builder.position_at_end(blocks)
+        number = builder.atomic_rmw("add", at(NEXT_NUMBER), i64(1), "monotonic")
+        with builder.if_then(builder.icmp_signed("<", number, n_blocks)):
+            status = builder.call(code, [*unread, number, thread, n_blocks, at(TASK)])
+            with cgutils.if_unlikely(builder, cgutils.is_not_null(builder, status)):
+                builder.store(i64(1), at(FAILED))
+            builder.branch(blocks)
+        builder.branch(end)
+        builder.position_at_end(end)
     builder.ret_void()
-    return code
-
-
-@intrinsic
-def run_block(typingctx, code, number, thread, n_blocks, task):
-    """Call the code that `place` returned, for the task that it has put on the stack."""
-
-    def codegen(context, builder, signature, values):
-        builder.call(builder.inttoptr(values[0], CALLER.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), codegen
-
-
-@intrinsic
-def value_at(typingctx, address):
-    """The integer at an address."""
-
-    def codegen(context, builder, signature, values):
-        return builder.load(builder.inttoptr(values[0], i64.as_pointer()))
-
-    return types.int64(types.int64), codegen
-
-
-@intrinsic
-def take_next(typingctx, counter):
-    """counter[0], which is one more for whoever comes next on any thread."""
-
-    def codegen(context, builder, signature, arguments):
-        view = context.make_array(counter)(context, builder, arguments[0])
-        one = context.get_constant(types.int64, 1)
-        return builder.atomic_rmw("add", view.data, one, "monotonic")
-
-    return types.int64(counter), codegen
-
-
-def loop(n_threads, next_number, n_blocks, task):
-    """Have each thread run blocks until none is left; `place` is that of a driver."""
-    code, address, failed = place(task)  # type: ignore[name-defined]  # noqa: F821
-    for thread in prange(n_threads):
-        number = take_next(next_number)
-        while number < n_blocks:
-            # numba's index of threads is unsigned (#10641)
-            run_block(code, number, np.int64(thread), n_blocks, address)
-            number = take_next(next_number)
-    if BOUNDSCHECK and value_at(failed) != 0:
-        raise IndexError("index is out of bounds")
 
 
 class Driver:
@@ -156,53 +115,68 @@ class Driver:
     of the thread, the number of blocks, and a record of everything that is read and written.
     """
 
-    def __init__(self, function: Callable, loop: Callable = loop):
+    def __init__(self, function: Callable):
         self._function = function
-        self._loop: Any = None
-        self._plain_loop: Any = None
-        if not JIT_DISABLED:
-            compiled = Block(function)
-            # The loop is written once, and sees the block of each driver through a global.
-            names = {**globals(), "place": placing(compiled)}
-            own = FunctionType(loop.__code__, names, function.__name__)
-            own.__module__, own.__qualname__ = function.__module__, function.__qualname__
-            self._loop = self._compiled(own, compiled, "driver", parallel=True)
-            self._plain_loop = self._compiled(own, compiled, "serial", parallel=False)
-
-    @staticmethod
-    def _compiled(loop: Callable, block: Block, variant: str, *, parallel: bool) -> Any:
-        dispatcher = cached(numba.njit(loop, parallel=parallel, nogil=True), variant)
-        # Machine code from the disk names the block's symbol, which must exist by then.
-        dispatcher._cache.before_loading = lambda signature: block.symbol(signature[-1])
-        return dispatcher
+        self._block = None if JIT_DISABLED else Block(function)
 
     @property
     def cache_directory(self) -> str | None:
         """Where machine code is kept on disk."""
-        return getattr(getattr(self._loop, "_cache", None), "cache_path", None)
+        dispatcher = getattr(self._block, "dispatcher", None)
+        return getattr(getattr(dispatcher, "_cache", None), "cache_path", None)
 
     def __call__(self, n_blocks: int, task: Any) -> None:
         """Run `n_blocks` blocks, on numba's threads where that is possible."""
-        if JIT_DISABLED:
+        if self._block is None:
             for index in range(n_blocks):
                 self._function(index, 0, n_blocks, task)
             return
-        next_number = np.zeros(1, np.int64)
+        call = self.described(n_blocks, task)
         try:
-            if n_blocks > 1 and layer.enter():  # waking threads takes longer than a small block
-                self._run(n_blocks, next_number, task)
-                return
+            # Waking threads takes longer than a small block.
+            if n_blocks > 1 and layer.enter():
+                run_on_threads(call)
+            else:
+                run(call)
         finally:
             layer.leave()
-        self._plain_loop(1, next_number, n_blocks, task)
+        if call[FAILED]:  # where bounds are checked; nothing else raises
+            raise IndexError("index is out of bounds")
 
-    def _run(self, n_blocks: int, next_number: np.ndarray, task: Any) -> None:
-        """Run the blocks on threads, of which waking those without work takes the longest."""
-        set_mask, mask = mask_setter(), numba.get_num_threads()
-        n_threads = max(1, min(mask, n_blocks, most_threads()))
-        try:
-            if n_threads < mask:
-                set_mask(n_threads)
-            self._loop(n_threads, next_number, n_blocks, task)
-        finally:
-            set_mask(mask)
+    def described(self, n_blocks: int, task: Any) -> np.ndarray:
+        """Return the numbers that describe a call, on one thread as yet; the task outlives them."""
+        assert self._block is not None
+        numbers: list[int] = [0] * TASK
+        kinds: list[Any] = []
+        describe(task, numbers, kinds)
+        numbers[CODE] = self._block.address(task, tuple(kinds))
+        numbers[N_BLOCKS], numbers[N_THREADS], numbers[STEP] = n_blocks, 1, 1
+        return np.array(numbers, np.int64)
+
+
+def run(call: np.ndarray) -> None:
+    """Run the blocks on this thread."""
+    Loop(loop()[0])(*addresses(call))
+
+
+def run_on_threads(call: np.ndarray) -> None:
+    """Run the blocks on threads, of which waking those without work takes the longest."""
+    set_mask, mask = mask_setter(), numba.get_num_threads()
+    n_threads = max(1, min(mask, int(call[N_BLOCKS]), most_threads()))
+    call[N_THREADS] = n_threads
+    try:
+        parallel_loop()(loop()[0], *addresses(call), 0, 1, n_threads)
+    finally:
+        set_mask(mask)  # the threading layer leaves the number of these
+
+
+def addresses(call: np.ndarray) -> list[int]:
+    """Return the arguments of the loop."""
+    first = address_of(call)
+    return [first + call.itemsize * place for place in (ARRAY, N_THREADS, STEP, 0)]
+
+
+@lru_cache(maxsize=1)
+def parallel_loop() -> Callable:
+    """Return the C function of numba's threading layer, once that is launched."""
+    return ParallelLoop(llvmlite.binding.address_of_symbol("numba_parallel_for"))

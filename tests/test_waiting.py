@@ -1,0 +1,52 @@
+"""What a process says while it compiles: nothing, unless a terminal is there and it takes long."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from axes import compiled_only
+from processes import TESTS
+
+pytestmark = compiled_only
+
+COMPILE = """
+import numpy as np
+from fastgmm import kernels
+from fastgmm.kernels.jit import waiting
+waiting.UNNOTICED = unnoticed
+one = np.ones((1, 1))
+for kind in ("diag", "spherical"):
+    kernels.log_density(one, one[0], one, one if kind == "diag" else one[0], kind)
+"""
+
+
+def said(unnoticed: float, folder: str, *, on_terminal: bool) -> str:
+    """What a process says on stderr that compiles twice, or loads where a folder is filled."""
+    pty = pytest.importorskip("pty", reason="terminals of one's own are for Unix")
+    reader, terminal = pty.openpty() if on_terminal else os.pipe()
+    subprocess.run(
+        [sys.executable, "-c", f"{unnoticed = }\n{COMPILE}"],
+        cwd=TESTS,
+        env={**os.environ, "NUMBA_CACHE_DIR": folder},
+        stderr=terminal,
+        check=True,
+    )
+    os.write(terminal, b"end")  # so that reading does not wait
+    output = os.read(reader, 10_000).decode()
+    os.close(reader)
+    os.close(terminal)
+    return output.removesuffix("end")
+
+
+def test_a_terminal_is_told_once_what_takes_long(tmp_path):
+    output = said(0.1, str(tmp_path), on_terminal=True)
+    assert output.count("\n") == 1
+    assert "compiling prediction_of_block" in output
+    assert said(60, str(tmp_path), on_terminal=True) == ""
+
+
+def test_nobody_else_is_told(tmp_path):
+    assert said(0, str(tmp_path), on_terminal=False) == ""
