@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray
+from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
 from fastgmm.model.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -154,21 +154,26 @@ def _compiles(specialization: Specialization) -> bool:
 
 
 def _run(specialization: Specialization) -> None:
-    """Run all the drivers, those of fits and those of predictions, on few points and on more.
+    """Run all the drivers, those of fits and those of predictions, and what small problems run.
 
-    Given responsibilities share the drivers of the expectation.
+    Given responsibilities share the code of the expectation.
     """
     from fastgmm import kernels
+    from fastgmm.kernels.small_problems import MOST_POINTS
+    from fastgmm.model.maximization import MaximumLikelihood
 
     covariance_type = specialization.covariance_types[0]
     d, dtype = specialization.n_features, specialization.dtype
-    for n in (2, SEVERAL_TILES):  # with one block, drivers do without threads
+    for n in (2, max(SEVERAL_TILES, MOST_POINTS + 1)):
         points = np.zeros((n, d), dtype)
         for n_components in _numbers_of_components(covariance_type, d, dtype):
             kernels.expectation(points, *_mixture(covariance_type, d, n_components))
         kernels.log_density(points, *_mixture(covariance_type, d, 2))
         # Without a model, this is the same for all the specializations of a dtype.
         kernels.normalize_responsibilities(points)
+    _, means, moments, _ = _mixture(covariance_type, d, 2)
+    statistics = Statistics(0.0, np.ones(2), means, moments, means, covariance_type)
+    MaximumLikelihood(covariance_type).maximize(statistics)
 
 
 def _numbers_of_components(covariance_type: CovarianceType, d: int, dtype: str) -> list[int]:
