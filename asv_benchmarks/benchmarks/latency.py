@@ -12,13 +12,16 @@ from .common import TINY
 
 FIRST_FIT = """
 import time
-start = time.perf_counter()
 import numpy as np
+import sklearn.cluster
 from fastgmm import GaussianMixture
-X = np.random.default_rng(0).standard_normal((20_000, 4))
-model = GaussianMixture(2, means_init=X[:2], random_state=0, tol=1e9).fit(X)
-assert model.converged_ and model.predict(X).shape == (20_000,)
-print(time.perf_counter() - start)
+X = np.random.default_rng(0).standard_normal((n, d))
+model = GaussianMixture(2, covariance_type=kind, means_init=X[:2], random_state=0, tol=1e9)
+for first in "fit", "predict":
+    start = time.perf_counter()
+    getattr(model, first)(X)
+    print(time.perf_counter() - start)
+assert model.converged_
 """
 
 
@@ -35,34 +38,44 @@ class Import:
         return "from fastgmm.kernels import expectation; assert callable(expectation)"
 
 
-class FirstFit:
-    """Import, fit and predict in a new process, with an empty and a filled cache of kernels."""
+class First:
+    """The first fit and the first prediction of a process, imports not counted.
 
-    params = (["cold", "warm"],)
-    param_names = ("cache",)
+    With an empty and a filled cache of kernels; full covariances of few and of many features are
+    compiled apart. The second ones take a few milliseconds.
+    """
+
+    params = (["cold", "warm"], ["full", "tied", "diag", "spherical"], [8, 24])
+    param_names = ("cache", "covariance_type", "d")
     timeout = 600
     unit = "seconds"
 
-    def setup(self, cache):
+    def setup(self, cache, covariance_type, d):
         self.folder = tempfile.mkdtemp()
         self.environment = {**os.environ, "NUMBA_CACHE_DIR": self.folder}
         if TINY:  # compiling takes seconds however small the data are
             self.environment["NUMBA_DISABLE_JIT"] = "1"
         if cache == "warm":
-            self.track_first_fit(cache)
+            self.first(covariance_type, d)
 
-    def teardown(self, cache):
+    def teardown(self, cache, covariance_type, d):
         shutil.rmtree(self.folder)
 
-    def track_first_fit(self, cache):
+    def track_first_fit(self, cache, covariance_type, d):
+        return self.first(covariance_type, d)[0]
+
+    def track_first_predict(self, cache, covariance_type, d):
+        return self.first(covariance_type, d)[1]
+
+    def first(self, covariance_type, d):
+        problem = f"n, d, kind = {40 if TINY else 20_000}, {d}, {covariance_type!r}"
         process = subprocess.run(
-            [sys.executable, "-c", FIRST_FIT.replace("20_000", "40" if TINY else "20_000")],
+            [sys.executable, "-c", problem + "\n" + FIRST_FIT],
             env=self.environment,
             capture_output=True,
             text=True,
             check=False,
         )
         assert process.returncode == 0, process.stderr
-        seconds = float(process.stdout)
-        assert seconds > 0
-        return seconds
+        fit, predict = map(float, process.stdout.split())
+        return fit, predict
