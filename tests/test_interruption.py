@@ -261,7 +261,7 @@ from test_threads import blas_threads, digest, fit, points
 def interrupted(number, frame):
     raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, interrupted)
-X, blas, mask = points(2000), blas_threads(), numba.get_num_threads()
+X, blas, mask = points(6000), blas_threads(), numba.get_num_threads()
 expected, begin = digest(fit(X)), time.monotonic()
 for again in range(10):
     fit(X)

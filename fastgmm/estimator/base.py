@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial, wraps
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
@@ -88,6 +89,12 @@ class Plan(NamedTuple):
             self.repairing,
             self.rules.tol,
         )
+
+    def limits(self) -> AbstractContextManager[None]:
+        """Keep the threads of BLAS from those of the kernels, unless the host has little to do."""
+        shape = len(self.source.X), self.n_components, self.source.n_features
+        small = is_small(*shape, self.maximization.covariance_type)
+        return nullcontext() if small else blas_on_one_thread()
 
     def completed(self, result: EMResult) -> EMResult:
         """Tell what is degenerate in the end of a run."""
@@ -179,7 +186,6 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         return fit_with_hooks(self, X, sample_weight)
 
     @attributes_kept_on_failure
-    @blas_on_one_thread()
     @on_its_threads
     def _fit(
         self,
@@ -200,7 +206,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         finished: list[EMResult] = []  # the best run so far
         kept: EMResult | None = None
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
+            # What overflows is refused.
+            with plan.limits(), np.errstate(over="ignore", invalid="ignore"):
                 outcome = best_of_starts(
                     plan.n_starts,
                     partial(_run, plan, finished),

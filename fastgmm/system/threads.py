@@ -83,7 +83,8 @@ def threading_report() -> tuple[int, str]:
 
 # --- of other libraries
 _lock = threading.RLock()  # reentrant: a signal's handler may fork where it is held
-_users: list[int] = []  # the thread of each fit that wants BLAS limited
+# Each fit that wants BLAS limited: its thread, and something that is it alone.
+_users: list[tuple[int, object]] = []
 _before: list[tuple[Any, int]] = []  # the BLAS libraries and their numbers of threads
 _forked = False
 
@@ -92,7 +93,8 @@ def _forget_other_threads() -> None:
     """In a forked child: of the threads that wanted the limit only this one is there."""
     global _users, _forked
     _forked = True
-    were_any, _users = bool(_users), [user for user in _users if user == threading.get_ident()]
+    were_any, this = bool(_users), threading.get_ident()
+    _users = [user for user in _users if user[0] == this]
     _lock.release()
     if were_any and not _users:
         _restore_blas()
@@ -120,19 +122,21 @@ def blas_on_one_thread() -> Iterator[None]:
     first of several fits at once sets it, and the last one lifts it.
     """
     global _before
-    with _lock:
-        if not _users:
-            _restore_blas()  # if that was interrupted
-            libraries = _thread_pools().select(user_api="blas").lib_controllers
-            _before = [(library, library.num_threads) for library in libraries]
-            for library in libraries:
-                library.set_num_threads(1)
-        _users.append(threading.get_ident())
+    user = threading.get_ident(), object()
     try:
+        with _lock:
+            if not _users:
+                _restore_blas()  # if that was interrupted
+                libraries = _thread_pools().select(user_api="blas").lib_controllers
+                _before = [(library, library.num_threads) for library in libraries]
+                for library in libraries:
+                    library.set_num_threads(1)
+            _users.append(user)
         yield
     finally:
         with _lock:
-            _users.remove(threading.get_ident())
+            if user in _users:  # else it was interrupted before
+                _users.remove(user)
             if not _users:
                 _restore_blas()
 

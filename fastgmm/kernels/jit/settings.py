@@ -11,6 +11,7 @@ from numba.extending import intrinsic, overload
 
 from fastgmm.kernels.jit.cache import cached
 from fastgmm.kernels.jit.target import JIT_DISABLED
+from fastgmm.kernels.jit.waiting import explained, paused_collector
 
 # contract: multiply-adds may fuse; nsz, arcp: signs of zero and reciprocals. Never nnan or
 # ninf, which delete the handling of overflow, and reassoc in the reduction loops alone.
@@ -53,7 +54,16 @@ def compiled_alone(function: Callable) -> Callable:
     """Compile, and keep on disk, a serial function that is called from Python."""
     options = {"nogil": True, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(function, fastmath=FLAGS, error_model="numpy", **options)
-    return dispatcher if JIT_DISABLED else cached(dispatcher, "alone")
+    if JIT_DISABLED:
+        return dispatcher
+    compile_for_arguments = dispatcher._compile_for_args
+
+    def compile_soon(*arguments: Any, **options: Any) -> Any:
+        with paused_collector(), explained(function.__qualname__):
+            return compile_for_arguments(*arguments, **options)
+
+    dispatcher._compile_for_args = compile_soon  # numba calls it by this name
+    return cached(dispatcher, "alone")
 
 
 def reduction(function: Callable) -> Callable:
