@@ -251,7 +251,7 @@ class Pass:
         return statistics
 
     def log_likelihood(self, *mixture: Any) -> float:
-        """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner."""
+        """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit."""
         return self._accumulator.log_likelihood(_model(self._X, *mixture))
 
     def _with_far_points(

@@ -68,10 +68,10 @@ def placing(block: Block) -> Callable:
 
         def codegen(context, builder, signature, values):
             failed = cgutils.alloca_once_value(builder, i64(0))
+            arrays = _unowned(context, builder, task, values[0])
             both = context.make_tuple(
-                builder, types.Tuple((task, types.int64)),
-                (values[0], builder.ptrtoint(failed, i64)),
-            )  # fmt: skip
+                builder, types.Tuple((task, types.int64)), (arrays, builder.ptrtoint(failed, i64))
+            )
             stored = cgutils.alloca_once_value(builder, both)
             code = _caller(context, builder.module, symbol, task, stored.type)
             addresses = [builder.ptrtoint(pointer, i64) for pointer in (code, stored, failed)]
@@ -80,6 +80,24 @@ def placing(block: Block) -> Callable:
         return types.UniTuple(types.int64, 3)(task), codegen
 
     return place
+
+
+def _unowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """Return a task whose arrays nobody owns, as the caller keeps them alive.
+
+    Numba counts references to an array wherever a name is bound to it, and all threads would wait
+    for each other to count those that they share.
+    """
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        array.parent = cgutils.get_null_value(array.parent.type)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        for i, field in enumerate(kind.types):
+            part = _unowned(context, builder, field, builder.extract_value(value, i))
+            value = builder.insert_value(value, part, i)
+    return value
 
 
 def _caller(context: Any, module: ir.Module, symbol: str, task: Any, place: Any) -> ir.Function:
