@@ -13,18 +13,23 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastgmm import kernels, reference
 from fastgmm.kernels import one_component
 from fastgmm.kernels.accumulation import Accumulator
-from fastgmm.kernels.layouts import prepare_model
+from fastgmm.kernels.layouts import MOST_UNROLLED, prepare_model
 from fastgmm.kernels.one_component import (
     MOST_CANCELLATION,
     likelihood_is_in_moments,
-    log_likelihood_of_moments,
 )
 from fastgmm.kernels.passes import Pass
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 
 n, LARGEST = 120, 1e307
 TOLERANCES = {8: 1e-12, 4: 1e-5}
-each_d = pytest.mark.parametrize("d", [1, 2, 9, 16, 17, 24, 41])
+each_d = pytest.mark.parametrize("d", [2, 17, 24, 41])
+
+
+@pytest.fixture(autouse=True)
+def few_points_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_component, "FEWEST_PRODUCTS", 0)
+    monkeypatch.setattr(one_component, "FEWEST_POINTS", 0)
 
 
 def problem(covariance_type, d, dtype, correlation=0.0):
@@ -80,11 +85,10 @@ def exact_log_likelihood(X, weights, means, U, covariance_type, weight):
 # --- on both sides of the bound -------------------------------------------------------------
 @each_dtype
 @pytest.mark.parametrize("factor", [1e-2, 0.9, 1.1, 1e3])
-@pytest.mark.parametrize("d", [2, 12, 20])
-@pytest.mark.parametrize("covariance_type", ["full", "tied"])
-def test_it_is_exact_on_both_sides_of_the_bound(covariance_type, d, factor, dtype):
-    arguments = problem(covariance_type, d, dtype, correlation_at(factor, d, dtype))
-    assert likelihood_is_in_moments(model_of(*arguments)) == (factor < 1)
+@pytest.mark.parametrize("d", [17, 20, 41])
+def test_it_is_exact_on_both_sides_of_the_bound(d, factor, dtype):
+    arguments = problem("full", d, dtype, correlation_at(factor, d, dtype))
+    assert likelihood_is_in_moments(model_of(*arguments), n) == (factor < 1)
     weight = np.random.default_rng(0).random(n).astype(dtype)
     exact = exact_log_likelihood(*arguments, weight)
     scale = np.sum(weight * np.abs(reference.log_density(*arguments)), dtype=float)
@@ -93,7 +97,7 @@ def test_it_is_exact_on_both_sides_of_the_bound(covariance_type, d, factor, dtyp
     assert Pass(arguments[0], weight).log_likelihood(*arguments[1:]) == actual
 
 
-@pytest.mark.parametrize("d", [2, 12, 20])
+@pytest.mark.parametrize("d", [17, 20, 41])
 def test_beyond_the_bound_moments_would_be_wrong(d, monkeypatch: pytest.MonkeyPatch):
     arguments = problem("full", d, np.float64, 1 - 1e-11)
     exact = exact_log_likelihood(*arguments, np.ones(n))
@@ -108,7 +112,8 @@ def test_beyond_the_bound_moments_would_be_wrong(d, monkeypatch: pytest.MonkeyPa
 @each_d
 def test_statistics_are_those_of_the_reference(covariance_type, d, dtype):
     arguments = problem(covariance_type, d, dtype)
-    assert likelihood_is_in_moments(model_of(*arguments))
+    is_full = covariance_type == "full" and d > MOST_UNROLLED
+    assert likelihood_is_in_moments(model_of(*arguments), n) == is_full
     for weight in (None, np.arange(n) % 3):
         actual = kernels.expectation(*arguments, weight)
         expected = reference.expectation(*arguments, weight)
@@ -138,7 +143,7 @@ def test_squares_that_leave_the_range_of_numbers(scale, d, covariance_type):
 
 @each_covariance_type
 def test_a_constant_feature(covariance_type):
-    X, weights, means, U, _ = problem(covariance_type, 4, np.float64)
+    X, weights, means, U, _ = problem(covariance_type, 20, np.float64)
     X[:, 1] = means[0, 1]
     actual = kernels.expectation(X, weights, means, U, covariance_type)
     expected = reference.expectation(X, weights, means, U, covariance_type)
@@ -147,7 +152,7 @@ def test_a_constant_feature(covariance_type):
 
 @each_covariance_type
 def test_a_far_point_without_weight_does_not_count(covariance_type):
-    arguments = problem(covariance_type, 3, np.float64)
+    arguments = problem(covariance_type, 20, np.float64)
     weight = np.ones(n)
     weight[7] = 0
     expected = kernels.expectation(*arguments, weight)
@@ -159,16 +164,15 @@ def test_a_far_point_without_weight_does_not_count(covariance_type):
 
 @each_covariance_type
 def test_a_component_without_weight_is_left_to_densities(covariance_type):
-    X, _, *rest = problem(covariance_type, 3, np.float64)
+    X, _, *rest = problem(covariance_type, 20, np.float64)
     with np.errstate(divide="ignore"):
         model = model_of(X, np.zeros(1), *rest)
-    assert not likelihood_is_in_moments(model)
+    assert not likelihood_is_in_moments(model, n)
     statistics = Accumulator(X, np.empty(0)).statistics(model, covariance_type)
-    assert log_likelihood_of_moments(statistics, model) in (None, -np.inf)
     assert statistics.log_likelihood < -LARGEST
 
 
 def test_no_points_and_no_weight():
-    arguments = problem("full", 3, np.float64)
+    arguments = problem("full", 20, np.float64)
     assert kernels.expectation(arguments[0][:0], *arguments[1:]).log_likelihood == 0
     assert kernels.expectation(*arguments, np.zeros(n)).log_likelihood == 0

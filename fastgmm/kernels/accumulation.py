@@ -17,11 +17,9 @@ from fastgmm.kernels.drivers import ExpectationTask, Points
 from fastgmm.kernels.large_models import SlabTask, SpanTask
 from fastgmm.kernels.layouts import (
     MOST_DEVIATIONS_APART,
-    DiagonalModel,
     FullModel,
     Model,
     SmallFullModel,
-    SphericalModel,
     TiedModel,
     moments_model,
 )
@@ -42,14 +40,6 @@ from fastgmm.kernels.workspace import (
 )
 from fastgmm.system.threads import max_threads
 
-# What moments the pass of a model takes.
-MOMENTS_OF: dict[type[Model], CovarianceType] = {
-    FullModel: "full",
-    SmallFullModel: "full",
-    TiedModel: "tied",
-    DiagonalModel: "diag",
-    SphericalModel: "spherical",
-}
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
 
@@ -83,8 +73,8 @@ class Accumulator:
 
         Partial statistics are added in the order of their blocks.
         """
-        if responsibilities is None and _needs_no_densities(model):
-            return self._of_one_component(model, covariance_type)
+        if responsibilities is None and likelihood_is_in_moments(model, len(self.X)):
+            return self._of_one_component(model)
         statistics = _statistics(self._run(model, responsibilities), model, covariance_type)
         if (
             isinstance(model, TiedModel)
@@ -100,23 +90,22 @@ class Accumulator:
 
         The same machine code runs, so that a fit need not have another compiled.
         """
-        if _needs_no_densities(model):
-            return self._of_one_component(model, MOMENTS_OF[type(model)]).log_likelihood
+        if likelihood_is_in_moments(model, len(self.X)):
+            return self._of_one_component(model).log_likelihood
         return self._log_likelihood_by_densities(model)
 
     def _log_likelihood_by_densities(self, model: Model) -> float:
         return _finite(self._run(model, None, likelihood_alone=True).log_likelihood.sum())
 
-    def _of_one_component(self, model: Model, covariance_type: CovarianceType) -> Statistics:
+    def _of_one_component(self, model: FullModel) -> Statistics:
         """Moments whose responsibilities are the weights, and the log-likelihood from these."""
         shape = len(self.X), 1
         one = np.ones((1, 1), self.X.dtype)
         shares = self.sample_weight[:, None] if len(self.sample_weight) else one
-        about = model
-        if isinstance(model, FullModel):  # without constants no share is so small that it vanishes
-            about = model._replace(log_constants=model.log_constants[:0])
+        # Without constants no share is so small that it vanishes.
+        about = model._replace(log_constants=model.log_constants[:0])
         moments = self._run(about, np.broadcast_to(shares, shape))
-        statistics = _statistics(moments, model, covariance_type)
+        statistics = _statistics(moments, model, "full")
         log_likelihood = log_likelihood_of_moments(statistics, model)
         if log_likelihood is None:
             log_likelihood = self._log_likelihood_by_densities(model)
@@ -193,11 +182,6 @@ class Accumulator:
             self._values.pop(name, None)  # before its successor is there
             self._values[name] = key, make()
         return self._values[name][1]
-
-
-def _needs_no_densities(model: Model) -> bool:
-    """Whether responsibilities are known, and the likelihood is found without densities."""
-    return not is_large(model) and likelihood_is_in_moments(model)
 
 
 def _are_far_apart(model: TiedModel, statistics: Statistics) -> bool:

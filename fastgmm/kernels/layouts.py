@@ -186,20 +186,13 @@ def _panels(U: FloatArray) -> FloatArray:
     return np.concatenate(panels, axis=1).reshape(-1, PANEL)
 
 
-def factor_of_one(model: Model) -> FloatArray:
+def factor_of_one(model: FullModel) -> FloatArray:
     """Return the factor of a model of one component, as it is rounded there, in float64."""
-    assert not isinstance(model, LogDensityModel)
-    d, factors = model.means.shape[1], model.factors.astype(np.float64)
-    if isinstance(model, DiagonalModel | SphericalModel):
-        return factors[0]
+    d, start = model.means.shape[1], 0
     U = np.zeros((d, d))
-    if isinstance(model, SmallFullModel):
-        U[_columns_of_triangle(d)] = factors[0]
-        return U
-    start = 0
     for columns in np.array_split(np.arange(d), -(-d // PANEL)):
         stop = columns[-1] + 1
-        U[:stop, columns] = factors[start : start + stop, : len(columns)]
+        U[:stop, columns] = model.factors[start : start + stop, : len(columns)]
         start += stop
     return U
 
