@@ -4,8 +4,8 @@ With responsibilities that are the weights, and S = Σ w (x - μ)(x - μ)ᵀ,
 
     Σ w log N(x; μ, Σ) = w log |U| - w d/2 log 2π - ½ tr(Uᵀ S U),
 
-so that a pass need not look at densities. The trace is a sum that can cancel. Models of few features
-gain less than what the host does here takes.
+so that a pass need not look at densities. The trace is a sum that can cancel. Models of few
+features gain less than what the host does here takes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def likelihood_is_in_moments(model: Model, n_samples: int) -> TypeGuard[FullMode
     if d > MOST_FEATURES or n_samples < max(FEWEST_POINTS * d, FEWEST_PRODUCTS / d**2):
         return False
     U = factor_of_one(model)
+    if not (np.all(np.isfinite(U)) and np.all(np.diagonal(U) > 0)):  # once it is rounded
+        return False
     with np.errstate(all="ignore"):
         inverse = np.linalg.inv(U)
         deviations = np.sqrt(np.sum(inverse * inverse, axis=0))
