@@ -16,7 +16,16 @@ from fastgmm.benchmarking.problems import Problem
 from fastgmm.benchmarking.timing import shortest_in_turn
 from fastgmm.kernels.passes import Pass
 
-from .common import MIDDLE, TINY, case_names, on_threads, prepared_problem, ratio, relative_error
+from .common import (
+    MIDDLE,
+    TINY,
+    Case,
+    case_names,
+    on_threads,
+    prepared_problem,
+    ratio,
+    relative_error,
+)
 
 from peer_table.libraries import PEERS  # isort: skip  # common.py knows where tools are
 from peer_table.measurement import measure  # isort: skip
@@ -74,6 +83,26 @@ class LikelihoodAlone:
         assert alone == whole.log_likelihood
 
     def track_share(self, name):
+        with threadpool_limits(1):
+            return 1 / ratio(*self.calls, SECONDS)
+
+
+class FewComponents:
+    """A pass with one or two components beside one with eight: what it does for none shows."""
+
+    params = ([1, 2], [2, 8, 24, 40])
+    param_names = ("K", "d")
+    unit = "of the time with eight"
+
+    def setup(self, K, d):
+        self.calls = []
+        for count in (8, K):
+            X, *mixture, _ = Case("full", "float64", FEW, d, count).make()
+            call = partial(Pass(X).expectation, *mixture, "full")
+            self.calls.append(on_threads(1, call))
+            assert abs(call().counts.sum() / FEW - 1) < 1e-9
+
+    def track_share(self, K, d):
         with threadpool_limits(1):
             return 1 / ratio(*self.calls, SECONDS)
 

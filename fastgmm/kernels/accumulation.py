@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from fastgmm.kernels.layouts import (
     TiedModel,
     moments_model,
 )
+from fastgmm.kernels.one_component import likelihood_is_in_moments, log_likelihood_of_moments
 from fastgmm.kernels.partition import (
     DIFFERENCES_AT_ONCE,
     is_large,
@@ -71,6 +73,8 @@ class Accumulator:
 
         Partial statistics are added in the order of their blocks.
         """
+        if responsibilities is None and likelihood_is_in_moments(model, len(self.X)):
+            return self._of_one_component(model)
         statistics = _statistics(self._run(model, responsibilities), model, covariance_type)
         if (
             isinstance(model, TiedModel)
@@ -82,11 +86,30 @@ class Accumulator:
         return statistics
 
     def log_likelihood(self, model: Model) -> float:
-        """Log-likelihood of the points under the model, without the moments.
+        """Log-likelihood of the points under the model, without moments unless these tell it.
 
         The same machine code runs, so that a fit need not have another compiled.
         """
+        if likelihood_is_in_moments(model, len(self.X)):
+            return self._of_one_component(model).log_likelihood
+        return self._log_likelihood_by_densities(model)
+
+    def _log_likelihood_by_densities(self, model: Model) -> float:
         return _finite(self._run(model, None, likelihood_alone=True).log_likelihood.sum())
+
+    def _of_one_component(self, model: FullModel) -> Statistics:
+        """Moments whose responsibilities are the weights, and the log-likelihood from these."""
+        shape = len(self.X), 1
+        one = np.ones((1, 1), self.X.dtype)
+        shares = self.sample_weight[:, None] if len(self.sample_weight) else one
+        # Without constants no share is so small that it vanishes.
+        about = model._replace(log_constants=model.log_constants[:0])
+        moments = self._run(about, np.broadcast_to(shares, shape))
+        statistics = _statistics(moments, model, "full")
+        log_likelihood = log_likelihood_of_moments(statistics, model)
+        if log_likelihood is None:
+            log_likelihood = self._log_likelihood_by_densities(model)
+        return replace(statistics, log_likelihood=log_likelihood)
 
     def _run(
         self, model: Model, given: FloatArray | None, *, likelihood_alone: bool = False

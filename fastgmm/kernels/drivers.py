@@ -80,8 +80,9 @@ def expectation_of_block(index, thread, n_blocks, task):
     for number in range(first, stop):
         start = number * points.length
         m = min(points.length, points.n - start)
-        padded = load_tile(points.rows, start, m, tile)
-        if points.responsibilities.flat.size > 0:
+        are_given = points.responsibilities.flat.size > 0
+        padded = load_tile(points.rows, start, m, tile, are_given)
+        if are_given:
             tile_distances(model, tile, m)
             load_responsibilities(points.responsibilities, start, m, padded, tile)
         else:
@@ -100,7 +101,7 @@ def prediction_of_block(index, thread, n_blocks, task):
     for number in range(first, stop):
         start = number * points.length
         m = min(points.length, points.n - start)
-        load_tile(points.rows, start, m, tile)
+        load_tile(points.rows, start, m, tile, False)
         tile_log_density(task.model, tile, m)
         if outputs.log_density.shape[0] > 0:
             for p in range(m):

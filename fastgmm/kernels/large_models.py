@@ -52,7 +52,7 @@ def responsibilities_of_tile(index, thread, n_tiles, task):
     tile = tile_in_span(task.tiles, thread, span.rows[index], span.components[index])
     start = (task.first_tile + index) * points.length
     m = min(points.length, points.n - start)
-    padded = load_tile(points.rows, start, m, tile)
+    padded = load_tile(points.rows, start, m, tile, False)
     if points.responsibilities.flat.size > 0:
         load_responsibilities(points.responsibilities, start, m, padded, tile)
     else:

@@ -196,6 +196,17 @@ def _panels(U: FloatArray) -> FloatArray:
     return np.concatenate(panels, axis=1).reshape(-1, PANEL)
 
 
+def factor_of_one(model: FullModel) -> FloatArray:
+    """Return the factor of a model of one component, as it is rounded there, in float64."""
+    d, start = model.means.shape[1], 0
+    U = np.zeros((d, d))
+    for columns in np.array_split(np.arange(d), -(-d // PANEL)):
+        stop = columns[-1] + 1
+        U[:stop, columns] = model.factors[start : start + stop, : len(columns)]
+        start += stop
+    return U
+
+
 def _tied_model(means: FloatArray, U: FloatArray, log_constants: FloatArray) -> TiedModel:
     dtype = means.dtype
     origin = means.mean(axis=0, dtype=np.float64).astype(dtype)

@@ -136,8 +136,7 @@ def pack_rows(rows, indices, means, k, roots, count, packed):
         j += lanes
 
 
-# Numba counts references to all arrays of a record, on every thread, where one is taken out.
-# Wide: so the caller takes arrays out of their records, once for a tile.
+# Wide: the caller takes arrays out of their records, once for a tile.
 @worker
 def add_chosen(means, rows, packed, roots, chosen, shares, count, k, moments, second, parts):
     """Add the moments of the first `count` points chosen for component k.
@@ -161,20 +160,25 @@ def choose_points(shares, chosen, chosen_shares, count, first, m, start, k, leas
     They are noted behind the `count` chosen before; the tile begins at `start` of the rows.
     Return the first point for which there was no room, or m, and how many are chosen now.
     """
-    threshold = shares.dtype.type(least)
-    q = count
+    q, threshold, all_of_them = count, shares.dtype.type(least), np.uint64(POINTS_TOGETHER)
     for s in range(first, m, POINTS_TOGETHER):
-        n_present = 0
-        for p in range(s, s + POINTS_TOGETHER):
-            n_present += shares[k, p] > threshold
+        n_present, begin, place = 0, np.uint64(s), np.uint64(q)  # not negative, so vectorized
+        for p in range(all_of_them):
+            n_present += shares[k, begin + p] > threshold
         if n_present == 0:
             continue
         if q + POINTS_TOGETHER > chosen.shape[0]:
             return s, q
-        for p in range(s, min(s + POINTS_TOGETHER, m)):
-            chosen[q] = start + p
-            chosen_shares[q] = shares[k, p]
-            q += shares[k, p] > threshold
+        if n_present == POINTS_TOGETHER and s + POINTS_TOGETHER <= m:
+            for p in range(all_of_them):
+                chosen[place + p] = start + s + np.int64(p)
+                chosen_shares[place + p] = shares[k, begin + p]
+            q += POINTS_TOGETHER
+        else:
+            for p in range(s, min(s + POINTS_TOGETHER, m)):
+                chosen[q] = start + p
+                chosen_shares[q] = shares[k, p]
+                q += shares[k, p] > threshold
     return m, q
 
 
@@ -246,8 +250,7 @@ def tied_moments(model, tile, m, moments):
             scale = 1 / weight if weight > 0 else weight
             for i in range(model.padded_means.shape[1]):
                 mean = expected[p, i] * scale
-                residual = packed[p, i] - mean
-                packed[p, i] = residual * root
+                packed[p, i] = (packed[p, i] - mean) * root
                 between = model.padded_means[scratch.nearest[p], i] - mean
                 expected[p, i] = between * root
         for part in range(2):  # one call: its code is large
@@ -370,11 +373,9 @@ def diagonal_moments(model, tile, m, moments):
 @worker
 def spherical_moments(model, tile, m, moments):
     """Σ r ‖c‖² from the distances, which are there already."""
-    padded = (m + 15) // 16 * 16
+    padded, distances = (m + 15) // 16 * 16, tile.scratch.distances
     for k in range(model.means.shape[0]):
-        count, second = scale_and_weigh(
-            tile.components, k, tile.scale, tile.scratch.distances, padded
-        )
+        count, second = scale_and_weigh(tile.components, k, tile.scale, distances, padded)
         moments.counts[k] += count
         moments.second[k, 0] += second
     add_first(model, tile, m, moments.first, moments.first)

@@ -275,7 +275,7 @@ class Pass:
         return statistics
 
     def log_likelihood(self, *arguments: Any) -> float:
-        """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit, sooner."""
+        """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit."""
         mixture = Mixture(*arguments)
         if self._is_small(mixture):
             return self._small_problem.log_likelihood(mixture)

@@ -5,7 +5,7 @@ Arguments that are written come last, but for `tile`, of which each worker says 
 
 from __future__ import annotations
 
-from fastgmm.kernels.codegen.tiles import SQUARE, transpose_square
+from fastgmm.kernels.codegen.tiles import SQUARE, copy_run, transpose_square
 from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE, LARGEST_SQUARE32
 from fastgmm.kernels.jit.settings import dispatch_on_record, element, worker
 from fastgmm.kernels.workspace import (
@@ -47,7 +47,10 @@ def tiles_of_block(index, n_blocks, n, length):
 # --- points, and what is given of them
 @worker
 def transpose_chunk(source, base, count, chunk, points):
-    """Write points[chunk, i, p] = flat[base + p · row stride + i · column stride], p < count."""
+    """Write points[chunk, i, p] = flat[base + p · row stride + i · column stride], p < count.
+
+    Where features are not a multiple of a square's, the last square covers some of them again.
+    """
     d = points.shape[1]
     if source.row_stride == 1:
         for i in range(d):
@@ -55,24 +58,30 @@ def transpose_chunk(source, base, count, chunk, points):
             for p in range(count):
                 points[chunk, i, p] = source.flat[column + p]
         return
-    squares = d // SQUARE * SQUARE if source.column_stride == 1 else 0
     p = 0
-    while squares > 0 and p + SQUARE <= count:
-        row = base + p * source.row_stride
-        for i in range(0, squares, SQUARE):
-            transpose_square(source.flat, row + i, source.row_stride, points, chunk, i, p)
-        p += SQUARE
-    for i in range(d):  # what is left of the squares, and beyond them
+    if source.column_stride == 1 and d >= SQUARE:
+        while p + SQUARE <= count:
+            row = base + p * source.row_stride
+            for square in range(0, d, SQUARE):
+                i = min(square, d - SQUARE)
+                transpose_square(source.flat, row + i, source.row_stride, points, chunk, i, p)
+            p += SQUARE
+    for i in range(d):  # what is left of the squares
         column = base + i * source.column_stride
-        for q in range(p if i < squares else 0, count):
+        for q in range(p, count):
             points[chunk, i, q] = source.flat[column + q * source.row_stride]
 
 
 @worker
-def load_tile(source, start, m, tile):
-    """Copy rows start … start + m of the data into the tile; return m rounded up to vectors."""
+def load_tile(source, start, m, tile, for_moments):
+    """Copy rows start … start + m of the data into the tile; return m rounded up to vectors.
+
+    Those who want them `for_moments` alone do without the points by features if there are rows.
+    """
     chunks, d, pitch = tile.points.shape
     padded = (m + 15) // 16 * 16
+    if copy_rows(tile.scratch, source, start, m, d) and for_moments:
+        return padded
     for chunk in range(chunks):
         first = chunk * pitch
         count = max(0, min(pitch, m - first))
@@ -81,26 +90,29 @@ def load_tile(source, start, m, tile):
         for i in range(d):
             for p in range(count, min(pitch, max(0, padded - first))):
                 tile.points[chunk, i, p] = 0
-    copy_rows(tile.scratch, source, start, m, d)
     return padded
 
 
 @worker
 def no_rows(scratch, source, start, m, d):
     """Models without rows have the points by features alone."""
+    return False
 
 
 @worker
 def point_rows(scratch, source, start, m, d):
     """Copy m points as rows: written are scratch.rows (P, row pitch), up to column d."""
+    rows = scratch.rows
     for p in range(m):
         row = source.start + (start + p) * source.row_stride
-        if source.column_stride == 1:
-            for i in range(d):
-                scratch.rows[p, i] = source.flat[row + i]
+        if source.column_stride == 1 and d >= SQUARE:
+            for run in range(0, d, SQUARE):  # the last one covers some features again
+                i = min(run, d - SQUARE)
+                copy_run(source.flat, row + i, rows, p, i)
         else:
             for i in range(d):
-                scratch.rows[p, i] = source.flat[row + i * source.column_stride]
+                rows[p, i] = source.flat[row + i * source.column_stride]
+    return True
 
 
 copy_rows = dispatch_on_record(

@@ -71,6 +71,27 @@ def transpose_square(typingctx, flat, start, row_stride, points, chunk, i, p):
     return types.void(flat, intp, intp, points, intp, intp, intp), codegen
 
 
+def _copy_run_twin(flat, start, rows, p, i):
+    rows[p, i : i + SQUARE] = flat[start : start + SQUARE]
+
+
+@register_block(_copy_run_twin)
+def copy_run(typingctx, flat, start, rows, p, i):
+    """rows[p, i + f] = flat[start + f], for f < SQUARE."""
+
+    def codegen(context, builder, signature, arguments):
+        flat_, start_, rows_, p_, i_ = arguments
+        element = context.get_value_type(rows.dtype)
+        v = Vectors(context, builder, element, SQUARE * rows.dtype.bitwidth // 8)
+        source, _ = v.pointer(flat, flat_, start_)
+        target, _ = v.pointer(rows, rows_, p_, i_)
+        v.store(v.load(source), target)
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(flat, intp, rows, intp, intp), codegen
+
+
 def _transpose_rows_twin(rows, indices, q, i, points, lane):
     chosen = rows[indices[q : q + SQUARE], i : i + SQUARE]
     points[0, i : i + SQUARE, lane : lane + SQUARE] = chosen.T
