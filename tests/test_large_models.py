@@ -171,3 +171,16 @@ def test_the_last_span_may_have_fewer_tiles_than_runs(monkeypatch):
     parts = partition.parts_of_large_model(model, length, np.dtype(np.float64), n_tiles)
     assert 0 < n_tiles % parts.n_tiles < parts.n_runs
     assert_agrees(problem, "float64")
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "d", "K"),
+    [("full", 8, 8), ("full", 16, 64), ("full", 16, 100), ("diag", 64, 100)],
+)
+def test_a_million_points_are_blocks_for_64_threads(covariance_type, d, K):
+    dtype = np.dtype(np.float64)
+    model = layouts.outline(K, d, covariance_type, dtype)
+    n_tiles = -(-(10**6) // workspace.tile_length(model, dtype))
+    n_blocks = min(n_tiles, partition.most_blocks(model, n_tiles))
+    assert n_blocks >= 1.75 * 64
+    assert n_blocks * partition.bytes_per_block(model) <= 2**26

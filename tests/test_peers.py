@@ -15,9 +15,10 @@ from fastgmm.benchmarking.problems import DTYPES, Problem, draw
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from peer_table import cli, measurement, peak  # noqa: E402
+from peer_table import cli, measurement, peak, scaling  # noqa: E402
 from peer_table.libraries import FastGMM, ScikitLearn  # noqa: E402
 from peer_table.report import BEGIN, END  # noqa: E402
+from peer_table.scaling import DriverCall, Iteration  # noqa: E402
 from peer_table.whole_fits import Task, TaskResult, measure_task  # noqa: E402
 
 OPTIONS = ["--cells", "400x2x3", "--peers", "scikit-learn", "--rounds", "1"]
@@ -158,6 +159,46 @@ def test_whole_fits_are_compared():
     assert result.ratio == pytest.approx(result.peer_seconds / result.seconds)
     assert result.log_likelihood == pytest.approx(result.peer_log_likelihood)
     assert abs(result.loss) < 1e-9
+
+
+def test_an_iteration_is_put_together_for_more_cores():
+    calls = (
+        DriverCall((1.0,) * 6, on_one=0.1, on_two=0.2),
+        DriverCall((3.0, 1.0, 1.0, 1.0), on_one=0.1, on_two=0.2),
+    )
+    iteration = Iteration(serial=0.5, calls=calls)
+    assert iteration.seconds(1) == pytest.approx(0.5 + 0.2 + 12)
+    assert iteration.seconds(2) == pytest.approx(0.5 + 0.4 + 3 + 3)
+    assert iteration.imbalance(1) == pytest.approx(1)
+    assert iteration.imbalance(4) == pytest.approx((2 + 3) * 4 / 12)
+    # Of 64 threads only as many wake as have a block, and none is faster than the longest block.
+    assert iteration.overhead(64) == pytest.approx(0.4 + (4 + 2) * scaling.WAKING)
+    assert iteration.speedup(64) < 12.7 / (1 + 3)
+
+
+@pytest.mark.parametrize(("n", "d", "K"), [(40_000, 2, 3), (900, 64, 40)])
+def test_an_iteration_taken_apart_does_the_same(n: int, d: int, K: int):
+    """And each block once, also those of a large model, of several calls."""
+    step = scaling.prepared_step(Problem("full", "float64", n, d, K))
+    found = []
+    iteration = scaling.taken_apart_once(lambda: found.append(step()))
+    np.testing.assert_array_equal(found[0].parameters.covariances, step().parameters.covariances)
+    assert found[0].objective == step().objective
+    assert len(iteration.calls) == (1 if d == 2 else 2)
+    assert iteration.serial > 0
+    assert all(len(call.blocks) > 1 for call in iteration.calls)
+    assert 0 < iteration.speedup(64) < 64
+
+
+def test_scaling_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture):
+    path = tmp_path / "scaling.json"
+    assert cli.main(["--scaling", "--cells", "4000x2x3", "--quick", "--json", str(path)]) == 0
+    assert "predicted" in capsys.readouterr().out
+    (result,) = json.loads(path.read_text())["scaling"]
+    assert result["cell"] == {"covariance_type": "full", "n": 200, "d": 2, "K": 3}
+    assert result["cores"] == [2, 4, 16, 64]
+    assert len(result["speedups"]) == 4
+    assert result["serial"] > 0
 
 
 def test_threads_and_cells_are_checked(capsys: pytest.CaptureFixture):

@@ -1,17 +1,25 @@
-"""What a second thread gains, and what fits side by side lose, in ratios of times."""
+"""What more threads gain, and what fits side by side lose, in ratios of times.
+
+Gains of more cores than there are come from what an iteration is made of, as in `tools/peers`.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from functools import lru_cache
 
 import numba
 import numpy as np
 
 from fastgmm import Statistics, kernels
+from fastgmm.benchmarking.problems import Problem
+from fastgmm.system.threads import blas_on_one_thread
 
 from .common import MIDDLE, TINY, case_names, on_threads, prepared_problem, ratio
+
+from peer_table import scaling  # isort: skip  # common.py knows where tools are
 
 SECONDS = 0.0 if TINY else 0.5
 
@@ -41,6 +49,43 @@ class TwoThreads:
 
     def track_share(self, name):
         return 1 / ratio(*self.calls, SECONDS)
+
+
+class ManyCores:
+    """Predicted time on so many cores as a share of that on one, and what it consists of."""
+
+    params = ([str(d) for _, d, _ in scaling.SHAPES], [16, 64])
+    param_names = ("d", "cores")
+    timeout = 300
+
+    def setup(self, d, cores):
+        self.iteration = taken_apart(d)
+
+    def track_share(self, d, cores):
+        return 1 / self.iteration.speedup(cores)
+
+    def track_serial(self, d, cores):
+        return self.iteration.serial / self.iteration.seconds(1)
+
+    def track_calls(self, d, cores):
+        return self.iteration.overhead(cores) / self.iteration.seconds(1)
+
+    def track_busiest(self, d, cores):
+        return self.iteration.imbalance(cores)
+
+    track_share.unit = track_serial.unit = track_calls.unit = "of the time on one core"
+    track_busiest.unit = "times the average thread's time"
+
+
+@lru_cache(maxsize=1)
+def taken_apart(d: str) -> scaling.Iteration:
+    """Take apart an iteration on points of so many features."""
+    shape = {str(d): (n, d, K) for n, d, K in scaling.SHAPES}[d]
+    problem = Problem("full", "float64", *((600, *shape[1:]) if TINY else shape))
+    step = scaling.prepared_step(problem)
+    assert abs(step().statistics.counts.sum() / problem.n - 1) < 1e-9
+    with blas_on_one_thread():
+        return scaling.take_apart(step, 0.0 if TINY else 5.0)
 
 
 # A process that says when it is ready, waits for a line, and tells how long its passes took.

@@ -135,7 +135,8 @@ class Accumulator:
         """Length of a tile, number of tiles, and number of blocks, none for a large model."""
         length = tile_length(model, self.X.dtype)
         n_tiles = -(-len(self.X) // length)
-        return length, n_tiles, None if is_large(model) else min(n_tiles, most_blocks(model))
+        n_blocks = None if is_large(model) else min(n_tiles, most_blocks(model, n_tiles))
+        return length, n_tiles, n_blocks
 
     def _run_by_components(
         self, model: FullModel, points: Points, n_tiles: int, likelihood_alone: bool

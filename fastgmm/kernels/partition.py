@@ -29,6 +29,9 @@ from fastgmm.system.threads import max_threads
 PARTIAL_BYTES = 2**23
 MOST_PARTIAL_BYTES = 2**29
 MOST_BLOCKS, FEWEST_BLOCKS = 128, 8
+# Points of so many tiles are worth a block of their own even above PARTIAL_BYTES, where a block
+# leaves behind no more than SHARED_BYTES; a tied model leaves K² for little work.
+TILES_WORTH_BLOCK = 16
 # A model whose statistics are larger takes its moments by components instead: by slabs of
 # covariances of about so many features.
 SHARED_BYTES = 2**19
@@ -53,11 +56,14 @@ def is_large(model: Model) -> TypeGuard[FullModel]:
     return isinstance(model, FullModel) and bytes_per_block(model) > SHARED_BYTES
 
 
-def most_blocks(model: Model) -> int:
-    """Into how many blocks the points are cut: a matter of memory, never of threads."""
+def most_blocks(model: Model, n_tiles: int) -> int:
+    """Into how many blocks the points are cut: a matter of memory and work, never of threads."""
     size = bytes_per_block(model)
     fewest = min(FEWEST_BLOCKS, max(2, MOST_PARTIAL_BYTES // size))
-    return min(MOST_BLOCKS, max(fewest, PARTIAL_BYTES // size))
+    blocks = max(fewest, PARTIAL_BYTES // size)
+    if size <= SHARED_BYTES and not isinstance(model, TiedModel):
+        blocks = max(blocks, n_tiles // TILES_WORTH_BLOCK)
+    return min(MOST_BLOCKS, blocks)
 
 
 def bytes_per_block(model: Model) -> int:
@@ -114,7 +120,7 @@ def bytes_of_pass(
         workspace = tiles + parts.n_tiles * bytes_of_tile_in_span(model, length, dtype)
         partial = (parts.n_runs + 1) * in_block
     else:
-        n_blocks = min(n_tiles, most_blocks(model))
+        n_blocks = min(n_tiles, most_blocks(model, n_tiles))
         workspace = min(n_blocks, max_threads()) * bytes_of_tile(model, length, dtype)
         partial = (n_blocks + 1) * in_block
     # Factors are laid out in double precision before they are cast, and statistics copied once.

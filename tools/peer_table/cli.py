@@ -21,8 +21,10 @@ from peer_table.grid import Shape, grid
 from peer_table.libraries import PEERS, Peer
 from peer_table.measurement import PeersResult, measure, with_efficiency
 from peer_table.peak import multiply_add_peak
+from peer_table.scaling import SECONDS, SHAPES, measure_scaling
 from peer_table.whole_fits import QUICK_TASKS, TASKS, measure_seeding, measure_task
 
+QUICK_SECONDS = 0.2  # of each problem that is taken apart
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -34,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         report.rewrite_readme(options.readme_path, reports)
         return 0
     peers = [PEERS[name]() for name in options.peers]
-    measured = {"machine": machine(peers), "cells": [], "tasks": [], "seeding": None}
+    measured = {
+        **{"machine": machine(peers), "cells": [], "tasks": [], "seeding": None},
+        "scaling": [],
+    }
     console = Console()
     console.width = max(console.width, 110)  # where the output is no terminal it would be 80
     with Console(stderr=True).status("") as status:
@@ -46,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             status.update("a large default fit")
             seeding = measure_seeding(options.rounds, options.quick)
             measured["seeding"] = report.as_record(seeding)
+        elif options.scaling:
+            measure_cores(options, measured, status.update)
         else:
             measure_problems(options, peers, measured, status.update)
     measured["machine"]["load average after"] = load_average()
@@ -100,6 +107,18 @@ def measure_problems(
         keep()
 
 
+def measure_cores(
+    options: argparse.Namespace, measured: report.Record, on_stage: Callable[[str], object]
+) -> None:
+    """Predict what many cores gain on the problems that the options ask for."""
+    shapes = options.cells or SHAPES
+    for covariance_type, dtype in product(options.covariance_types, options.dtypes):
+        for problem in grid(covariance_type, dtype, shapes, options.quick):
+            on_stage(f"{problem}, taken apart")
+            result = measure_scaling(problem, QUICK_SECONDS if options.quick else SECONDS)
+            measured["scaling"].append(report.as_record(result))
+
+
 def machine(peers: list[Peer]) -> dict:
     """What the measurements depend on."""
     known = describe_environment()
@@ -126,11 +145,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tools/peers",
         description="Measure one EM iteration of fastgmm beside the other libraries that are "
-        "installed (oneDAL: pip install scikit-learn-intelex), or whole fits beside scikit-learn.",
+        "installed (oneDAL: pip install scikit-learn-intelex), or whole fits beside scikit-learn; "
+        "or predict what more cores than there are would gain.",
     )
     add = parser.add_argument
-    add("--covariance-types", nargs="+", choices=COVARIANCE_TYPES, default=list(COVARIANCE_TYPES))
-    add("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    add("--covariance-types", nargs="+", choices=COVARIANCE_TYPES, metavar="TYPE",
+        help="default: all; with --scaling: full")  # fmt: skip
+    add("--dtypes", nargs="+", choices=DTYPES, metavar="DTYPE",
+        help="default: both; with --scaling: float64")  # fmt: skip
     add("--threads", nargs="+", type=int, choices=range(1, cores + 1), metavar="THREADS",
         default=sorted({1, cores}), help="default: 1 and as many as there are cores")  # fmt: skip
     add("--cells", nargs="+", type=shape, metavar="NxDxK", help="such as 100000x8x8")
@@ -138,11 +160,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--rounds", type=int, default=5, help="of all libraries in turn (default: %(default)s)")
     add("--quick", action="store_true", help="a fraction of the points, to try the tool itself")
     add("--whole-fits", action="store_true", help="whole default fits in place of iterations")
+    add("--scaling", action="store_true",
+        help="take an iteration apart, and predict it for 2 to 64 cores")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")
     add("--readme", nargs="+", type=Path, metavar="FILE",
         help="measure nothing; write the README's tables from such files")  # fmt: skip
     add("--readme-path", type=Path, default=README, metavar="FILE", help="default: README.md")
     options = parser.parse_args(arguments)
+    first = slice(1 if options.scaling else None)
+    options.covariance_types = options.covariance_types or list(COVARIANCE_TYPES)[first]
+    options.dtypes = options.dtypes or list(DTYPES)[first]
     options.peers = ["fastgmm", *(name for name in options.peers if name != "fastgmm")]
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")

@@ -20,7 +20,8 @@ from fastgmm.system.terminal import plain_table
 BEGIN, END = "<!-- peers table -->", "<!-- /peers table -->"
 
 # Reports are read from JSON as well as made, so that everything below works on plain
-# dictionaries: machine, cells (PeersResult), tasks (TaskResult) and seeding (SeedingResult).
+# dictionaries: machine, cells (PeersResult), tasks (TaskResult), seeding (SeedingResult) and
+# scaling (ScalingResult).
 Record = dict[str, Any]
 
 
@@ -112,6 +113,8 @@ def show(report: Record, console: Console) -> None:
         console.print(tasks_table(report["tasks"]))
     if report["seeding"]:
         console.print(seeding_in_words(report["seeding"]))
+    if report["scaling"]:
+        console.print(scaling_table(report["scaling"]))
 
 
 def cells_table(group: tuple[str, str, int], results: list[Record]) -> Table:
@@ -186,6 +189,41 @@ def seeding_in_words(seeding: Record) -> str:
         f"{seeding['seconds']:.3g} s for {seeding['n_iter']} iterations; finding the start is "
         f"{percent(seeding['seeding_share'])} of it."
     )
+
+
+def scaling_table(results: list[Record]) -> Table:
+    """What many cores gain, and what keeps them from more."""
+    table = plain_table()
+    cores = results[0]["cores"]
+    table.title = "gain of an iteration by many cores, predicted from what it is made of"
+    table.caption = (
+        f"in ms: an iteration on one core; the host's serial part; on {cores[-1]} cores, calls of "
+        "drivers without their blocks. Busiest: of their threads, over the average. GB/s: at which "
+        "they read the points. Seen: measured on two threads, where there are two."
+    )
+    names = ("", "n", "d", "K", "1 core", "serial", "calls", "busiest", "GB/s", "seen")
+    for name in (*names, *map(str, cores)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        table.add_row(*scaling_row(result))
+    return table
+
+
+def scaling_row(result: Record) -> list[str]:
+    """One problem in words."""
+    cell, itemsize = result["cell"], 4 if result["dtype"] == "float32" else 8
+    seconds = result["seconds"] / result["speedups"][-1]
+    return [
+        f"{cell['covariance_type']}, {result['dtype']}",
+        *(str(cell[name]) for name in ("n", "d", "K")),
+        f"{1e3 * result['seconds']:.1f}",
+        f"{1e3 * result['serial']:.2f}",
+        f"{1e3 * result['overheads'][-1]:.2f}",
+        f"{result['imbalances'][-1]:.2f}",
+        f"{cell['n'] * cell['d'] * itemsize / seconds / 1e9:.0f}",
+        "" if result["two_threads"] is None else f"{result['two_threads']:.2f}",
+        *(f"{speedup:.1f}" for speedup in result["speedups"]),
+    ]
 
 
 # --- the README -----------------------------------------------------------------------------
