@@ -192,10 +192,10 @@ def test_an_iteration_taken_apart_does_the_same(n: int, d: int, K: int):
 
 def test_scaling_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture):
     path = tmp_path / "scaling.json"
-    assert cli.main(["--scaling", "--cells", "4000x2x3", "--quick", "--json", str(path)]) == 0
+    assert cli.main(["--scaling", "--cells", "100000x2x3", "--quick", "--json", str(path)]) == 0
     assert "predicted" in capsys.readouterr().out
     (result,) = json.loads(path.read_text())["scaling"]
-    assert result["cell"] == {"covariance_type": "full", "n": 200, "d": 2, "K": 3}
+    assert result["cell"] == {"covariance_type": "full", "n": 5000, "d": 2, "K": 3}
     assert result["cores"] == [2, 4, 16, 64]
     assert len(result["speedups"]) == 4
     assert result["serial"] > 0

@@ -92,7 +92,7 @@ def no_work(monkeypatch):
     for name in kernels.__all__:
         monkeypatch.setattr(kernels, name, forbidden)
     monkeypatch.setattr(Pass, "__init__", forbidden)
-    monkeypatch.setattr(base, "initial_parameters", forbidden)
+    monkeypatch.setattr(base, "settled_start", forbidden)
 
 
 def error_of(call):

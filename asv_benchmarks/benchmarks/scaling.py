@@ -81,7 +81,7 @@ class ManyCores:
 def taken_apart(d: str) -> scaling.Iteration:
     """Take apart an iteration on points of so many features."""
     shape = {str(d): (n, d, K) for n, d, K in scaling.SHAPES}[d]
-    problem = Problem("full", "float64", *((600, *shape[1:]) if TINY else shape))
+    problem = Problem("full", "float64", *((5000, *shape[1:]) if TINY else shape))
     step = scaling.prepared_step(problem)
     assert abs(step().statistics.counts.sum() / problem.n - 1) < 1e-9
     with blas_on_one_thread():

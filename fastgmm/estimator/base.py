@@ -219,7 +219,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             for watcher in callbacks:
                 watcher.fit_ends(kept)
             for warning in outcome.warnings(plan.n_starts, self.tol):
-                warnings.warn(warning, ConvergenceWarning, stacklevel=7)
+                warnings.warn(warning, ConvergenceWarning, stacklevel=6)
         except IllDefinedCovariance:
             check_magnitude(data)
             raise

@@ -198,8 +198,8 @@ def scaling_table(results: list[Record]) -> Table:
     table.title = "gain of an iteration by many cores, predicted from what it is made of"
     table.caption = (
         f"in ms: an iteration on one core; the host's serial part; on {cores[-1]} cores, calls of "
-        "drivers without their blocks. Busy: the busiest of their threads over the average. GB/s: at "
-        "which they read the points. Seen: measured on two threads, where there are two."
+        "drivers without their blocks. Busy: the busiest of their threads over the average. GB/s: "
+        "at which they read the points. Seen: measured on two threads, where there are two."
     )
     names = ("", "n", "d", "K", "1 core", "serial", "calls", "busy", "GB/s", "seen")
     for name in (*names, *map(str, cores)):

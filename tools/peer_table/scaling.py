@@ -13,10 +13,11 @@ does not know is what cores share: caches, the way to memory, and a limit of pow
 
 from __future__ import annotations
 
+import ctypes
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from time import perf_counter
 from typing import Any
 from unittest import mock
@@ -28,10 +29,15 @@ from fastgmm.benchmarking.problems import Problem, draw
 from fastgmm.benchmarking.timing import shortest_in_turn, timed
 from fastgmm.data.source import ArraySource
 from fastgmm.em.step import Step, em_step
-from fastgmm.kernels.jit.drivers import Driver
+from fastgmm.kernels.jit.drivers import CODE, NEXT_NUMBER, TASK, Driver, run_on_threads
+from fastgmm.kernels.jit.records import address_of
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.system.threads import blas_on_one_thread
 
+# A block, as `fastgmm.kernels.jit.drivers.BLOCK` has it.
+BlockCode = ctypes.CFUNCTYPE(
+    ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, ctypes.c_void_p
+)
 # Points, features, components: the sizes that many cores are for.
 SHAPES = ((1_000_000, 8, 8), (1_000_000, 16, 16), (200_000, 64, 32))
 CORES = (2, 4, 16, 64)
@@ -80,6 +86,8 @@ class Iteration:
 
     def imbalance(self, cores: int) -> float:
         """Time of the busiest threads over that of the average ones."""
+        if not self.calls:  # a small problem, which has no blocks
+            return 1.0
         return sum(call.busiest(cores) for call in self.calls) * cores / self.parallel
 
     def seconds(self, cores: int) -> float:
@@ -195,13 +203,21 @@ def taken_apart_once(step: Callable[[], object]) -> Iteration:
 
 def block_by_block(driver: Driver, n_blocks: int, task: Any) -> DriverCall:
     """Time each block, and a call without any on one thread and on two."""
-    loop, number = single_block(driver)._plain_loop, np.full(1, -1)
-    run = partial(loop, 1, number, n_blocks, task)
-    nothing = min(timed(run)[1] for _ in range(3))
+    call = driver.described(n_blocks, task)
+    code = BlockCode(int(call[CODE]))
+    unread = np.zeros(2, np.int64)
+    places = [address_of(unread), address_of(unread) + unread.itemsize]
+    description = address_of(call) + call.itemsize * TASK
     blocks = []
-    for number[0] in range(n_blocks):
-        blocks.append(max(1e-9, timed(run)[1] - nothing))  # above 0 in spite of noise
-    empty = partial(driver._run, n_blocks, np.full(1, n_blocks), task)
+    for number in range(n_blocks):
+        _, seconds = timed(partial(code, *places, number, 0, n_blocks, description))
+        blocks.append(seconds)
+
+    def empty() -> None:
+        call = driver.described(n_blocks, task)
+        call[NEXT_NUMBER] = n_blocks
+        run_on_threads(call)
+
     return DriverCall(tuple(blocks), *(seconds_of_call(n, empty) for n in (1, 2)))
 
 
@@ -212,16 +228,3 @@ def seconds_of_call(n_threads: int, call: Callable[[], object]) -> float:
     while perf_counter() < until:
         pass
     return timed(partial(on_threads, n_threads, call))[1]
-
-
-@cache
-def single_block(driver: Driver) -> Driver:
-    """Return a driver of the same blocks that runs one, by its number, or none below zero."""
-    return Driver(driver._function, one_block)
-
-
-def one_block(n_threads, number, n_blocks, task):
-    """The loop of that driver."""
-    code, address, _ = place(task)  # type: ignore[name-defined]  # noqa: F821
-    if number[0] >= 0:
-        run_block(code, number[0], np.int64(0), n_blocks, address)  # type: ignore[name-defined]  # noqa: F821
