@@ -186,3 +186,9 @@ def test_few_rows_of_k_means_that_fail_leave_all_of_init_size(monkeypatch):
     monkeypatch.setattr(settling, "initial_parameters", first_fails)
     assert np.isfinite(start(X).score(X))
     assert sizes == [100, 400]
+
+
+@pytest.mark.usefixtures("no_settling")
+def test_fewer_rows_than_parameters_are_left_alone():
+    X = overlapping(n=30, d=5)  # a component alone has 20 parameters
+    assert np.all(np.isfinite(start(X, init_size=20).means_))

@@ -37,8 +37,9 @@ def settled_start(
     """Starting parameters as of `initial_parameters`, and moved by EM where there are many rows.
 
     That is done with k-means alone, of more than `init_size` rows; whoever asks for another method
-    or gives values gets exactly these. A sample, unless it would be most of the rows, and a part of
-    it for k-means are drawn from the random state. EM repairs nothing, and stops short of a
+    or gives values gets exactly these. With fewer rows than parameters EM settles soon by itself,
+    so that a start would only take its time. A sample, unless it would be most of the rows, and a
+    part of it for k-means are drawn from the random state. EM repairs nothing, and stops short of a
     covariance that is not positive definite.
     """
     K, d, size = n_components, source.n_features, how.init_size
@@ -47,6 +48,8 @@ def settled_start(
     if size is None or source.n_weighted <= size or given or not by_kmeans:
         return initial_parameters(source, K, maximization, how, random_state, repairing)
     n_parameters = FAMILIES[maximization.covariance_type].n_parameters(K, d)
+    if source.n_weighted < n_parameters:
+        return initial_parameters(source, K, maximization, how, random_state, repairing)
     sample = _sample(source, max(size, ROWS_PER_PARAMETER * n_parameters), random_state)
     few = min(size, max(int(PART * size), ROWS_PER_FEATURE * K * d))
     seen = how._replace(init_size=few)
