@@ -11,8 +11,8 @@ from problems import ARRAYS, load
 
 from fastgmm import GaussianMixture
 from fastgmm.data.moments import DataMoments, moments_of
-from fastgmm.em import degeneracy
-from fastgmm.em.degeneracy import FLOOR, degenerate_components
+from fastgmm.em.degeneracy import FLOOR, MOST_RESETS, degenerate_components
+from fastgmm.kernels import small_problems
 from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import Estimate
 from fastgmm.persistence import load as load_mixture
@@ -306,13 +306,14 @@ def test_reset_finds_the_cluster_that_drop_misses(covariance_type):
 @unsettled
 def test_what_collapses_time_and_again_is_dropped(covariance_type, monkeypatch):
     """All the points of a cluster are at one place: a component on it can only collapse."""
-    monkeypatch.setattr(degeneracy, "MOST_RESETS", 1)
+    # By the drivers: rounding decides whether a component leaves such a place in time.
+    monkeypatch.setattr(small_problems, "MOST_POINTS", 0)
     rows = np.concatenate([np.tile(p, (20, 1)) for p in np.eye(4) + np.arange(4)[:, None]])
     rows = np.concatenate([rows, clusters(20, 4)])
     options = {"covariance_type": covariance_type, "reg_covar": 0, "random_state": 0}
     mixture = GaussianMixture(6, on_degenerate="reset", max_iter=500, **options).fit(rows)
     resets = [len(r.components) for r in mixture.repairs_ if r.action == "reset"]
-    assert sum(resets) <= 6
+    assert sum(resets) <= MOST_RESETS * 6
     assert any(repair.action == "drop" for repair in mixture.repairs_)
     assert len(mixture.means_) < 6
     assert all(np.all(np.isfinite(getattr(mixture, name))) for name in ARRAYS)

@@ -173,7 +173,7 @@ def _differ(parameters: Parameters) -> tuple[bool, ...]:
     """For each component, whether Σ and the factor of its inverse are of different matrices."""
     arrays = parameters.covariances, parameters.precisions_cholesky
     covariance_type = parameters.covariance_type
-    if arrays[0].nbytes > REMEMBERED:
+    if arrays[0].nbytes > REMEMBERED or any(array.dtype.hasobject for array in arrays):
         return _compare(*arrays, covariance_type)
     first, second = ((array.tobytes(), array.dtype.str, array.shape) for array in arrays)
     return _compare_contents(first, second, covariance_type)
