@@ -67,10 +67,8 @@ class SmallProblem:
     def statistics(self, mixture: Mixture) -> Statistics:
         """Expected statistics of the points under the mixture."""
         mixture = exact(mixture, self.X.dtype)
-        parts = self._each(
-            mixture.means, mixture.covariance_type, lambda t, _: t.statistics(mixture)
-        )
-        return _added(parts, mixture.means, mixture.covariance_type)
+        shape = mixture.means, mixture.covariance_type
+        return _added(self._each(*shape, lambda points, _: points.statistics(mixture)), *shape)
 
     def log_likelihood(self, mixture: Mixture) -> float:
         """Σᵢ wᵢ log p(xᵢ)."""
