@@ -49,7 +49,8 @@ class Parameters(NamedTuple):
 
     def astype(self, dtype: DTypeLike) -> Parameters:
         """Return the parameters with arrays of `dtype`, uncopied where they have it already."""
-        if all(array.dtype == dtype for array in self[:4]):
+        kinds = {array.dtype for array in self[:4]}
+        if kinds == {np.dtype(dtype)}:
             return self
         with np.errstate(over="ignore"):  # the largest float32 is soon met by a float64 square
             return self._replace(

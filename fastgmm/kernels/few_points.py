@@ -7,7 +7,6 @@ for problems that are solved in less time. It computes in float64 whatever the p
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,8 @@ from fastgmm.kernels.codegen.diagonals import (
     add_moments_of_diagonals,
     log_density_of_diagonals,
 )
-from fastgmm.kernels.codegen.products import add_product, add_squares, pack_columns
+from fastgmm.kernels.codegen.products import add_product, add_squares
+from fastgmm.kernels.codegen.rearrangement import fill_panels, pack_weighted, reflect
 from fastgmm.kernels.codegen.tiles import exponentials
 from fastgmm.kernels.density import distances_to_log_density
 from fastgmm.kernels.jit.settings import compiled_alone
@@ -55,20 +55,21 @@ class Normalized(NamedTuple):
 def log_density_of_matrices(
     points, weights, means, factors, panels, constants, centred, squares, out
 ):
-    """log πₖ + log N(x; μₖ, Σₖ) by chunks of points; `panels` are of the factors.
+    """log πₖ + log N(x; μₖ, Σₖ) by chunks of points.
 
-    `constants` are what is added to them, and written.
+    `constants` are what is added to them, and written. `panels` are for a factor's columns, four at
+    a time and down to the last diagonal; what no factor has is 0 there.
     """
     chunks, d, length = points.shape
     n_factors = factors.shape[0]  # one for each component, or for all
-    rows = panels.shape[0] // n_factors if n_factors > 1 else 0
     for k in range(means.shape[0]):
+        fill_panels(factors, k % n_factors, panels)
         constants[k] -= factors.shape[1] * HALF_LOG_TWO_PI
         constants[k] += np.log(weights[k]) if weights[k] > 0 else -np.inf
         for j in range(factors.shape[1]):
             constants[k] += np.log(factors[k % n_factors, j, j])
         for chunk in range(chunks):
-            offset = k * rows
+            offset = 0
             squares[:] = 0.0
             for j in range(0, d, 4):
                 add_squares(
@@ -114,19 +115,24 @@ def normalize(points, sample_weight):
 
 # Wide: numba takes arrays sooner by themselves than in records.
 @compiled_alone
-def moments_of_matrices(rows, order, means, points, roots, packed, counts, first, second):
-    """Fill Σ r, Σ r c and Σ r c cᵀ, c = x - μₖ, the last above the diagonal."""
+def moments_of_matrices(rows, means, points, roots, packed, row, square, counts, first, second):
+    """Fill Σ r, Σ r c and Σ r c cᵀ, c = x - μₖ, the last for each component or for all together.
+
+    What is added up in `row` (1, width) and `square` (width, width) has whole vectors.
+    """
     n, width = rows.shape
-    for k in range(means.shape[0]):
+    for k in range(first.shape[0]):
         for p in range(n):
             share = points.components[k, p] * points.scale[p]
             counts[k] += share
             roots[p, 0] = np.sqrt(share)
+        if k < second.shape[0]:
+            square[:] = 0.0
         for j in range(0, width, LANES):
-            pack_columns(rows, order, means, k, roots, n, packed, j, 1, VECTOR_BYTES)
-            add_product(roots, 0, 0, packed, 0, j, n, first, k, j, 1, 1, VECTOR_BYTES, 0)
+            pack_weighted(rows, means, k, roots, packed, j, row, VECTOR_BYTES)
             for i in range(0, j + LANES, 4):
-                add_product(packed, 0, i, packed, 0, j, n, second[k], i, j, 4, 1, VECTOR_BYTES, 0)
+                add_product(packed, 0, i, packed, 0, j, n, square, i, j, 4, 1, VECTOR_BYTES, 0)
+        reflect(row, square, k, first, second)
 
 
 @compiled_alone
@@ -180,16 +186,14 @@ class FewPoints:
         K, d = means.shape
         shares = self._workspace(K)
         if covariance_type in ("full", "tied"):
-            width = self._rows.shape[1]
-            counts, first, upper = np.zeros(K), np.zeros((K, width)), np.zeros((K, width, width))
+            counts, first = np.zeros(K), np.empty((K, d))
+            second = np.empty((1 if covariance_type == "tied" else K, d, d))
             moments_of_matrices(
-                self._rows, self._order, self._means, shares, self._roots, self._packed,
-                counts, first, upper,
+                self._rows, self._means, shares, self._roots, self._packed,
+                *self._sums, counts, first, second,
             )  # fmt: skip
-            first = first[:, :d]
-            second = upper.reshape(K, -1).take(_symmetric(d, width), axis=1)
             if covariance_type == "tied":
-                second = second.sum(axis=0)
+                second = second[0]
         else:
             counts, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d))
             moments_of_variances(self._by_features, means, shares, counts, first, second)
@@ -227,12 +231,9 @@ class FewPoints:
             constants += added
         if covariance_type in ("full", "tied"):
             self._means = _padded(means, self._rows.shape[1])
-            panels = factors.reshape(-1, d * d).take(_panels(d), axis=1)
-            if d == 1:  # there is no zero to take
-                panels[:, 1:] = 0.0
             log_density_of_matrices(
-                self._by_chunks, weights, self._means, factors.reshape(-1, d, d),
-                panels.reshape(-1, 4), constants, self._centred, self._squares, out,
+                self._by_chunks, weights, self._means, factors.reshape(-1, d, d), self._panels,
+                constants, self._centred, self._squares, out,
             )  # fmt: skip
         else:
             spread = factors if covariance_type == "diag" else np.repeat(factors, d).reshape(K, d)
@@ -277,8 +278,14 @@ class FewPoints:
         return np.empty((len(self.X), 1))
 
     @lazy
-    def _order(self) -> np.ndarray:
-        return np.arange(len(self.X))
+    def _sums(self) -> tuple[FloatArray, FloatArray]:
+        width = self._rows.shape[1]
+        return np.empty((1, width)), np.empty((width, width))
+
+    @lazy
+    def _panels(self) -> FloatArray:
+        n_panels = self._by_chunks.shape[1] // 4
+        return np.zeros((2 * n_panels * (n_panels + 1), 4))
 
     @lazy
     def _centred(self) -> FloatArray:
@@ -311,23 +318,3 @@ def _padded(rows: FloatArray, width: int) -> FloatArray:
     padded = np.zeros((len(rows), width))
     padded[:, : rows.shape[1]] = rows
     return padded
-
-
-@lru_cache
-def _panels(d: int) -> np.ndarray:
-    """Places in a factor of the columns of each panel down to its last diagonal.
-
-    For zeros beyond the factor, that of one below its diagonal.
-    """
-    panels = []
-    for first in range(0, d, 4):
-        rows, columns = np.ogrid[: first + 4, first : first + 4]
-        panels.append(np.where((rows < d) & (columns < d), rows * d + columns, d * (d - 1)))
-    return np.concatenate(panels).ravel()
-
-
-@lru_cache
-def _symmetric(d: int, width: int) -> np.ndarray:
-    """Places (d, d) of the elements of symmetric matrices of which the upper triangle is known."""
-    rows, columns = np.indices((d, d))
-    return np.minimum(rows, columns) * width + np.maximum(rows, columns)

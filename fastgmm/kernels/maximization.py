@@ -1,4 +1,4 @@
-"""The M step of small models, whose matrices are factorized all at once."""
+"""The M step of small models, in one call for all their components."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from fastgmm.kernels.jit.target import JIT_DISABLED, VECTOR_BYTES
 # Components times features cubed, up to which a model is small. Larger ones are for LAPACK, and
 # plain Python, in place of the compiler, takes its time.
 MOST_OPERATIONS = 2**9 if JIT_DISABLED else 2**21
-# Matrices that are factorized together: as many as fill a vector.
-TOGETHER = VECTOR_BYTES // 8
+LANES = VECTOR_BYTES // 8
 
 
 def is_small(n_components: int, n_features: int) -> bool:
@@ -32,19 +31,18 @@ def maximize(
 
     The same numbers as an estimate that is regularized and factorized afterwards, sooner.
     """
-    _, weights, means, covariances = estimate(statistics, floor)
-    d = means.shape[1]
-    covariances.reshape(-1, d * d)[:, :: d + 1] += reg_covar
+    _, weights, means, covariances = estimate(statistics, floor, reg_covar)
     factors = factorize(covariances)
     return None if factors is None else (weights, means, covariances, factors)
 
 
 def estimate(
-    statistics: Statistics, floor: float
+    statistics: Statistics, floor: float, reg_covar: float | FloatArray = 0.0
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Counts, weights, means and covariances of the highest likelihood, in the type of the pass.
 
-    `floor` is added to the counts. The equations are those of `MaximumLikelihood`.
+    `floor` is added to the counts, and `reg_covar` to the diagonals of matrices. The equations are
+    those of `MaximumLikelihood`.
     """
     K, d = statistics.reference.shape
     # The blocks take arrays by their addresses.
@@ -53,42 +51,47 @@ def estimate(
         for array in (statistics.first, statistics.second, statistics.reference)
     )
     counts, weights, means = statistics.counts + floor, np.empty(K), np.empty((K, d))
-    matrices = statistics.covariance_type in ("full", "tied")
-    shape, fill = ((-1, d, d), fill_matrices) if matrices else ((K, -1), fill_variances)
-    covariances = np.empty(second.shape)
-    total, shifts = float(np.add.reduce(counts)), np.empty((K, d))
-    fill(
-        counts, total, first, reference, second.reshape(shape), shifts, weights, means,
-        covariances.reshape(shape),
-    )  # fmt: skip
+    shifts, covariances = np.empty((K, d)), np.empty(second.shape)
+    moments, estimates = (counts, first, reference), (weights, means)
+    if statistics.covariance_type in ("full", "tied"):
+        added, matrices = np.empty(d), (-1, d, d)
+        added[:] = reg_covar
+        fill_matrices(
+            *moments, second.reshape(matrices), added, shifts, *estimates,
+            covariances.reshape(matrices),
+        )  # fmt: skip
+    else:
+        fill_variances(
+            *moments, second.reshape(K, -1), shifts, *estimates, covariances.reshape(K, -1)
+        )
     return counts, weights, means, covariances
 
 
 def factorize(covariances: FloatArray) -> FloatArray | None:
     """Upper triangular U with Σ⁻¹ = U Uᵀ; None if a covariance is not positive definite."""
     d = covariances.shape[-1]
-    three = covariances.reshape(-1, d, d)
-    matrices = np.empty((d, d, -(-len(three) // TOGETHER) * TOGETHER))
-    matrices[:, :, : len(three)] = three.transpose(1, 2, 0)
-    factors = np.zeros(three.shape)
-    return factors.reshape(covariances.shape) if fill_factors(matrices, factors) else None
+    if not covariances.flags.carray:  # as the block takes it by its address
+        covariances = np.array(covariances, order="C")
+    matrices = covariances.reshape(-1, d, d)
+    triangle = np.zeros((d, -(-d // LANES) * LANES))
+    factors = np.empty(matrices.shape)
+    done = fill_factors(matrices, triangle, factors)
+    return factors.reshape(covariances.shape) if done else None
 
 
 # Wide: statistics in, parameters out.
 @compiled_alone
-def fill_matrices(
-    counts, total, first, reference, second, shifts, weights, means, covariances
-):  # fmt: skip
+def fill_matrices(counts, first, reference, second, floor, shifts, weights, means, covariances):
     """Fill weights, means and covariances (K, d, d), or a single one of all components."""
-    means_of_moments(counts, total, first, reference, weights, shifts, means)
-    covariances_of_moments(second, counts, total, shifts, covariances)
+    total = means_of_moments(counts, first, reference, weights, shifts, means)
+    covariances_of_moments(second, counts, total, shifts, floor, covariances, VECTOR_BYTES)
 
 
-# Wide: statistics in, parameters out.
+# Wide: as above.
 @compiled_alone
-def fill_variances(counts, total, first, reference, second, shifts, weights, means, covariances):
+def fill_variances(counts, first, reference, second, shifts, weights, means, covariances):
     """Fill weights, means and variances (K, d), or (K, 1): their mean."""
-    means_of_moments(counts, total, first, reference, weights, shifts, means)
+    means_of_moments(counts, first, reference, weights, shifts, means)
     K, d = shifts.shape
     columns = second.shape[1]
     for k in range(K):
@@ -100,9 +103,9 @@ def fill_variances(counts, total, first, reference, second, shifts, weights, mea
 
 
 @compiled_alone
-def fill_factors(matrices, factors):
+def fill_factors(covariances, triangle, factors):
     """Fill factors (K, d, d) of the inverses; return whether all are positive definite."""
-    invert_factors(matrices, factors, VECTOR_BYTES)
+    invert_factors(covariances, triangle, factors, VECTOR_BYTES)
     for k in range(factors.shape[0]):
         for i in range(factors.shape[1]):
             if not 0.0 < factors[k, i, i] < np.inf:

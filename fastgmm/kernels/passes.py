@@ -265,7 +265,7 @@ class Pass:
         else:
             model = _model(mixture, X.dtype)
             statistics = self._accumulator.statistics(model, mixture.covariance_type)
-        total = float(np.add.reduce(statistics.counts))
+        total = self._total_weight
         if total > 0 and may_be_far(statistics.log_likelihood / total, X.dtype):
             model, density = _model(mixture, X.dtype), np.empty(len(X), X.dtype)
             _predict(X, model, mixture=density)
@@ -286,6 +286,10 @@ class Pass:
         if self._asked[0] != shape:
             self._asked = shape, _is_small(self.X, mixture)
         return self._asked[1]
+
+    @lazy
+    def _total_weight(self) -> float:
+        return float(self._weight.sum(dtype=np.float64)) if len(self._weight) else len(self.X)
 
     @lazy
     def _small_problem(self) -> SmallProblem:

@@ -184,10 +184,27 @@ class Vectors:
         return variables
 
     @contextmanager
-    def loop(self, count, step=1):
-        """Loop over 0, step, 2·step … below count; yields the index."""
-        with cgutils.for_range_slice(self.builder, i64(0), count, i64(step), intp=i64) as (
-            index,
-            _,
-        ):
+    def loop(self, stop, step=1, *, start=None, optimized=True):
+        """Loop over start (0), start + step … below stop; yields the index.
+
+        Where it is not `optimized` the compiler repeats no statements, which takes its time.
+        """
+        with cgutils.for_range_slice(
+            self.builder, i64(0) if start is None else start, stop, i64(step), intp=i64
+        ) as (index, _):
             yield index
+            last = self.builder.basic_block
+        if not optimized:
+            last.terminator.set_metadata("llvm.loop", self._as_it_is())
+
+    def _as_it_is(self):
+        """What tells the compiler to neither unroll nor vectorize a loop; it names itself first."""
+        module = self.builder.module
+        metadata = module.add_metadata
+        node = ir.MDValue(module, (), name=str(len(module.metadata)))
+        node.operands = (
+            node,
+            metadata(["llvm.loop.unroll.disable"]),
+            metadata(["llvm.loop.vectorize.enable", ir.IntType(1)(0)]),
+        )
+        return node
