@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from numba import config as numba_config
 from numba.core import event
@@ -36,6 +37,13 @@ class Unseen(event.Listener, threading.local):
 def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("_cov") and not numba_config.BOUNDSCHECK:
         event.register("numba:compile", Unseen())
+
+
+@pytest.fixture(autouse=numba_config.DISABLE_JIT == 1)
+def unwarned() -> Iterator[None]:
+    """Let numbers overflow in silence where kernels run as Python, as compiled ones do."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        yield
 
 
 # --- the two ways through the kernels, of which shapes decide: problems of tests are small
