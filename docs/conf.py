@@ -22,7 +22,8 @@ articles_alone = tags.has("articles")  # noqa: F821 - Sphinx puts the tags there
 
 project = "fastgmm"
 copyright = "the fastgmm developers"
-version = release = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["version"]
+metadata = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+version = release = metadata["version"]
 
 extensions = [
     "myst_parser",  # pages in Markdown, which is read as it is, too

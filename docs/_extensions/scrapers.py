@@ -1,6 +1,4 @@
-"""What sphinx-gallery shows beside the figures of pyplot: a figure that ends a block, as a
-notebook would.
-"""
+"""What sphinx-gallery shows beside pyplot's figures: one that ends a block, as in a notebook."""
 
 from __future__ import annotations
 
