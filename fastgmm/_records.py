@@ -72,7 +72,7 @@ class InitialValues(NamedTuple):
 class Statistics:
     """What one pass over the data leaves behind: it adds up, scales, and moves.
 
-    With responsibilities rᵢₖ (times the sample weights) and cᵢₖ = xᵢ - `reference`ₖ:
+    With responsibilities rᵢₖ (times the sample weights) and cᵢₖ = xᵢ - referenceₖ:
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import fastgmm
-from fastgmm import GaussianMixture, kernels, plot_ellipses, plot_scatter
+from fastgmm import GaussianMixture, kernels
 
 n = int(float(os.environ.get("FASTGMM_ROWS", 1e6)))  # 1e8 for the whole
 K, d = 5, 4
