@@ -1,8 +1,8 @@
-"""What pictures share: axes that notebooks show, points, ellipses, legends."""
+"""What pictures share: axes that notebooks show, points, legends."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, SupportsInt
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,11 +12,14 @@ from fastgmm.system.colours import FEW, component_colours
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 INK, PAPER = "#22252a", "#fbfaf7"
 DPI = 100
-MANY_POINTS = 10_000  # for which a picture made of shapes is slow to open
+MANY_POINTS = 10_000  # of which a file holds a raster rather than each one's shape
 NAMED = 6  # components that a legend names where there are too many for all
+ROWS = 24  # of a legend that is as high as a figure
+MARKERS = "osD^vPX*"  # so that lines differ in more than colour
 
 
 def require_matplotlib() -> None:
@@ -36,69 +39,98 @@ def new_figure(width: float, height: float) -> Figure:
     return ShownFigure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def add_axes(figure: Figure, *place: int) -> Axes:
+def add_axes(figure: Figure, *place: int, **options: Any) -> Axes:
     """Add axes without a box, in a place of a grid as `add_subplot` takes it."""
     from fastgmm.plotting.figures import ShownAxes
 
-    axes: Axes = figure.add_subplot(*place, axes_class=ShownAxes)
+    axes: Axes = figure.add_subplot(*place, axes_class=ShownAxes, **options)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
-def axes_or_new(ax: Axes | None, width: float = 6.4, height: float = 4.8) -> Axes:
+def axes_or_new(ax: Axes | None) -> Axes:
     """Return the axes that were given, or those of a new figure."""
+    from matplotlib.axes import Axes
+
     if ax is None:
-        return add_axes(new_figure(width, height))
-    if not hasattr(ax, "add_patch"):
+        return add_axes(new_figure(6.4, 4.8))
+    if not isinstance(ax, Axes):
         raise TypeError(
             f"ax should be the matplotlib axes to draw on, one at a time, not {type(ax).__name__}."
         )
     return ax
 
 
-def scatter(ax: Axes, points: FloatArray, colours: FloatArray, areas: Any, alpha: float) -> None:
-    """Draw points in their colours, in the order in which they come."""
-    many = len(points) > MANY_POINTS
+def scatter(ax: Axes, points: FloatArray, areas: float | FloatArray, **options: Any) -> None:
+    """Draw points (n, 2), below all else."""
     x, y = points.T
-    ax.scatter(x, y, s=areas, c=colours, alpha=alpha, linewidths=0, rasterized=many, zorder=1)
+    rasterized = len(points) > MANY_POINTS
+    ax.scatter(x, y, areas, linewidths=0, rasterized=rasterized, zorder=1, **options)
 
 
-def name_components(ax: Axes, n_components: int) -> None:
-    """Have the legend name the components, each in its colour; of very many some."""
-    colours = component_colours(n_components)
-    numbers = np.arange(n_components)
-    if n_components > len(FEW):
-        numbers = np.unique(np.linspace(0, n_components - 1, NAMED).round().astype(int))
-    named = {line.get_label() for line in ax.lines}
-    for k in numbers:
-        if component_name(k) not in named:
-            ax.plot([], [], "o", markersize=6, color=colours[k], label=component_name(k), zorder=0)
-    legend(ax)
+def small_areas(n_points: int, largest: float) -> float:
+    """Return the area of so many points, such that they do not cover each other."""
+    return float(np.clip(2e4 / n_points, 2, largest))
 
 
-def component_name(k: SupportsInt) -> str:
+# --- legends ---------------------------------------------------------------------------------
+def component_name(k: int) -> str:
     """What a legend calls a component: by its number in `predict` and `weights_`."""
     return f"component {k}"
 
 
-def legend(ax: Axes) -> None:
+def component_handles(n_components: int) -> list[Line2D]:
+    """Return a mark of each component in its colour, or of some where there are very many."""
+    from matplotlib.lines import Line2D
+
+    numbers = list(range(n_components))
+    if n_components > len(FEW):
+        numbers = np.unique(np.linspace(0, n_components - 1, NAMED).round().astype(int)).tolist()
+    colours = component_colours(n_components)
+    mark: dict[str, Any] = {"marker": "o", "markersize": 6, "linestyle": "none"}
+    return [Line2D([], [], color=colours[k], label=component_name(k), **mark) for k in numbers]
+
+
+def name_components(ax: Axes, n_components: int) -> None:
+    """Have the legend name the components, beside what it names already."""
+    _, named = ax.get_legend_handles_labels()
+    for handle in component_handles(n_components):
+        if handle.get_label() not in named:
+            ax.add_line(handle)
+    legend(ax)
+
+
+def legend(ax: Axes, *, beside: bool = True) -> None:
     """Name all that has a label: beside the axes, or inside where nothing would make room."""
+    handles, names = ax.get_legend_handles_labels()
+    once = dict(zip(names, handles, strict=True))
     figure = ax.figure
-    if figure is not None and figure.get_layout_engine() is not None:
-        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    if beside and figure is not None and figure.get_layout_engine() is not None:
+        place: dict[str, Any] = {"bbox_to_anchor": (1.0, 1.0), "frameon": False}
+        place["loc"] = "upper left"
     else:
-        n_points = sum(len(np.asarray(one.get_offsets())) for one in ax.collections)
         # The best place is where fewest points are, which takes long to find among many.
+        n_points = sum(len(np.asarray(one.get_offsets())) for one in ax.collections)
         place = {"loc": "best" if n_points <= MANY_POINTS else "upper right"}
-    n_entries = len(ax.get_legend_handles_labels()[1])
-    ax.legend(
-        **place,
-        ncols=1 + n_entries // 22,
-        fontsize="small",
-        frameon="bbox_to_anchor" not in place,
-        handletextpad=0.4,
-        borderaxespad=0.4,
-    )
+    ax.legend(list(once.values()), list(once), **legend_style(len(once)), **place)
+
+
+def figure_legend(figure: Figure, n_components: int, *, beside: bool = True) -> None:
+    """Name the components of a figure with several axes: beside them, or in a free corner."""
+    handles = component_handles(n_components)
+    style = legend_style(len(handles))
+    place: Any = "outside right upper" if beside else "upper right"
+    figure.legend(handles=handles, loc=place, frameon=False, **style)
+
+
+def legend_style(n_entries: int) -> dict[str, Any]:
+    """Return how legends look, and in how many columns."""
+    return {
+        "fontsize": "small",
+        "borderaxespad": 0.4,
+        "handletextpad": 0.6,
+        "ncols": 1 + (n_entries - 1) // ROWS,
+    }
 
 
 def whole_numbers(ax: Axes) -> None:

@@ -15,10 +15,11 @@ from fastgmm.plotting.canvas import (
     name_components,
     require_matplotlib,
     scatter,
+    small_areas,
     whole_numbers,
 )
 from fastgmm.plotting.models import View, checked_points, fitted_parameters, view
-from fastgmm.system.colours import component_colours
+from fastgmm.system.colours import FEW, component_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 FULL_AREA = 50.0  # square points, of a point that surely belongs to its component
 FEW_POINTS = 1000  # that have room for such areas
 ROWS = 1000  # of a heat map, more than a screen shows
+KNOWN_BY_COLOUR = 8  # components; of more, each has its number at its mean
 
 
+# Long: for its documentation.
 def plot_mixture(
     model: Any,
     X: ArrayLike | None = None,
@@ -78,6 +81,7 @@ def plot_mixture(
     return ax
 
 
+# Long: for its documentation.
 def plot_scatter(
     model: Any,
     X: ArrayLike,
@@ -126,11 +130,12 @@ def plot_scatter(
     largest = responsibilities.max(axis=1)
     areas = FULL_AREA * min(1.0, FEW_POINTS / len(points)) * largest**2
     colours = component_colours(seen.n_components)[responsibilities.argmax(axis=1)]
-    scatter(ax, points[:, seen.features], colours, areas, 0.7)
+    scatter(ax, points[:, seen.features], areas, c=colours, alpha=0.7)
     finish(ax, seen)
     return ax
 
 
+# Long: for its documentation.
 def plot_ellipses(
     model: Any,
     ax: Axes | None = None,
@@ -184,6 +189,7 @@ def plot_ellipses(
     return ax
 
 
+# Long: for its documentation.
 def plot_responsibilities(
     model: Any, X: ArrayLike, ax: Axes | None = None, *, sort: bool = True
 ) -> Axes:
@@ -244,29 +250,58 @@ def plot_responsibilities(
 # --- what these pictures are made of ---------------------------------------------------------
 def draw_points(ax: Axes, seen: View, points: FloatArray, labels: np.ndarray) -> None:
     """Draw points in the colours of their components."""
-    size = float(np.clip(2e4 / len(points), 2, 18))
     colours = component_colours(seen.n_components)[labels]
-    scatter(ax, points[:, seen.features], colours, size, 0.55)
+    areas = small_areas(len(points), 18)
+    scatter(ax, points[:, seen.features], areas, c=colours, alpha=0.55)
 
 
-def draw_ellipses(ax: Axes, seen: View, sigmas: Sequence[float] | FloatArray) -> None:
-    """Draw the components as ellipses, fainter the larger, and their means."""
+def draw_ellipses(
+    ax: Axes, seen: View, sigmas: Sequence[float] | FloatArray, *, is_small: bool = False
+) -> None:
+    """Draw the components as ellipses, fainter the larger, and their means or numbers."""
     from matplotlib.patches import Ellipse
 
     colours = component_colours(seen.n_components)
-    for mean, covariance, colour in zip(seen.means, seen.covariances, colours, strict=True):
+    for colour, mean, covariance in zip(colours, seen.means, seen.covariances, strict=True):
         variances, axes = np.linalg.eigh(covariance)
         angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
         long, short = np.sqrt(np.maximum(variances[::-1], 0))
         for i, sigma in enumerate(sigmas):
             shape = (mean, 2 * sigma * long, 2 * sigma * short)
-            face = (*colour, 0.28 / 2**i)
-            ax.add_patch(Ellipse(*shape, angle=angle, facecolor=face, edgecolor=colour, zorder=2))
-        ax.plot(*mean, marker="+", markersize=8, color=INK, zorder=3)
+            edge = {"angle": angle, "facecolor": (*colour, 0.28 / 2**i), "edgecolor": colour}
+            ax.add_patch(Ellipse(*shape, zorder=2, **edge))
+    ax.autoscale_view()
+    if KNOWN_BY_COLOUR < seen.n_components <= len(FEW) and not is_small:
+        number_means(ax, seen.means)
+    else:
+        mark_means(ax, seen.means, 5 if is_small else 8)
+
+
+def mark_means(ax: Axes, means: FloatArray, size: float) -> None:
+    """Draw a cross at each mean."""
+    for x, y in means:
+        ax.plot(x, y, marker="+", markersize=size, color=INK, zorder=3)
+
+
+def number_means(ax: Axes, means: FloatArray) -> None:
+    """Write each component's number at its mean, but for those that would cover an earlier one."""
+    from matplotlib.patheffects import withStroke
+
+    figure = ax.figure
+    to_points = 72 / figure.dpi if figure is not None else 1.0
+    places = ax.transData.transform(means) * to_points
+    taken = np.empty((0, 2))
+    halo = [withStroke(linewidth=2, foreground="white")]
+    for k, (x, y) in enumerate(means):
+        if np.any(np.all(np.abs(taken - places[k]) < (14, 10), axis=1)):
+            mark_means(ax, means[k : k + 1], 5)
+            continue
+        taken = np.vstack([taken, places[k]])
+        text = ax.text(x, y, str(k), ha="center", va="center", fontsize="small", zorder=3)
+        text.set(color=INK, clip_on=True, path_effects=halo)
 
 
 def finish(ax: Axes, seen: View) -> None:
     """Name the axes and the components."""
     ax.set(xlabel=seen.names[0], ylabel=seen.names[1])
-    ax.autoscale_view()
     name_components(ax, seen.n_components)

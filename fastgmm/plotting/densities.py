@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from fastgmm._records import FloatArray
 from fastgmm.plotting.canvas import (
     INK,
-    MANY_POINTS,
     axes_or_new,
     legend,
     name_components,
     require_matplotlib,
+    scatter,
+    small_areas,
 )
 from fastgmm.plotting.models import View, checked_points, view
 from fastgmm.system.colours import component_colours
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
-REACH = 4.0  # standard deviations about each mean that are drawn
+REACH = 4.0  # standard deviations about each mean in which a curve is drawn
 DRAWS = 40_000  # of the mixture, whose densities tell which level holds which share
 MOST_BINS = 200
 
@@ -83,60 +84,86 @@ def plot_contours(
             f"such as levels=(0.5, 0.9), not {levels!r}."
         )
     points = None if X is None else checked_points(model, X)
+    contours = contours_of(seen, shares)
     ax = axes_or_new(ax)
     if points is not None:
-        many = len(points) > MANY_POINTS
-        size = float(np.clip(1e4 / len(points), 1, 9))
-        x, y = points[:, seen.features].T
-        ax.scatter(x, y, s=size, c="0.55", linewidths=0, rasterized=many, label="points", zorder=1)
-    draw_contours(ax, seen, shares)
+        areas = small_areas(len(points), 9)
+        scatter(ax, points[:, seen.features], areas, c="0.55", label="points")
+    draw_contours(ax, contours, shares)
     ax.set(xlabel=seen.names[0], ylabel=seen.names[1])
     legend(ax)
     return ax
 
 
-def draw_contours(ax: Axes, seen: View, shares: FloatArray) -> None:
-    """Draw a contour about each share of the probability, and name them for the legend."""
-    from matplotlib import colormaps
+class Contours(NamedTuple):
+    """The log-density on a grid, and where the contours are."""
 
-    x, y = (grid_of(seen, axis) for axis in (0, 1))
+    x: FloatArray  # (w,)
+    y: FloatArray  # (h,)
+    log_density: FloatArray  # (h, w)
+    thresholds: FloatArray  # log-density on the border of each region
+
+
+def contours_of(seen: View, shares: FloatArray) -> Contours:
+    """Compute the density where the regions that hold these shares can lie."""
+    thresholds = log_density_about(seen, shares)
+    # Component k reaches as far as πₖ N(x; μₖ, Σₖ) exceeds a K-th of the lowest threshold.
+    peaks = np.diag(seen.component_densities(seen.means)) * seen.n_components
+    with np.errstate(divide="ignore"):  # of a component without weight
+        heights = np.maximum(np.log(peaks) - thresholds.min(), 0)
+    reach = np.sqrt(2 * heights) + 0.1
+    x, y = (grid_of(seen, axis, reach, 200) for axis in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     log_density = seen.log_density(grid.reshape(-1, 2)).reshape(grid.shape[:2])
-    thresholds = log_density_about(seen, shares)
-    colours = colormaps["viridis"](np.linspace(0.85, 0.0, len(shares)))[::-1]
-    ax.contour(x, y, log_density, levels=thresholds[::-1], colors=colours[::-1], zorder=2)
+    return Contours(x, y, log_density, thresholds)
+
+
+def log_density_about(seen: View, shares: FloatArray) -> FloatArray:
+    """Log-density on the border of the smallest region that holds each share.
+
+    A share p of random points of the mixture have a higher density there.
+    """
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(DRAWS, seen.weights / seen.weights.sum())
+    components = np.repeat(np.arange(seen.n_components), counts)
+    noise = rng.standard_normal((DRAWS, 2))
+    deviations = np.einsum("nij,nj->ni", seen.lower_factors()[components], noise)
+    return np.quantile(seen.log_density(seen.means[components] + deviations), 1 - shares)
+
+
+def grid_of(seen: View, axis: int, reach: float | FloatArray, n_even: int) -> FloatArray:
+    """Places along an axis: even ones, and close ones in components narrower than those tell."""
+    means, deviations = seen.means[:, axis], np.sqrt(seen.covariances[:, axis, axis])
+    ends = means + np.multiply.outer([-1, 1], reach * deviations)
+    even = np.linspace(ends.min(), ends.max(), n_even)
+    is_narrow = deviations < 8 * (even[1] - even[0])
+    close = means[is_narrow] + np.multiply.outer(np.linspace(-4, 4, 33), deviations[is_narrow])
+    return np.unique(np.concatenate([even, close.clip(even[0], even[-1]).ravel()]))
+
+
+def draw_contours(ax: Axes, contours: Contours, shares: FloatArray) -> None:
+    """Draw the line about each share of the probability, and name it for the legend."""
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"](np.linspace(0, 0.85, len(shares)))
+    limits = ax.dataLim.frozen()
+    x, y, log_density, thresholds = contours
+    drawn = ax.contour(x, y, log_density, thresholds[::-1], colors=colours[::-1], zorder=2)
+    ax.dataLim.set(limits)  # to that of the lines, which the grid's exceeds
+    ax.update_datalim(np.concatenate([path.vertices for path in drawn.get_paths()]))
+    ax.autoscale_view()
     for share, colour in zip(shares, colours, strict=True):
         ax.plot([], [], color=colour, label=f"{100 * share:.4g} % inside")
 
 
-def log_density_about(seen: View, shares: FloatArray) -> FloatArray:
-    """Log-density on the border of the smallest region that holds each share, by random points."""
-    rng = np.random.default_rng(0)
-    components = rng.choice(seen.n_components, DRAWS, p=seen.weights / seen.weights.sum())
-    lower = np.linalg.cholesky(seen.covariances)
-    noise = rng.standard_normal((DRAWS, seen.means.shape[1]))
-    points = seen.means[components] + np.einsum("nij,nj->ni", lower[components], noise)
-    return np.quantile(seen.log_density(points), 1 - shares)
-
-
-def grid_of(seen: View, axis: int, n_even: int = 200) -> FloatArray:
-    """Places along an axis: even ones, and close ones about the means of narrow components."""
-    means = seen.means[:, axis]
-    deviations = np.sqrt(seen.covariances[:, axis, axis])
-    low, high = (means - REACH * deviations).min(), (means + REACH * deviations).max()
-    close = means[:, None] + deviations[:, None] * np.linspace(-REACH, REACH, 33)
-    step = (high - low) / n_even
-    narrow = close[deviations < 8 * step].ravel()
-    return np.unique(np.concatenate([np.linspace(low, high, n_even), narrow]))
-
-
+# Long: for its documentation.
 def plot_histogram(
     model: Any,
     X: ArrayLike,
     ax: Axes | None = None,
     *,
     feature: int | str | None = None,
-    bins: int | str | Sequence[float] = "auto",
+    bins: int | str | Sequence[float] | None = None,
 ) -> Axes:
     """Draw the histogram of one feature, the densities of the components, and their sum.
 
@@ -150,8 +177,10 @@ def plot_histogram(
     feature : int or str, optional
         Number or name of the feature; may be left out for a model of one. The densities are those
         of the exact marginal distribution.
-    bins : int, str or sequence of float, default='auto'
-        Number of bins, a rule that `numpy.histogram_bin_edges` knows, or their edges.
+    bins : int, str or sequence of float, optional
+        Number of bins, their edges, or a rule that `numpy.histogram_bin_edges` knows; by default
+        bins half as wide as the standard deviation of the median component, but not so many that
+        they are empty.
 
     Returns
     -------
@@ -171,36 +200,48 @@ def plot_histogram(
     >>> axes = plot_histogram(GaussianMixture(2, random_state=0).fit(X), X)
     """
     require_matplotlib()
-    one = None if feature is None else [feature]
-    seen = view(model, one, 1, "plot_histogram()")
-    points = checked_points(model, X)
-    x = np.asarray(points[:, seen.features[0]], np.float64)
-    edges = bin_edges(x, bins)
+    seen = view(model, None if feature is None else [feature], 1, "plot_histogram()")
+    x = checked_points(model, X)[:, seen.features[0]].astype(np.float64)
+    histogram = histogram_of(seen, x, bins)
     ax = axes_or_new(ax)
-    draw_histogram(ax, seen, x, edges)
+    draw_histogram(ax, histogram)
     ax.set(xlabel=seen.names[0], ylabel="density")
     name_components(ax, seen.n_components)
     return ax
 
 
-def bin_edges(x: FloatArray, bins: int | str | Sequence[float]) -> FloatArray:
-    """Return the edges of the bins; numpy's rules make millions where there are outliers."""
-    if not isinstance(bins, str):
-        return np.histogram_bin_edges(x, bins)
-    try:
-        edges = np.histogram_bin_edges(x, bins)
-    except MemoryError:
-        edges = np.empty(MOST_BINS + 2)
-    return edges if len(edges) <= MOST_BINS + 1 else np.histogram_bin_edges(x, MOST_BINS)
+class Histogram(NamedTuple):
+    """The bars of the points, and the densities of the components."""
+
+    edges: FloatArray  # (m + 1,) of the bins
+    heights: FloatArray  # (m,) such that the area is 1
+    places: FloatArray  # (g,)
+    densities: FloatArray  # (g, K)
 
 
-def draw_histogram(ax: Axes, seen: View, x: FloatArray, edges: FloatArray) -> None:
+def histogram_of(
+    seen: View, x: FloatArray, bins: int | str | Sequence[float] | None = None
+) -> Histogram:
+    """Count the values and compute the densities beside which they are drawn."""
+    heights, edges = np.histogram(x, bin_edges(seen, x) if bins is None else bins, density=True)
+    places = grid_of(seen, 0, REACH, 400)
+    return Histogram(edges, heights, places, seen.component_densities(places[:, None]))
+
+
+def bin_edges(seen: View, x: FloatArray) -> FloatArray:
+    """Return bins of half a standard deviation of most components, as far as points fill them."""
+    deviations = np.sqrt(seen.covariances[:, 0, 0])
+    n_bins = 2 * np.ptp(x) / np.median(deviations)
+    most = min(MOST_BINS, max(10, len(x) // 5))
+    return np.histogram_bin_edges(x, int(np.clip(n_bins, 10, most)))
+
+
+def draw_histogram(ax: Axes, histogram: Histogram) -> None:
     """Draw the bars of the values, the components' densities and their sum."""
-    ax.hist(x, list(edges), density=True, color="0.85", label="points", zorder=1)
-    places = grid_of(seen, 0, 400)
-    densities = seen.component_densities(places[:, None])
-    for density, colour in zip(densities.T, component_colours(seen.n_components), strict=True):
+    edges, heights, places, densities = histogram
+    ax.stairs(heights, edges, fill=True, color="0.85", label="points", zorder=1)
+    for density, colour in zip(densities.T, component_colours(densities.shape[1]), strict=True):
         ax.fill_between(places, density, color=colour, alpha=0.25, linewidth=0, zorder=2)
-        ax.plot(places, density, color=colour, zorder=3)
+        ax.plot(places, density, color=colour, linewidth=1.2, zorder=3)
     ax.plot(places, densities.sum(axis=1), color=INK, linewidth=1.6, label="mixture", zorder=4)
     ax.set_ylim(bottom=0)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from operator import index
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgmm import reference
+from fastgmm import kernels
 from fastgmm._records import FloatArray, Parameters
 from fastgmm.model.families import arguments_of_pass
 from fastgmm.plotting.canvas import (
+    INK,
+    MARKERS,
+    add_axes,
     axes_or_new,
+    figure_legend,
     legend,
     new_figure,
     require_matplotlib,
+    scatter,
+    small_areas,
     whole_numbers,
 )
 from fastgmm.plotting.clusters import draw_ellipses
-from fastgmm.plotting.densities import bin_edges, draw_histogram
+from fastgmm.plotting.densities import draw_histogram, histogram_of
 from fastgmm.plotting.models import (
     checked_points,
     chosen,
@@ -34,10 +41,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 USUAL_ITERATIONS = (0, 1, 2, 5, 20)
-COLUMNS = 3
-MARKERS = "osD^vPX*"
 
 
+# Long: for its documentation.
 def plot_lower_bound(model: Any, ax: Axes | None = None) -> Axes:
     """Draw the lower bound of each iteration of EM, which is the mean log-likelihood.
 
@@ -66,22 +72,7 @@ def plot_lower_bound(model: Any, ax: Axes | None = None) -> Axes:
     >>> axes = plot_lower_bound(fits)
     """
     require_matplotlib()
-    models = dict(model) if isinstance(model, Mapping) else {"": model}
-    if not models:
-        raise ValueError("plot_lower_bound() draws one fitted model or more, and got none.")
-    curves = {}
-    for name, one in models.items():
-        fitted_parameters(one)
-        bounds = np.asarray(getattr(one, "lower_bounds_", []), np.float64)
-        if not bounds.size:
-            raise ValueError(
-                "plot_lower_bound() draws the iterations of a fit, and "
-                f"{f'the model {name!r}' if name != '' else 'this model'} has none in "
-                "lower_bounds_; fit it with max_iter of 1 or more."
-            )
-        state = "converged" if one.converged_ else "not converged"
-        counted = f"{len(bounds)} iteration{'s' if len(bounds) > 1 else ''}, {state}"
-        curves[f"{name}: {counted}" if name != "" else counted] = bounds
+    curves = bounds_of(model) if isinstance(model, Mapping) else bounds_of({None: model})
     ax = axes_or_new(ax)
     colours = component_colours(len(curves))
     for i, (label, bounds) in enumerate(curves.items()):
@@ -89,10 +80,31 @@ def plot_lower_bound(model: Any, ax: Axes | None = None) -> Axes:
         ax.plot(np.arange(1, len(bounds) + 1), bounds, label=label, **style)
     ax.set(xlabel="iteration", ylabel="lower bound (mean log-likelihood)")
     whole_numbers(ax)
-    ax.legend(fontsize="small", loc="lower right")
+    legend(ax, beside=False)
     return ax
 
 
+def bounds_of(models: Mapping[Any, Any]) -> dict[str, FloatArray]:
+    """Return the lower bounds of each model, under a name that says how its fit ended."""
+    if not models:
+        raise ValueError("plot_lower_bound() draws one fitted model or more, and got none.")
+    curves: dict[str, FloatArray] = {}
+    for name, model in models.items():
+        fitted_parameters(model)
+        bounds = np.asarray(getattr(model, "lower_bounds_", []), np.float64)
+        if not bounds.size:
+            which = "this model" if name is None else f"the model {name!r}"
+            raise ValueError(
+                f"plot_lower_bound() draws the iterations of a fit, and {which} has none in "
+                "lower_bounds_; fit it with max_iter of 1 or more."
+            )
+        counted = "1 iteration" if len(bounds) == 1 else f"{len(bounds)} iterations"
+        ended = f"{counted}, {'converged' if model.converged_ else 'not converged'}"
+        curves[ended if name is None else f"{name}: {ended}"] = bounds
+    return curves
+
+
+# Long: for its documentation.
 def plot_snapshots(
     model: Any,
     X: ArrayLike,
@@ -143,22 +155,26 @@ def plot_snapshots(
             "with GaussianMixture(..., fit_history=True)."
         )
     shown = chosen_iterations(iterations, len(history) - 1)
-    given = features if features is not None or len(names) <= 2 else None
-    n_features = 1 if len(names) == 1 else 2
-    if given is not None:
-        n_features = 1 if np.ndim(given) == 0 or len(given) == 1 else 2
-    columns = chosen(names, given, n_features, "plot_snapshots()")
+    n_features = len(names) if features is None else np.size(features)
+    columns = chosen(names, features, 1 if n_features == 1 else 2, "plot_snapshots()")
     points = checked_points(model, X)
-    n_columns = min(COLUMNS, len(shown))
+    n_columns = 2 if len(shown) == 4 else min(3, len(shown))
     n_rows = -(-len(shown) // n_columns)
-    figure = new_figure(max(3.0 * n_columns + 0.8, 4.6), 2.6 * n_rows + 0.6)
+    figure = new_figure(2.7 * n_columns + 1.7, 2.5 * n_rows + 0.5)
     first = None
     for place, iteration in enumerate(shown):
-        ax = figure.add_subplot(n_rows, n_columns, place + 1, sharex=first, sharey=first)
+        ax = add_axes(figure, n_rows, n_columns, place + 1, sharex=first, sharey=first)
         first = first or ax
         draw_snapshot(ax, history[iteration], points, columns, names)
         ax.set_title("start" if iteration == 0 else f"iteration {iteration}", fontsize="medium")
-        ax.label_outer()
+        ax.locator_params(axis="x", nbins=4)
+        if place + n_columns < len(shown):  # there is one below it
+            ax.set_xlabel("")
+            ax.tick_params(labelbottom=False)
+        if place % n_columns:
+            ax.set_ylabel("")
+            ax.tick_params(labelleft=False)
+    figure_legend(figure, max(len(history[iteration].weights) for iteration in shown))
     return figure
 
 
@@ -166,11 +182,14 @@ def chosen_iterations(iterations: Sequence[int] | None, last: int) -> list[int]:
     """Return the numbers of the iterations to draw."""
     if iterations is None:
         return [i for i in USUAL_ITERATIONS if i < last] + [last]
-    shown = [int(i) for i in np.atleast_1d(np.asarray(iterations))]
+    try:
+        shown = [index(i) for i in iterations]
+    except TypeError:
+        shown = []
     if not shown or min(shown) < 0 or max(shown) > last:
         raise ValueError(
-            f"plot_snapshots() draws iterations from 0, the start, to {last}, the last of this "
-            f"fit, not {list(shown)}."
+            f"plot_snapshots() draws a list of iterations from 0, the start, to {last}, the last "
+            f"of this fit, not {iterations!r}."
         )
     return shown
 
@@ -181,21 +200,17 @@ def draw_snapshot(
     """Draw the mixture of one iteration with its points."""
     seen = marginal(p, columns, names)
     if len(columns) == 1:
-        x = np.asarray(points[:, columns[0]], np.float64)
-        draw_histogram(ax, seen, x, bin_edges(x, "auto"))
+        draw_histogram(ax, histogram_of(seen, points[:, columns[0]].astype(np.float64)))
         ax.set(xlabel=seen.names[0], ylabel="density")
         return
-    arguments = arguments_of_pass(p.astype(points.dtype))
-    responsibilities = reference.responsibilities(points, *arguments)
-    colours = responsibilities @ component_colours(seen.n_components)
-    size = float(np.clip(1e4 / len(points), 2, 12))
-    x, y = points[:, columns].T
-    ax.scatter(x, y, s=size, c=colours.clip(0, 1), alpha=0.7, linewidths=0)
-    draw_ellipses(ax, seen, (1, 2))
+    responsibilities = kernels.responsibilities(points, *arguments_of_pass(p.astype(points.dtype)))
+    colours = (responsibilities @ component_colours(seen.n_components)).clip(0, 1)
+    scatter(ax, points[:, columns], small_areas(len(points), 12), c=colours, alpha=0.7)
+    draw_ellipses(ax, seen, (1, 2), is_small=True)
     ax.set(xlabel=seen.names[0], ylabel=seen.names[1])
-    ax.autoscale_view()
 
 
+# Long: for its documentation.
 def plot_selection(
     n_components: ArrayLike,
     criteria: Mapping[str, ArrayLike] | ArrayLike,
@@ -240,39 +255,63 @@ def plot_selection(
     >>> axes = plot_selection(sizes, bic)
     """
     require_matplotlib()
+    lines = criteria if isinstance(criteria, Mapping) else {criterion: criteria}
+    selection = selection_of(n_components, lines)
+    ax = axes_or_new(ax)
+    colours = component_colours(len(selection.curves))
+    for i, (name, values) in enumerate(selection.curves.items()):
+        style = {"marker": MARKERS[i % len(MARKERS)], "markersize": 5, "color": colours[i]}
+        ax.plot(selection.sizes, values, label=name, **style)
+    counted = f"{selection.size} component{'s' if selection.size != 1 else ''}"
+    best = f"{selection.name}, {counted}" if lines is criteria else counted
+    ring: dict[str, Any] = {"markersize": 13, "markerfacecolor": "none", "color": INK}
+    lowest = [selection.size], [selection.value]
+    ax.plot(
+        *lowest,
+        "o",
+        linestyle="none",
+        label=f"lowest: {best}",
+        zorder=4,
+        markeredgewidth=1.6,
+        **ring,
+    )
+    ax.set(xlabel="components", ylabel=criterion)
+    whole_numbers(ax)
+    legend(ax, beside=False)
+    return ax
+
+
+class Selection(NamedTuple):
+    """Curves over numbers of components, and where the lowest value is."""
+
+    sizes: np.ndarray  # in increasing order
+    curves: dict[str, FloatArray]
+    name: str  # of the curve with the lowest value
+    size: int
+    value: float
+
+
+def selection_of(n_components: ArrayLike, criteria: Mapping[Any, Any]) -> Selection:
+    """Check that there is a value for each number, and find the lowest."""
     sizes = np.asarray(n_components)
-    lines = dict(criteria) if isinstance(criteria, Mapping) else {criterion: criteria}
-    curves = {name: np.asarray(values, np.float64) for name, values in lines.items()}
-    if sizes.ndim != 1 or not sizes.size or not curves:
+    if sizes.ndim != 1 or not sizes.size or not criteria:
         raise ValueError(
-            "plot_selection() draws a criterion for each of a list of numbers of components, not "
-            f"{len(curves)} lines over an array of shape {sizes.shape}."
+            "plot_selection() draws a line or more over a list of numbers of components, and got "
+            f"{len(criteria)} over an array of shape {sizes.shape}."
         )
-    for name, values in curves.items():
+    order = np.argsort(sizes, kind="stable")
+    curves: dict[str, FloatArray] = {}
+    for name, given in criteria.items():
+        values = np.asarray(given, np.float64)
         if values.shape != sizes.shape:
             raise ValueError(
                 f"plot_selection() draws one value for each of the {len(sizes)} numbers of "
                 f"components, and {name!r} has values of shape {values.shape}."
             )
-    if not any(np.isfinite(values).any() for values in curves.values()):
+        curves[str(name)] = values[order]
+    lowest = {name: np.min(v, initial=np.inf, where=np.isfinite(v)) for name, v in curves.items()}
+    best = min(lowest, key=lambda name: lowest[name])
+    if lowest[best] == np.inf:
         raise ValueError("plot_selection() draws finite values, and there are none.")
-    ax = axes_or_new(ax)
-    order = np.argsort(sizes, kind="stable")
-    colours = component_colours(len(curves))
-    for i, (name, values) in enumerate(curves.items()):
-        style = {"marker": MARKERS[i % len(MARKERS)], "markersize": 5, "color": colours[i]}
-        ax.plot(sizes[order], values[order], label=str(name), **style)
-    finite = {
-        name: np.where(np.isfinite(values), values, np.inf) for name, values in curves.items()
-    }
-    best = min(finite, key=lambda name: finite[name].min())
-    at = int(finite[best].argmin())
-    ax.plot(
-        sizes[at], curves[best][at], "o", markersize=13, markerfacecolor="none",
-        markeredgecolor="#22252a", markeredgewidth=1.6, linestyle="none",
-        label=f"lowest: {best}, {sizes[at]} components",
-    )  # fmt: skip
-    ax.set(xlabel="components", ylabel=criterion)
-    whole_numbers(ax)
-    legend(ax)
-    return ax
+    size = sizes[order][curves[best] == lowest[best]][0]
+    return Selection(sizes[order], curves, best, int(size), float(lowest[best]))

@@ -145,7 +145,7 @@ def plot_images(
     n_columns = min(n, columns or math.ceil(math.sqrt(n * height / width)))
     n_rows = -(-n // n_columns)
     zoom = max(1, round(min(640 / (n_columns * width), 960 / (n_rows * height))))
-    gap = 1 + zoom // 2
+    gap = min(1 + zoom // 2, 8)
     tall, wide = height * zoom + gap, width * zoom + gap
     grid = np.full((n_rows * tall + gap, n_columns * wide + gap, 3), _rgb_of(PAPER))
     for i, picture in enumerate(pictures):

@@ -32,24 +32,26 @@ class View(NamedTuple):
 
     def component_densities(self, points: FloatArray) -> FloatArray:
         """πₖ N(xᵢ; μₖ, Σₖ), (n, K)."""
-        factors = self._factors()
-        logarithms = reference.log_gaussian_density(points, self.means, factors, "full")
+        logarithms = reference.log_gaussian_density(points, self.means, self._factors(), "full")
         return np.exp(logarithms) * self.weights
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Logarithm of the mixture's density, (n,)."""
         return reference.log_density(points, self.weights, self.means, self._factors(), "full")
 
-    def _factors(self) -> FloatArray:
-        """U of Σ⁻¹ = U Uᵀ."""
+    def lower_factors(self) -> FloatArray:
+        """L of Σ = L Lᵀ, (K, m, m)."""
         try:
-            lower = np.linalg.cholesky(self.covariances)
+            return np.linalg.cholesky(self.covariances)
         except np.linalg.LinAlgError as error:
             raise ValueError(
-                "A component has collapsed, so that the mixture has no density to draw; its "
-                "covariance is not positive definite."
+                "What can be drawn is the density of a mixture whose covariances are positive "
+                "definite, and a component of this one has collapsed."
             ) from error
-        return np.linalg.inv(lower).swapaxes(-2, -1)
+
+    def _factors(self) -> FloatArray:
+        """U of Σ⁻¹ = U Uᵀ."""
+        return np.linalg.inv(self.lower_factors()).swapaxes(-2, -1)
 
 
 def fitted_parameters(model: Any) -> Parameters:

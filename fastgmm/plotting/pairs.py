@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgmm.plotting.canvas import component_name, new_figure, require_matplotlib
+from fastgmm.plotting.canvas import add_axes, figure_legend, new_figure, require_matplotlib
 from fastgmm.plotting.clusters import draw_ellipses, draw_points
-from fastgmm.plotting.densities import bin_edges, draw_histogram
+from fastgmm.plotting.densities import draw_histogram, histogram_of
 from fastgmm.plotting.models import (
     checked_points,
     chosen,
@@ -18,14 +18,15 @@ from fastgmm.plotting.models import (
     fitted_parameters,
     marginal,
 )
-from fastgmm.system.colours import component_colours
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FEATURES = 8  # that are drawn without being asked for
+FEW_NAMES = 8  # which have room where there are no panels
 
 
+# Long: for its documentation.
 def plot_pairs(model: Any, X: ArrayLike, *, features: Sequence[int | str] | None = None) -> Figure:
     """Draw every pair of features, and each feature's densities on the diagonal.
 
@@ -64,44 +65,34 @@ def plot_pairs(model: Any, X: ArrayLike, *, features: Sequence[int | str] | None
     columns = chosen(names, features, None, "plot_pairs()")
     if len(columns) < 2 or (features is None and d > MOST_FEATURES):
         raise ValueError(
-            f"plot_pairs() draws two to {MOST_FEATURES} features, or more if they are chosen, and "
-            f"the model has {d}, of which {len(columns)} are asked for; choose with features."
+            f"plot_pairs() draws two to {MOST_FEATURES} features, or more where they are chosen; "
+            f"here are {len(columns)}."
         )
     points = checked_points(model, X)
-    labels = model.predict(X)
+    labels = np.asarray(model.predict(X))
     m = len(columns)
-    size = max(1.7, 6.4 / m)
-    figure = new_figure(size * m + 1.2, size * m)
+    size = max(1.5, 5.4 / m)  # inches of a panel
+    figure = new_figure(size * m + 1.0, size * m)
     axes = np.empty((m, m), object)
-    for i in range(m):
-        for j in range(i + 1):
-            above = axes[j, j] if i > j else None
-            beside = axes[i, 0] if 0 < j < i else None
-            ax = figure.add_subplot(m, m, i * m + j + 1, sharex=above, sharey=beside)
-            axes[i, j] = ax
-            ax.spines[["top", "right"]].set_visible(False)
-            if i == j:
-                x = np.asarray(points[:, columns[i]], np.float64)
-                draw_histogram(ax, marginal(p, [columns[i]], names), x, bin_edges(x, "auto"))
-                ax.set_yticks([])
-            else:
-                seen = marginal(p, [columns[j], columns[i]], names)
-                draw_points(ax, seen, points, labels)
-                draw_ellipses(ax, seen, (1, 2))
-                ax.autoscale_view()
-            if i == m - 1:
-                ax.set_xlabel(names[columns[j]])
-            else:
-                ax.tick_params(labelbottom=False)
-            if j == 0 and i > 0:
-                ax.set_ylabel(names[columns[i]])
-            elif j > 0:
-                ax.tick_params(labelleft=False)
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], marker="o", linestyle="none", color=colour, label=component_name(k))
-        for k, colour in enumerate(component_colours(K))
-    ]
-    figure.legend(handles=handles[:24], loc="upper right", frameon=False, fontsize="small")
+    for place in np.argwhere(np.tri(m)):
+        i, j = place.tolist()
+        shared = {"sharex": axes[j, j], "sharey": axes[i, 0] if i > j else None}
+        ax = axes[i, j] = add_axes(figure, m, m, i * m + j + 1, **shared)
+        if i == j:
+            x = points[:, columns[i]].astype(np.float64)
+            draw_histogram(ax, histogram_of(marginal(p, [columns[i]], names), x))
+            ax.set_yticks([])
+            ax.spines["left"].set_visible(False)
+        else:
+            seen = marginal(p, [columns[j], columns[i]], names)
+            draw_points(ax, seen, points, labels)
+            draw_ellipses(ax, seen, (1, 2), is_small=True)
+        ax.locator_params(axis="x", nbins=4)
+        ax.tick_params(labelbottom=i == m - 1, labelleft=j == 0, labelsize="small")
+        if i == m - 1:
+            ax.set_xlabel(names[columns[j]])
+        if i > j == 0:
+            ax.set_ylabel(names[columns[i]])
+    figure.align_labels()
+    figure_legend(figure, K, beside=K > FEW_NAMES)
     return figure

@@ -6,14 +6,13 @@ import numpy as np
 
 from fastgmm._records import FloatArray
 
-# The first six are those of Okabe and Ito. Each that follows is as far as can be from all before
-# it, as seen by the least of four pairs of eyes: those that see all colours, and those that lack
-# the red, the green or the blue cones.
+# The first six are those of Okabe and Ito. Each that follows is as far in Oklab as can be from all
+# before it, for the least of four pairs of eyes: those that see all colours, and those that lack
+# the red, the green or the blue cones; none is too light for white paper or nearly black.
 FEW = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9",
-    "#520A00", "#000099", "#8F3329", "#C2D6B8", "#A366FF", "#663D70",
-    "#1F00E0", "#706670", "#66F552", "#3D0A5C", "#A3B88F", "#701F33",
-    "#AD471F", "#CC29CC", "#99CCEB", "#7A29FF", "#5C29AD", "#522966",
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#700A3D", "#9900FF",
+    "#3300AD", "#335C00", "#00E099", "#B80A85", "#857AFF", "#855C52", "#E033D6", "#B8000A",
+    "#CCB8CC", "#663DAD", "#FF85FF", "#3D3D5C", "#99AD85", "#0047D6", "#5C0A7A", "#8F8547",
 )  # fmt: skip
 # For more than that a scale from dark to light, on which only near and far can be told.
 SCALE = (
