@@ -30,6 +30,7 @@ start = np.full(K, 1 / K), X[[0, 1500, 2500]], np.array([np.eye(2)] * K)
 
 
 def loop(X, weights, means, covariances):
+    """One iteration: the responsibilities, point by point, then the M step."""
     n, K = len(X), len(weights)
     r = np.zeros((n, K))
     for i in range(n):  # E step
@@ -40,6 +41,7 @@ def loop(X, weights, means, covariances):
 
 
 def maximize(X, r):
+    """Weights, means and covariances from the responsibilities."""
     n, K = r.shape
     counts, means, covariances = np.zeros(K), np.zeros((K, 2)), np.zeros((K, 2, 2))
     for k in range(K):  # M step
@@ -61,6 +63,7 @@ def maximize(X, r):
 
 
 def with_density(X, weights, means, covariances):
+    """Log-densities of all points, then responsibilities row by row."""
     U = fastgmm.precisions_cholesky(covariances, "full")
     r = np.log(weights) + kernels.log_gaussian_density(X, means, U, "full")
     for i in range(len(X)):
@@ -75,6 +78,7 @@ def with_density(X, weights, means, covariances):
 
 
 def with_responsibilities(X, weights, means, covariances):
+    """The whole E step in one call."""
     U = fastgmm.precisions_cholesky(covariances, "full")
     r = kernels.responsibilities(X, weights, means, U, "full")
     return maximize(X, r)
@@ -86,6 +90,7 @@ def with_responsibilities(X, weights, means, covariances):
 
 
 def with_weighted_covariances(X, weights, means, covariances):
+    """The E step in one call, the M step in another."""
     U = fastgmm.precisions_cholesky(covariances, "full")
     r = kernels.responsibilities(X, weights, means, U, "full")
     counts, means, covariances = kernels.weighted_covariances(X, r, "full")
@@ -99,6 +104,7 @@ def with_weighted_covariances(X, weights, means, covariances):
 
 
 def with_expectation(X, weights, means, covariances):
+    """Sums of the E step, and the M step that needs no more."""
     U = fastgmm.precisions_cholesky(covariances, "full")
     p = fastgmm.maximization(kernels.expectation(X, weights, means, U, "full"), "full")
     return p.weights, p.means, p.covariances

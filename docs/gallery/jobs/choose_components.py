@@ -6,9 +6,10 @@ Fit every number of components with every type of covariance, and take the lowes
 likelihood against the number of parameters.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 
-from fastgmm import GaussianMixture, plot_ellipses, plot_scatter, plot_selection
+from fastgmm import GaussianMixture, plot_mixture, plot_selection
 
 rng = np.random.default_rng(0)
 X = np.concatenate([
@@ -33,8 +34,7 @@ plot_selection(numbers, bic, criterion="BIC")
 
 best = min((model for fits in models.values() for model in fits), key=lambda model: model.bic(X))
 print(f"{best.n_components} components with {best.covariance_type} covariances")
-ax = plot_scatter(best, X)
-plot_ellipses(best, ax)
+plot_mixture(best, X)
 
 # %%
 # BIC, AIC and ICL
@@ -51,9 +51,19 @@ bent = np.concatenate([
 ])  # fmt: skip
 fits = [GaussianMixture(K, n_init=5, random_state=0).fit(bent) for K in numbers]
 
-print("  K      AIC      BIC      ICL")
-for K, model in zip(numbers, fits, strict=True):
-    print(f"{K:3}  {model.aic(bent):7.0f}  {model.bic(bent):7.0f}  {model.icl(bent):7.0f}")
-for name in ("aic", "bic", "icl"):
-    lowest = min(fits, key=lambda model: getattr(model, name)(bent))
-    print(f"{name.upper()} takes {lowest.n_components}")
+criteria = {
+    "AIC": [model.aic(bent) for model in fits],
+    "BIC": [model.bic(bent) for model in fits],
+    "ICL": [model.icl(bent) for model in fits],
+}
+print("       " + "".join(f"{f'K = {K}':>8}" for K in numbers) + "   lowest")
+for name, values in criteria.items():
+    print(f"{name:<7}" + "".join(f"{value:8.0f}" for value in values), end="")
+    print(f"   K = {numbers[np.argmin(values)]}")
+
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
+for ax, (name, values) in zip(axes, criteria.items(), strict=True):
+    model = fits[np.argmin(values)]
+    plot_mixture(model, bent, ax)
+    ax.set_title(f"{name}: {model.n_components} components")
+    ax.get_legend().remove()

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 import fastgmm
-from fastgmm import GaussianMixture, kernels, plot_ellipses, plot_scatter
+from fastgmm import GaussianMixture, kernels, plot_mixture
 
 n = int(float(os.environ.get("FASTGMM_ROWS", "1e6")))  # 1e8 for the whole
-K, d, chunk = 5, 4, 1_000_000
+K, d, chunk = 5, 4, 250_000
 folder = tempfile.TemporaryDirectory()
 path = Path(folder.name) / "points.npy"
 
@@ -51,8 +51,9 @@ print(f"{seconds:.2f} s for the start and {model.n_iter_} iterations")
 
 
 def chunks():
-    for first in range(0, n, chunk // 4):
-        yield np.array(data[first : first + chunk // 4])  # or whatever reads your rows
+    """The rows, a quarter of a million at a time."""
+    for first in range(0, n, chunk):
+        yield np.array(data[first : first + chunk])  # or whatever reads your rows
 
 
 sample = data[np.sort(rng.choice(n, 20_000, replace=False))]
@@ -70,7 +71,6 @@ print(f"that of the fit     {model.lower_bound_:.6f}")
 # %%
 # What was found
 # --------------
-# A few thousand rows are enough for a picture.
+# A few thousand rows are enough for a picture, of two of the four features.
 
-ax = plot_scatter(model, sample[:3000], features=(0, 1))
-plot_ellipses(model, ax, features=(0, 1))
+plot_mixture(model, sample[:3000], features=(0, 1))

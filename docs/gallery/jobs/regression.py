@@ -9,7 +9,7 @@ regression, and its variance says how far to trust it: here it grows to the righ
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fastgmm import GaussianMixture, kernels, plot_ellipses, plot_scatter, precisions_cholesky
+from fastgmm import GaussianMixture, kernels, plot_mixture, precisions_cholesky
 
 
 def condition(model, x):
@@ -43,10 +43,18 @@ ax.set(xlabel="x", ylabel="y")
 ax.legend(loc="upper left")
 
 # %%
-# Component k predicts :math:`m_k(x) = \mu_{y,k} + \Sigma_{yx,k} \Sigma_{xx,k}^{-1} (x - \mu_{x,k})`,
-# with variance :math:`v_k = \Sigma_{yy,k} - \Sigma_{yx,k} \Sigma_{xx,k}^{-1} \Sigma_{xy,k}`. Its
-# share :math:`r_k(x)` is the responsibility under the mixture of x alone. The mean is
-# :math:`\sum_k r_k m_k`, and the variance :math:`\sum_k r_k (v_k + m_k^2)` less the square of that.
+# Component k predicts y with a mean and a variance of its own:
+#
+# .. math::
+#
+#    m_k(x) = \mu_{y,k} + \Sigma_{yx,k} \Sigma_{xx,k}^{-1} (x - \mu_{x,k}), \qquad
+#    v_k = \Sigma_{yy,k} - \Sigma_{yx,k} \Sigma_{xx,k}^{-1} \Sigma_{xy,k}.
+#
+# Its share :math:`r_k(x)` is its responsibility under the mixture of x alone. The mean is
+# :math:`\sum_k r_k m_k`, the variance :math:`\sum_k r_k (v_k + m_k^2)` less the square of the mean.
+#
+# How well it does
+# ----------------
 
 x_new = rng.uniform(0, 10, 5000)
 noise = 0.1 + 0.06 * x_new
@@ -57,13 +65,12 @@ print("           of new points   inside the band   error of E[y | x]   noise")
 for left, right in [(0, 2.5), (2.5, 5), (5, 7.5), (7.5, 10)]:
     some = (left <= x_new) & (x_new < right)
     error = np.sqrt(np.mean((mean - np.sin(x_new) - 0.3 * x_new)[some] ** 2))
-    print(f"x from {left:3} to {right:4} {inside[some].mean():16.1%} {error:19.3f} "
-          f"{noise[some].mean():7.3f}")
+    row = f"{inside[some].mean():16.1%} {error:19.3f} {noise[some].mean():7.3f}"
+    print(f"x from {left:3} to {right:4} {row}")
 
 # %%
 # The mixture behind it
 # ---------------------
 # Each component is a piece of the curve.
 
-ax = plot_scatter(model, data)
-plot_ellipses(model, ax)
+plot_mixture(model, data)

@@ -12,13 +12,13 @@ from fastgmm import GaussianMixture, plot_segmentation
 
 image = load_sample_image("china.jpg") / 255  # 427 × 640 × 3, from 0 to 1
 pixels = image.reshape(-1, 3)
-model = GaussianMixture(n_components=8, random_state=0).fit(pixels)
+model = GaussianMixture(n_components=12, random_state=0).fit(pixels)
 labels = model.predict(pixels)
 plot_segmentation(image, labels, model.means_)
 
 # %%
-# The weights are the shares of the colours in the picture, and the square roots of the variances
-# say how much each varies. The roofs take several components, the sky takes few.
+# The weights are the shares of the colours in the picture. How much a colour varies is the square
+# root of the trace of its covariance.
 
 print("share   red  green   blue   deviation")
 for k in model.weights_.argsort()[::-1]:
@@ -27,21 +27,22 @@ for k in model.weights_.argsort()[::-1]:
     print(f"{model.weights_[k]:5.1%}  {red:.2f}   {green:.2f}   {blue:.2f}        {deviation:.3f}")
 
 # %%
-# One component is a mask
-# -----------------------
-# Responsibilities go from 0 to 1, so that a mask made of them has soft edges. Here it is that of
-# the brightest component, the sky, and what it cuts out of the photograph. On the right every pixel
-# is the mean of all eight colours, weighted by its responsibilities.
+# A mask with soft edges
+# ----------------------
+# Responsibilities add up: those of all light colours are a mask of sky and water, and its edges are
+# as soft as the colours are uncertain. On the right every pixel is the mean of the twelve colours,
+# weighted by its responsibilities.
 
 import matplotlib.pyplot as plt
 
 responsibilities = model.predict_proba(pixels)
-brightest = model.means_.sum(axis=1).argmax()
-mask = responsibilities[:, brightest].reshape(image.shape[:2])
+light = model.means_.min(axis=1) > 0.6
+mask = responsibilities[:, light].sum(axis=1).reshape(image.shape[:2])
 mixed = (responsibilities @ model.means_).reshape(image.shape)
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.7), layout="constrained")
-pictures = {"Mask": mask, "Without the sky": image * (1 - mask[:, :, None]), "Mixed colours": mixed}
+pictures = {"Mask": mask, "Photograph less the mask": image * (1 - mask[:, :, None])}
+pictures["Mixed colours"] = mixed
 for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
     ax.imshow(picture, cmap="gray")
     ax.set_title(title)

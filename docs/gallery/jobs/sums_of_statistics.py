@@ -61,8 +61,9 @@ for forgetting, style, colour in [(1.0, ":", "#c1121f"), (0.9, "-", "#1d4e89")]:
     ax.plot(time, means[:, 0], style, color=colour, label=f"scaled({forgetting})")
     ax.plot(time, means[:, 1], style, color=colour)
     error = np.abs(means - true)[50:].mean(axis=0)
-    print(f"scaled({forgetting}): mean error of the resting cluster {error[0]:.3f}, "
-          f"of the moving one {error[1]:.3f}")
+    print(
+        f"scaled({forgetting}): error of the resting mean {error[0]:.2f}, the moving {error[1]:.2f}"
+    )
 ax.plot(time, true[:, 0], "--", color="black", linewidth=0.8, label="true means")
 ax.plot(time, true[:, 1], "--", color="black", linewidth=0.8)
 ax.set(xlabel="chunk", ylabel="x")
