@@ -61,7 +61,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",  # every script runs
     "ignore_pattern": r"(/|^)_",
     "within_subsection_order": "FileNameSortKey",
-    "image_scrapers": ("matplotlib", "scrapers.last_value"),
+    "image_scrapers": ("scrapers.last_value", "matplotlib"),  # the latter closes its figures
     "ignore_repr_types": r"matplotlib|fastgmm\._figures|fastgmm\.plotting",
     "reference_url": {"fastgmm": None},
     "remove_config_comments": True,

@@ -35,7 +35,8 @@ def blocks_of(text: str) -> Iterator[Block]:
 def run_page(path: Path, folder: Path) -> None:
     """Run the blocks of a page one after another, as one program, in a folder.
 
-    AssertionError is raised where a block prints something else than the page says.
+    AssertionError is raised where a block prints something else than the page says, blanks at the
+    ends of lines aside.
     """
     names: dict[str, object] = {"__name__": "__main__"}
     with contextlib.chdir(folder):
@@ -44,8 +45,12 @@ def run_page(path: Path, folder: Path) -> None:
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
                 exec(compile(source, str(path.name), "exec"), names)
-            if block.output is not None and printed.getvalue() != block.output:
+            if block.output is not None and _lines(printed.getvalue()) != _lines(block.output):
                 raise AssertionError(
                     f"{path.name}, line {block.line}: the page says\n{block.output}\n"
                     f"and this is printed:\n{printed.getvalue()}"
                 )
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]

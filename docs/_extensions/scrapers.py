@@ -18,9 +18,9 @@ def last_value(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, A
     if not isinstance(value, Artist) or names.get(_shown) is value:
         return ""
     names[_shown] = value
-    figure = value if isinstance(value, Figure) else value.get_figure()
-    if figure is None or _is_pyplots(figure):  # the other scraper has those
+    if value.figure is None or _is_pyplots(value.figure.figure):  # the other scraper has those
         return ""
+    figure = value.figure.figure  # of a part of one, the whole
     path = next(block_vars["image_path_iterator"])
     figure.savefig(path, dpi=gallery_conf.get("dpi", 120), bbox_inches="tight")
     return figure_rst([path], gallery_conf["src_dir"])
