@@ -30,6 +30,8 @@ weights, _ = dinosaurs.sample(10_000)
 
 ax = plot_histogram(dinosaurs, weights, bins=120)
 ax.set_xlabel("weight in tonnes")
+for text, name in zip(ax.get_legend().get_texts()[2:], names, strict=True):
+    text.set_text(name)
 ax
 
 # %%
@@ -64,8 +66,9 @@ plot_scatter(model, X)
 
 # %%
 
-for share, mean, covariance in zip(model.weights_, model.means_, model.covariances_, strict=True):
-    print(f"{100 * share:3.0f} % about {mean.round(2)} with covariances {covariance.round(2).tolist()}")
+print(f"shares      {model.weights_.round(2)}")
+print(f"means       {model.means_.round(2).tolist()}")
+print(f"covariances {model.covariances_.round(2).tolist()}")
 
 # %%
 # What the defaults make of it
@@ -96,5 +99,5 @@ start = GaussianMixture(3, max_iter=0, random_state=0).fit(X)
 parameters = start.weights_, start.means_, start.covariances_
 theirs = min(repeat(lambda: iteration(X, *parameters), number=1, repeat=2)) * model.n_iter_
 ours = min(repeat(lambda: GaussianMixture(3, random_state=0).fit(X), number=1, repeat=10))
-print(f"{model.n_iter_} iterations of the loops take about {theirs / ours:,.0f} times as long as the")
-print("whole fit, whose start by k-means is included.")
+print(f"The whole fit, from k-means on: about {round(theirs / ours, -1):.0f} times as fast as")
+print(f"its {model.n_iter_} iterations alone in loops.")

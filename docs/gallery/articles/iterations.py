@@ -13,7 +13,9 @@ from fastgmm import GaussianMixture, plot_lower_bound, plot_responsibilities, pl
 
 # Two long clusters, in units of their standard deviation, and a start that lies across them.
 clusters = GaussianMixture.from_parameters(
-    [0.35, 0.65], [[-1.2, -1.2], [0.65, 0.65]], [[[0.08, 0.03], [0.03, 0.25]], [[0.13, 0.07], [0.07, 0.2]]]
+    [0.35, 0.65],
+    [[-1.2, -1.2], [0.65, 0.65]],
+    [[[0.08, 0.03], [0.03, 0.25]], [[0.13, 0.07], [0.07, 0.2]]],
 )
 clusters.random_state = 0
 X, _ = clusters.sample(270)
@@ -26,8 +28,8 @@ plot_snapshots(model, X, iterations=[0, 1, 2, 5, 20])
 # %%
 # The responsibilities
 # --------------------
-# The E step asks how much of each point belongs to each component. At the start the answer is
-# vague, here for every tenth point; after twenty iterations it is clear.
+# The E step asks how much of each point belongs to each component, here for every tenth point. At
+# the start many of them belong to both; after twenty iterations each belongs to one.
 
 import matplotlib.pyplot as plt
 
@@ -35,14 +37,14 @@ figure, axes = plt.subplots(1, 2, figsize=(8, 4), sharey=True, layout="constrain
 for ax, iteration in zip(axes, [0, 20], strict=True):
     p = model.fit_history_[iteration]
     then = GaussianMixture.from_parameters(p.weights, p.means, p.covariances)
-    plot_responsibilities(then, X[::10], ax)
+    plot_responsibilities(then, X[::10], ax).label_outer()
     ax.set_title(f"after iteration {iteration}" if iteration else "at the start")
 
 # %%
 # The lower bound
 # ---------------
-# No iteration makes the likelihood smaller; the steep part is where the components find their
-# clusters.
+# No iteration makes the likelihood smaller. After the first, which brings the components to the
+# data, the largest gains are where each of them finds its cluster.
 
 plot_lower_bound(model)
 
@@ -56,8 +58,8 @@ from timeit import repeat
 from scipy.stats import multivariate_normal
 
 usual = GaussianMixture(2, random_state=0).fit(X)
-print(f"as on the slides: {model.n_iter_:2} iterations, mean log-likelihood {model.log_likelihood_:.4f}")
-print(f"by default:       {usual.n_iter_:2} iterations, mean log-likelihood {usual.log_likelihood_:.4f}")
+for name, fit in {"as on the slides": model, "by default": usual}.items():
+    print(f"{name:16} {fit.n_iter_:2} iterations, mean log-likelihood {fit.log_likelihood_:.4f}")
 
 
 def iterate(X, weights, means, covariances, n_iter):
@@ -80,5 +82,5 @@ model.fit(many)
 difference = np.abs(model.means_ - iterate(*arguments)).max()
 theirs = min(repeat(lambda: iterate(*arguments), number=1, repeat=2))
 ours = min(repeat(lambda: model.fit(many), number=1, repeat=5))
-print(f"On {len(many):,} points these 20 iterations are about {theirs / ours:.0f} times as fast as in")
-print(f"numpy and scipy; means differ by {difference:.0e}.")
+print(f"{len(many):,} points: {theirs / ours:.0f} times as fast as numpy and scipy")
+print(f"after 20 iterations means differ by {difference:.0e}")

@@ -2,8 +2,8 @@
 Start in three ways
 ===================
 
-Every fit of a mixture begins with a guess. "A Simple Note for GMMs" draws three blobs beside what EM
-makes of three guesses: clusters of k-means seeded by k-means++, clusters of k-means seeded at
+Every fit of a mixture begins with a guess. "A Simple Note for GMMs" draws three blobs beside what
+EM makes of three guesses: clusters of k-means seeded by k-means++, clusters of k-means seeded at
 random, and random responsibilities. Here each of them is a value of ``init_params``.
 """
 
@@ -33,8 +33,9 @@ axes[0, 0].set_title("the blobs")
 models = {}
 for ax, (name, start) in zip(axes.flat[1:], starts.items(), strict=True):
     models[name] = GaussianMixture(3, init_params=start, tol=1e-6, random_state=0).fit(X)
-    plot_mixture(models[name], X, ax)
+    plot_mixture(models[name], X, ax).get_legend().remove()
     ax.set_title(f"{name}: {models[name].n_iter_} iterations")
+    ax.label_outer()
 
 # %%
 # All three arrive at the same mixture; random responsibilities take the longest way, because at
@@ -92,5 +93,4 @@ responsibilities = np.random.default_rng(0).dirichlet(np.ones(3), size=len(X))
 same = GaussianMixture(3, init_params=responsibilities, tol=1e-12, max_iter=1000)
 ours = min(repeat(lambda: same.fit(X), number=1, repeat=3))
 theirs = min(repeat(lambda: loop(X, responsibilities), number=1, repeat=1))
-print(f"From the same responsibilities to the same parameters, fastgmm is about {theirs / ours:.0f}")
-print("times as fast as the loop.")
+print(f"From the same responsibilities to the same parameters: {theirs / ours:.0f} times as fast.")
