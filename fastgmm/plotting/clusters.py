@@ -274,7 +274,8 @@ def draw_ellipses(
     if KNOWN_BY_COLOUR < seen.n_components <= len(FEW) and not is_small:
         number_means(ax, seen.means)
     else:
-        mark_means(ax, seen.means, 5 if is_small else 8)
+        is_crowded = seen.n_components > KNOWN_BY_COLOUR
+        mark_means(ax, seen.means, 4 if is_small or is_crowded else 8)
 
 
 def mark_means(ax: Axes, means: FloatArray, size: float) -> None:

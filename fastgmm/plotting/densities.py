@@ -28,6 +28,7 @@ SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 REACH = 4.0  # standard deviations about each mean in which a curve is drawn
 DRAWS = 40_000  # of the mixture, whose densities tell which level holds which share
 MOST_BINS = 200
+MOST_CLOSE = 400  # places along either axis of a grid for narrow components, however many
 
 
 # Long: for its documentation.
@@ -112,7 +113,7 @@ def contours_of(seen: View, shares: FloatArray) -> Contours:
     with np.errstate(divide="ignore"):  # of a component without weight
         heights = np.maximum(np.log(peaks) - thresholds.min(), 0)
     reach = np.sqrt(2 * heights) + 0.1
-    x, y = (grid_of(seen, axis, reach, 200) for axis in (0, 1))
+    x, y = (grid_of(seen, axis, reach, 300, MOST_CLOSE) for axis in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     log_density = seen.log_density(grid.reshape(-1, 2)).reshape(grid.shape[:2])
     return Contours(x, y, log_density, thresholds)
@@ -131,13 +132,17 @@ def log_density_about(seen: View, shares: FloatArray) -> FloatArray:
     return np.quantile(seen.log_density(seen.means[components] + deviations), 1 - shares)
 
 
-def grid_of(seen: View, axis: int, reach: float | FloatArray, n_even: int) -> FloatArray:
+def grid_of(
+    seen: View, axis: int, reach: float | FloatArray, n_even: int, most_close: int
+) -> FloatArray:
     """Places along an axis: even ones, and close ones in components narrower than those tell."""
     means, deviations = seen.means[:, axis], np.sqrt(seen.covariances[:, axis, axis])
     ends = means + np.multiply.outer([-1, 1], reach * deviations)
     even = np.linspace(ends.min(), ends.max(), n_even)
-    is_narrow = deviations < 8 * (even[1] - even[0])
-    close = means[is_narrow] + np.multiply.outer(np.linspace(-4, 4, 33), deviations[is_narrow])
+    is_narrow = deviations < 4 * (even[1] - even[0])
+    n_close = min(33, most_close // max(1, int(is_narrow.sum())))
+    steps = np.linspace(-REACH, REACH, n_close)
+    close = means[is_narrow] + np.multiply.outer(steps, deviations[is_narrow])
     return np.unique(np.concatenate([even, close.clip(even[0], even[-1]).ravel()]))
 
 
@@ -223,7 +228,7 @@ def histogram_of(
     seen: View, x: FloatArray, bins: int | str | Sequence[float] | None = None
 ) -> Histogram:
     """Count the values and compute the densities beside which they are drawn."""
-    places = grid_of(seen, 0, REACH, 400)
+    places = grid_of(seen, 0, REACH, 400, 20_000)
     densities = seen.component_densities(places[:, None])
     heights, edges = np.histogram(x, bin_edges(seen, x) if bins is None else bins, density=True)
     return Histogram(edges, heights, places, densities)

@@ -15,6 +15,8 @@ from fastgmm._records import FloatArray, Parameters
 from fastgmm.estimator.validation import check_parameters, check_predict_data
 from fastgmm.model.families import family_of
 
+BLOCK = 20_000  # points whose densities are computed at a time, so that memory is no matter
+
 
 class View(NamedTuple):
     """A mixture as it is seen in some of its features: its exact marginal."""
@@ -37,7 +39,9 @@ class View(NamedTuple):
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Logarithm of the mixture's density, (n,)."""
-        return reference.log_density(points, self.weights, self.means, self._factors(), "full")
+        mixture = self.weights, self.means, self._factors()
+        blocks = np.array_split(points, 1 + len(points) // BLOCK)
+        return np.concatenate([reference.log_density(one, *mixture, "full") for one in blocks])
 
     def lower_factors(self) -> FloatArray:
         """L of Σ = L Lᵀ, (K, m, m)."""
