@@ -122,7 +122,7 @@ class Statistics:
             self.covariance_type or other.covariance_type,
         )
 
-    def __radd__(self, other: int) -> Statistics:
+    def __radd__(self, other: object) -> Statistics:
         """Return itself for 0, which is what `sum` begins with."""
         return self if isinstance(other, int) and other == 0 else NotImplemented
 

@@ -36,14 +36,14 @@ def test_pages_that_begin_show_code():
     assert all(has_code(page) for page in beginnings)
 
 
-@pytest.mark.parametrize("page", filter(has_code, PAGES), ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if has_code(page)], ids=name_of)
 def test_code_of_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """All of a page as one program, with matplotlib drawing into files."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     run_page(page, tmp_path)
-    shown = re.findall(r"_pictures/\S+/([^/\s)]+)", page.read_text(encoding="utf-8"))
-    if page.stem != "benchmarks":  # whose pictures are charts, not its own
-        assert {path.name for path in tmp_path.iterdir()} >= set(shown)
+    own = f"_pictures/{page.relative_to(ROOT).with_suffix('').as_posix().removeprefix('docs/')}/"
+    shown = re.findall(rf"{own}([^/\s)]+)", page.read_text(encoding="utf-8"))
+    assert {path.name for path in tmp_path.iterdir()} >= set(shown)
 
 
 def test_a_page_that_prints_something_else_is_found(tmp_path: Path):

@@ -29,7 +29,17 @@ def make_pictures(app: Any) -> None:
     draw_charts(docs / "benchmarks", docs / FOLDER / "benchmarks")
 
 
+def remove_leftovers(app: Any) -> None:
+    """Remove the pages of scripts that are gone; sphinx-gallery leaves them."""
+    for folder in Path(app.srcdir).glob("auto_*"):
+        sources = Path(app.srcdir, "gallery", folder.name.removeprefix("auto_"))
+        for page in folder.glob("*.rst"):
+            if page.stem != "index" and not (sources / f"{page.stem}.py").exists():
+                page.unlink()
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", make_pictures)
+    app.connect("builder-inited", remove_leftovers)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
