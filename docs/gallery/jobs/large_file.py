@@ -49,8 +49,8 @@ print(f"{seconds:.2f} s for the start and {model.n_iter_} iterations")
 # Chunks that you read yourself
 # -----------------------------
 # Rows that come from somewhere else, a database, a folder of files, ``pandas.read_csv`` with a
-# ``chunksize``, are read chunk by chunk, once for each iteration. The statistics of chunks add up, and
-# ``maximization`` makes the next parameters of them. The start is a fit to a sample.
+# ``chunksize``, are read chunk by chunk, once for each iteration. The statistics of chunks add up,
+# and ``maximization`` makes the next parameters of them. The start is a fit to a sample.
 
 
 def chunks():
