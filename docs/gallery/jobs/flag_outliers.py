@@ -3,7 +3,7 @@ Flag outliers, with a threshold
 ===============================
 
 The density of a fitted mixture says how usual a point is. A threshold that one in a hundred of the
-training points falls below flags about one in a hundred ordinary points, and most strangers.
+training points falls below flags one or two in a hundred new ones, and most strangers.
 """
 
 import numpy as np
@@ -29,7 +29,8 @@ ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 #
 # How many are flagged
 # --------------------
-# The quantile is about the rate of false alarms. Strangers that are not flagged stand in the crowd.
+# The quantile is about the rate of false alarms, somewhat less than it since the mixture has seen
+# the training points. Strangers that are not flagged stand in the crowd.
 
 print("quantile   ordinary flagged   strangers flagged")
 for quantile in (0.001, 0.01, 0.05):

@@ -41,13 +41,16 @@ print(f"{n:,} rows × {d} of float32, {path.stat().st_size / 1e6:,.0f} MB")
 print(f"{seconds:.2f} s for the start and {model.n_iter_} iterations")
 
 # %%
-# Set ``FASTGMM_ROWS=1e8`` to run this script on the whole.
+# ``FASTGMM_ROWS=1e8 python large_file.py`` runs the whole. On two cores of an AMD EPYC (Zen 4) its
+# 1.6 GB took 12.7 s for the start and 29 iterations, which is half a second for each, and 160 MB of
+# memory beside the file, which the system kept in its cache. A file that does not fit there is read
+# from the disk at every iteration.
 #
 # Chunks that you read yourself
 # -----------------------------
-# Rows that come from somewhere else, a table of a database or a folder of files, are read chunk by
-# chunk, once for each iteration. The statistics of chunks add up; ``maximization`` makes the next
-# parameters of them. The start is a fit to a sample.
+# Rows that come from somewhere else, a database, a folder of files, ``pandas.read_csv`` with a
+# ``chunksize``, are read chunk by chunk, once for each iteration. The statistics of chunks add up,
+# and ``maximization`` makes the next parameters of them. The start is a fit to a sample.
 
 
 def chunks():
@@ -60,17 +63,17 @@ sample = data[np.sort(rng.choice(n, 20_000, replace=False))]
 start = GaussianMixture(n_components=K, random_state=0).fit(sample)
 U = start.precisions_cholesky_
 p = fastgmm.Parameters(start.weights_, start.means_, start.covariances_, U, "full")
-bounds = []
 for _ in range(10):
     total = sum(kernels.expectation(rows, *p.arguments) for rows in chunks())
     p = fastgmm.maximization(total, "full", reg_covar=1e-6)
-    bounds.append(total.log_likelihood / n)
-    print(f"mean log-likelihood {bounds[-1]:.6f}")
+    print(f"mean log-likelihood {total.log_likelihood / n:.6f}")
 print(f"that of the fit     {model.lower_bound_:.6f}")
 
 # %%
 # What was found
 # --------------
-# A few thousand rows are enough for a picture, of two of the four features.
+# The last parameters make a mixture with all its methods. A few thousand rows are enough for a
+# picture, of two of the four features.
 
-plot_mixture(model, sample[:3000], features=(0, 1))
+found = GaussianMixture.from_parameters(p.weights, p.means, p.covariances)
+plot_mixture(found, sample[:3000], features=(0, 1))
