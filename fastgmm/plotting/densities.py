@@ -223,9 +223,10 @@ def histogram_of(
     seen: View, x: FloatArray, bins: int | str | Sequence[float] | None = None
 ) -> Histogram:
     """Count the values and compute the densities beside which they are drawn."""
-    heights, edges = np.histogram(x, bin_edges(seen, x) if bins is None else bins, density=True)
     places = grid_of(seen, 0, REACH, 400)
-    return Histogram(edges, heights, places, seen.component_densities(places[:, None]))
+    densities = seen.component_densities(places[:, None])
+    heights, edges = np.histogram(x, bin_edges(seen, x) if bins is None else bins, density=True)
+    return Histogram(edges, heights, places, densities)
 
 
 def bin_edges(seen: View, x: FloatArray) -> FloatArray:

@@ -144,7 +144,7 @@ def plot_snapshots(
     >>> from fastgmm import GaussianMixture, plot_snapshots
     >>> X = np.random.default_rng(0).normal([0, 5], [1, 3], (200, 2))
     >>> model = GaussianMixture(2, init_params="random_means", fit_history=True, random_state=0)
-    >>> figure = plot_snapshots(model.fit(X), X, [0, 1, 3])
+    >>> figure = plot_snapshots(model.fit(X), X)
     """
     require_matplotlib()
     names = feature_names(model, fitted_parameters(model).means.shape[1])

@@ -165,13 +165,13 @@ def _pictures(images: ArrayLike, shape: tuple[int, int] | None) -> FloatArray:
     array = np.asarray(images)
     if array.ndim == 2 and shape is not None and array.shape[1]:
         height, width = shape
-        channels = array.shape[1] / (height * width)
-        if channels not in (1, 3):
+        colours = {height * width: [], 3 * height * width: [3]}.get(array.shape[1])
+        if colours is None:
             raise ValueError(
                 f"plot_images() draws images of {height} × {width} pixels, grey or of three "
                 f"colours, and rows of {array.shape[1]} numbers are neither."
             )
-        array = array.reshape(-1, height, width, *[3][: int(channels == 3)])
+        array = array.reshape(-1, height, width, *colours)
     if array.ndim not in (3, 4) or not array.size or array.shape[3:] not in [(), (1,), (3,)]:
         raise ValueError(
             "plot_images() draws images of shape (n, h, w) or (n, h, w, 3), or rows of their "
