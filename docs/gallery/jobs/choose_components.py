@@ -19,20 +19,20 @@ X = np.concatenate([
 ])  # fmt: skip
 
 numbers = range(1, 9)
+types = ("full", "tied", "diag", "spherical")
 models = {
-    kind: [
-        GaussianMixture(K, covariance_type=kind, n_init=5, random_state=0).fit(X) for K in numbers
-    ]
-    for kind in ("full", "tied", "diag", "spherical")
+    (kind, K): GaussianMixture(K, covariance_type=kind, n_init=5, random_state=0).fit(X)
+    for kind in types
+    for K in numbers
 }
-bic = {kind: [model.bic(X) for model in fits] for kind, fits in models.items()}
+bic = {kind: [models[kind, K].bic(X) for K in numbers] for kind in types}
 plot_selection(numbers, bic, criterion="BIC")
 
 # %%
 # The chosen mixture
 # ------------------
 
-best = min((model for fits in models.values() for model in fits), key=lambda model: model.bic(X))
+best = min(models.values(), key=lambda model: model.bic(X))
 print(f"{best.n_components} components with {best.covariance_type} covariances")
 plot_mixture(best, X)
 
@@ -46,8 +46,8 @@ plot_mixture(best, X)
 
 angle = rng.uniform(0, np.pi, 500)
 bent = np.concatenate([
-    np.stack([4 * np.cos(angle), 4 * np.sin(angle)], axis=1) + rng.normal(size=(500, 2)) * 0.3,
-    rng.normal(size=(200, 2)) * 0.5,
+    4 * np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, 0.3, (500, 2)),
+    rng.normal(0, 0.5, (200, 2)),
 ])  # fmt: skip
 fits = [GaussianMixture(K, n_init=5, random_state=0).fit(bent) for K in numbers]
 

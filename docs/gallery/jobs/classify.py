@@ -33,8 +33,8 @@ class MixtureClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """The most probable class of each point."""
-        log_densities = np.stack([mixture.score_samples(X) for mixture in self.mixtures_], axis=1)
-        return self.classes_[(log_densities + self.log_priors_).argmax(axis=1)]
+        densities = np.stack([mixture.score_samples(X) for mixture in self.mixtures_], axis=1)
+        return self.classes_[(densities + self.log_priors_).argmax(axis=1)]  # both are logs
 
 
 X, y = load_digits(return_X_y=True)
@@ -42,7 +42,8 @@ X, y = load_digits(return_X_y=True)
 
 def accuracy(classifier):
     """Mean accuracy of three folds, on 20 principal components."""
-    return cross_val_score(make_pipeline(PCA(20, random_state=0), classifier), X, y, cv=3).mean()
+    pipeline = make_pipeline(PCA(20, random_state=0), classifier)
+    return cross_val_score(pipeline, X, y, cv=3).mean()
 
 
 numbers = [1, 2, 4, 8]
@@ -77,8 +78,8 @@ ax.legend()
 # A column for each digit: the means of the four components of its mixture, as pictures.
 
 pca = PCA(20, random_state=0).fit(X)
-mixture = GaussianMixture(4, covariance_type="tied", reg_covar_relative=0.1, random_state=0)
-classifier = MixtureClassifier(mixture).fit(pca.transform(X), y)
+mixture = GaussianMixture(4, covariance_type="tied", reg_covar_relative=0.1)
+classifier = MixtureClassifier(mixture.set_params(random_state=0)).fit(pca.transform(X), y)
 means = np.concatenate([mixture.means_ for mixture in classifier.mixtures_])
 by_component = pca.inverse_transform(means).reshape(10, 4, 64).swapaxes(0, 1)
 plot_images(by_component.reshape(40, 64), (8, 8), columns=10)

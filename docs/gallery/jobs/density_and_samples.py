@@ -27,14 +27,15 @@ plot_contours(model, X)
 
 samples, components = model.sample(100_000)
 high = (samples[:, 0] > 30) & (samples[:, 1] > 100)
-print(f"patients with bmi > 30 and bp > 100   {((X.bmi > 30) & (X.bp > 100)).mean():.1%}")
+both = (X.bmi > 30) & (X.bp > 100)
+print(f"patients with bmi > 30 and bp > 100   {both.mean():.1%}")
 print(f"probability by the mixture            {high.mean():.1%}")
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharex=True, sharey=True, layout="constrained")
-axes[0].scatter(X.bmi, X.bp, s=8)
 axes[0].set(title="442 patients", xlabel="bmi", ylabel="bp")
-axes[1].scatter(*model.sample(442)[0].T, s=8)
+axes[0].scatter(X.bmi, X.bp, s=8)
 axes[1].set(title="442 samples of the mixture", xlabel="bmi")
+axes[1].scatter(*model.sample(442)[0].T, s=8)
 
 # %%
 # One feature
@@ -51,7 +52,8 @@ plot_histogram(model, X, feature="bp", bins=30)
 # single Gaussian and a kernel density estimate, which keeps all the data.
 
 train, test = train_test_split(X, random_state=0)
-one, two = (GaussianMixture(K, init_whiten=True, random_state=0).fit(train) for K in (1, 2))
+one = GaussianMixture(1).fit(train)
+two = GaussianMixture(2, init_whiten=True, random_state=0).fit(train)
 kernel = gaussian_kde(train.T)
 print("mean log-density of patients left out")
 print(f"one Gaussian              {one.score(test):.3f}")

@@ -28,17 +28,18 @@ tiles = np.concatenate([  # 256 tiles of 32 × 32 pixels from each
 ])  # fmt: skip
 texture = np.repeat(np.arange(3), 256)
 
-patches = sliding_window_view(tiles, (6, 6), axis=(1, 2))[:, ::3, ::3].reshape(768, -1, 36)
-patches = patches - patches.mean(axis=2, keepdims=True)  # their brightness does not matter
-patches = PCA(8, random_state=0).fit_transform(patches.reshape(-1, 36)).reshape(768, -1, 8)
+patches = sliding_window_view(tiles, (6, 6), axis=(1, 2))[:, ::3, ::3].reshape(-1, 36)
+patches = patches - patches.mean(axis=1, keepdims=True)  # their brightness does not matter
+patches = PCA(8, random_state=0).fit_transform(patches)
 
 model = GaussianMixture(n_components=8, covariance_type="diag", random_state=0)
-model.fit(patches.reshape(-1, 8))
-vectors = np.stack([fisher_vector(rows, model, improved=True) for rows in patches])
+model.fit(patches)
+of_tiles = patches.reshape(len(tiles), -1, 8)
+vectors = np.stack([fisher_vector(rows, model, improved=True) for rows in of_tiles])
 
 brightness = np.stack([tiles.mean(axis=(1, 2)), tiles.std(axis=(1, 2))], axis=1)
 print("of tiles recognised (4-fold)   features   accuracy")
-for name, features in {"mean and deviation": brightness, "Fisher vector": vectors}.items():
+for name, features in [("mean and deviation", brightness), ("Fisher vector", vectors)]:
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     accuracy = cross_val_score(classifier, features, texture, cv=4).mean()
     print(f"by {name:<27} {features.shape[1]:8} {accuracy:10.1%}")
@@ -48,7 +49,8 @@ for name, features in {"mean and deviation": brightness, "Fisher vector": vector
 # --------------------------------------
 # The two directions that tell the textures apart best.
 
-flat = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit_transform(vectors, texture)
+directions = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto")
+flat = directions.fit_transform(vectors, texture)
 figure = plt.figure(figsize=(9, 4.4), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=[1, 1.6])
 axes = left.subplots(3, 3)

@@ -21,7 +21,7 @@ new = np.concatenate([ordinary, strangers])
 flagged = model.score_samples(new) < threshold
 
 ax = plot_contours(model, new, levels=[0.5, 0.99])
-ax.scatter(*new[flagged].T, s=40, facecolors="none", edgecolors="#c1121f", label="flagged")
+ax.scatter(*new[flagged].T, s=40, facecolors="none", edgecolors="red", label="flagged")
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 # %%
@@ -35,8 +35,8 @@ ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 print("quantile   ordinary flagged   strangers flagged")
 for quantile in (0.001, 0.01, 0.05):
     threshold = np.quantile(model.score_samples(X), quantile)
-    rates = [(model.score_samples(points) < threshold).mean() for points in (ordinary, strangers)]
-    print(f"{quantile:8.1%}   {rates[0]:16.1%}   {rates[1]:17.1%}")
+    flagged = model.score_samples(new) < threshold
+    print(f"{quantile:8.1%}   {flagged[:1000].mean():16.1%}   {flagged[1000:].mean():17.1%}")
 
 # %%
 # Outliers among the training points
@@ -47,7 +47,7 @@ for quantile in (0.001, 0.01, 0.05):
 
 X = np.concatenate([X, strangers])
 model = GaussianMixture(n_components=12, random_state=0).fit(X)
-spread = np.linalg.det(model.covariances_) ** 0.25  # of a round component, the standard deviation
+spread = np.linalg.det(model.covariances_) ** 0.25  # of a round one, the standard deviation
 wide = np.flatnonzero(spread > 2 * np.median(spread))
 print(f"components {wide} are wide, with {model.weights_[wide].sum():.1%} of the points\n")
 

@@ -24,7 +24,7 @@ groups[:, :40, 0] += distances[:, None]  # 40 points of each group lie apart
 def fit_all(mixture, groups, start):
     """Fit every group; return the mixtures, and milliseconds for each."""
     begin = time.perf_counter()
-    models = [mixture(2, init_params=start, random_state=0).fit(points) for points in groups]
+    models = [mixture(2, init_params=start, random_state=0).fit(group) for group in groups]
     return models, 1e3 * (time.perf_counter() - begin) / len(groups)
 
 
@@ -49,7 +49,7 @@ with threadpool_limits(1):
 # --------------
 # How far apart the two means are, for each of the groups.
 
-found = np.array([np.linalg.norm(model.means_[1] - model.means_[0]) for model in models])
+found = [np.linalg.norm(model.means_[1] - model.means_[0]) for model in models]
 converged = np.array([model.converged_ for model in models])
 print(f"{converged.sum()} of {len(models)} fits converged")
 

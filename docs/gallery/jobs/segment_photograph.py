@@ -24,7 +24,8 @@ print("share   red  green   blue   deviation")
 for k in model.weights_.argsort()[::-1]:
     red, green, blue = model.means_[k]
     deviation = model.covariances_[k].trace() ** 0.5
-    print(f"{model.weights_[k]:5.1%}  {red:.2f}   {green:.2f}   {blue:.2f}        {deviation:.3f}")
+    colour = f"{red:.2f}   {green:.2f}   {blue:.2f}"
+    print(f"{model.weights_[k]:5.1%}  {colour}        {deviation:.3f}")
 
 # %%
 # A mask with soft edges

@@ -23,7 +23,7 @@ for _ in range(model.n_iter_):
     total = sum(kernels.expectation(chunk, *p.arguments) for chunk in chunks)
     p = fastgmm.maximization(total, "full", reg_covar=1e-6)
 
-print(f"after {model.n_iter_} iterations, the largest difference from the fit to all the data")
+print(f"largest difference from the fit to all the data, after {model.n_iter_} iterations")
 for name in ("weights", "means", "covariances"):
     difference = np.abs(getattr(p, name) - getattr(model, f"{name}_")).max()
     print(f"{name:<12} {difference:.0e}")
@@ -40,14 +40,15 @@ def follow(stream, forgetting):
     """The means after each chunk, by one step of EM for each."""
     covariances = np.ones((2, 1, 1))
     U = fastgmm.precisions_cholesky(covariances, "full")
-    p = fastgmm.Parameters(np.full(2, 0.5), np.array([[-2.0], [2.0]]), covariances, U, "full")
-    past, means = 0, []
+    weights, means = np.full(2, 0.5), np.array([[-2.0], [2.0]])
+    p = fastgmm.Parameters(weights, means, covariances, U, "full")
+    past, path = 0, []
     for chunk in stream:
         s = past + kernels.expectation(chunk, *p.arguments)
         p = fastgmm.maximization(s, "full", reg_covar=1e-6)
         past = s.scaled(forgetting).about(p.means)
-        means.append(p.means[:, 0])
-    return np.array(means)
+        path.append(p.means[:, 0])
+    return np.array(path)
 
 
 time = np.arange(200)
@@ -55,15 +56,13 @@ true = np.stack([np.full(200, -2.0), 2 + 1.5 * np.sin(time / 25)], axis=1)
 stream = [rng.normal(np.repeat(both, 50), 0.7)[:, None] for both in true]
 
 figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-ax.plot(np.repeat(time, 100), np.ravel(stream), ".", color="#c9ccd1", markersize=2, zorder=0)
+ax.plot(np.repeat(time, 100), np.ravel(stream), ".", color="#c9ccd1", markersize=2)
 for forgetting, style, colour in [(1.0, ":", "#c1121f"), (0.9, "-", "#1d4e89")]:
     means = follow(stream, forgetting)
     ax.plot(time, means[:, 0], style, color=colour, label=f"scaled({forgetting})")
     ax.plot(time, means[:, 1], style, color=colour)
     error = np.abs(means - true)[50:].mean(axis=0)
-    print(
-        f"scaled({forgetting}): error of the resting mean {error[0]:.2f}, the moving {error[1]:.2f}"
-    )
+    print(f"scaled({forgetting}): errors of the two means {error.round(2)}")
 ax.plot(time, true[:, 0], "--", color="black", linewidth=0.8, label="true means")
 ax.plot(time, true[:, 1], "--", color="black", linewidth=0.8)
 ax.set(xlabel="chunk", ylabel="x")
