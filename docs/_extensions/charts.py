@@ -54,7 +54,7 @@ def peers_in(cells: list[Record]) -> list[str]:
 
 def overview(cells: list[Record]) -> Figure:
     """How many times as long the others take, by covariance type."""
-    figure = Figure(figsize=(WIDTH, 3.3))
+    figure = Figure(figsize=(WIDTH, 2.7))
     ax = figure.add_subplot()
     ticks, y = [], 0.0
     for covariance_type, group in by_type(cells).items():
