@@ -105,7 +105,7 @@ def legend(ax: Axes, *, beside: bool = True) -> None:
     handles, names = ax.get_legend_handles_labels()
     once = dict(zip(names, handles, strict=True))
     figure = ax.figure
-    if beside and figure is not None and figure.get_layout_engine() is not None:
+    if beside and figure.get_layout_engine() is not None:
         place: dict[str, Any] = {"bbox_to_anchor": (1.0, 1.0), "frameon": False}
         place["loc"] = "upper left"
     else:

@@ -288,8 +288,7 @@ def number_means(ax: Axes, means: FloatArray) -> None:
     """Write each component's number at its mean, but for those that would cover an earlier one."""
     from matplotlib.patheffects import withStroke
 
-    figure = ax.figure
-    to_points = 72 / figure.dpi if figure is not None else 1.0
+    to_points = 72 / ax.figure.dpi
     places = ax.transData.transform(means) * to_points
     taken = np.empty((0, 2))
     halo = [withStroke(linewidth=2, foreground="white")]
