@@ -14,7 +14,20 @@ if TYPE_CHECKING:
     from fastgmm.mixture import GaussianMixture
     from fastgmm.model.functions import maximization, precisions_cholesky
     from fastgmm.persistence import load, save
-    from fastgmm.plotting import plot_mixture, plot_segmentation
+    from fastgmm.plotting import (
+        plot_contours,
+        plot_ellipses,
+        plot_histogram,
+        plot_images,
+        plot_lower_bound,
+        plot_mixture,
+        plot_pairs,
+        plot_responsibilities,
+        plot_scatter,
+        plot_segmentation,
+        plot_selection,
+        plot_snapshots,
+    )
 
     __version__: str
 
@@ -26,8 +39,18 @@ __all__ = [
     "kernels",
     "load",
     "maximization",
+    "plot_contours",
+    "plot_ellipses",
+    "plot_histogram",
+    "plot_images",
+    "plot_lower_bound",
     "plot_mixture",
+    "plot_pairs",
+    "plot_responsibilities",
+    "plot_scatter",
     "plot_segmentation",
+    "plot_selection",
+    "plot_snapshots",
     "plotting",
     "precisions_cholesky",
     "reference",
@@ -40,8 +63,18 @@ _HOMES = {
     "Statistics": "fastgmm._records",
     "load": "fastgmm.persistence",
     "maximization": "fastgmm.model.functions",
+    "plot_contours": "fastgmm.plotting",
+    "plot_ellipses": "fastgmm.plotting",
+    "plot_histogram": "fastgmm.plotting",
+    "plot_images": "fastgmm.plotting",
+    "plot_lower_bound": "fastgmm.plotting",
     "plot_mixture": "fastgmm.plotting",
+    "plot_pairs": "fastgmm.plotting",
+    "plot_responsibilities": "fastgmm.plotting",
+    "plot_scatter": "fastgmm.plotting",
     "plot_segmentation": "fastgmm.plotting",
+    "plot_selection": "fastgmm.plotting",
+    "plot_snapshots": "fastgmm.plotting",
     "precisions_cholesky": "fastgmm.model.functions",
     "save": "fastgmm.persistence",
 }

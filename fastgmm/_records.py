@@ -73,7 +73,7 @@ class InitialValues(NamedTuple):
 class Statistics:
     """What one pass over the data leaves behind: it adds up, scales, and moves.
 
-    With responsibilities rᵢₖ (times the sample weights) and cᵢₖ = xᵢ - `reference`ₖ:
+    With responsibilities rᵢₖ (times the sample weights) and cᵢₖ = xᵢ - referenceₖ:
 
     Attributes
     ----------
@@ -122,6 +122,10 @@ class Statistics:
             self.reference,
             self.covariance_type or other.covariance_type,
         )
+
+    def __radd__(self, other: object) -> Statistics:
+        """Return itself for 0, which is what `sum` begins with."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def scaled(self, factor: float) -> Statistics:
         """Return the statistics of points that weigh so many times as much.

@@ -1,4 +1,4 @@
-"""The house itself: the contract's two sides agree, rooms stay small, the README's words work."""
+"""The house itself: the contract's two sides agree, and rooms stay small."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import pytest
-from processes import run_python
 
 import fastgmm
 from fastgmm import kernels, reference
@@ -16,8 +15,6 @@ from fastgmm import kernels, reference
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(fastgmm.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def test_kernels_and_reference_export_the_same_names():
@@ -65,23 +62,3 @@ def test_no_kernel_drops_infinities_or_nans(path: Path):
     """`fastmath=True` and the flags `nnan` and `ninf` delete the handling of overflow."""
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"fastmath\s*=\s*True|[\"']n(nan|inf)[\"']", text)
-
-
-def test_readme_shows_examples():
-    assert EXAMPLES
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.split("\n")[0])
-def test_examples_in_the_readme(example: str, tmp_path: Path):
-    run_python(example, path=tmp_path, MPLBACKEND="agg")
-
-
-def test_readme_commands_come_first():
-    """The command that runs the main job, then the one that runs the tests, each on one line."""
-    commands = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    run, test = (command.strip() for command in commands[:2])
-    assert run.endswith("fastgmm demo")
-    assert test.endswith("-m pytest")
-    for command in (run, test):
-        assert "\n" not in command
-        assert command.startswith("python3 -m venv .venv && ")

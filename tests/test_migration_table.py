@@ -1,4 +1,4 @@
-"""What README.md says about scikit-learn's GaussianMixture and fastgmm's, held against both."""
+"""What the documentation says of scikit-learn's GaussianMixture and ours, held against both."""
 
 import re
 import warnings
@@ -18,7 +18,7 @@ import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm._records import INIT_METHODS
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+PAGE = Path(__file__).parents[1] / "docs" / "migration" / "scikit-learn.md"
 FUNCTIONS = ["save", "load", "precisions_cholesky", "maximization"]
 KINDS = ["arguments", "methods", "attributes"]
 LATER = {"set_callbacks"}  # where scikit-learn is older than 1.9
@@ -35,7 +35,8 @@ class Row(NamedTuple):
 
 def rows_below(heading):
     """The cells of each row of the table with this first line."""
-    table = README.partition(f"{heading}\n")[2].partition("\n\n")[0]
+    text = PAGE.read_text(encoding="utf-8")
+    table = text.partition(f"{heading}\n")[2].partition("\n\n")[0]
     _, *rows = table.splitlines()  # without the ruler
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 

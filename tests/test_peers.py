@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from peer_table import cli, measurement, peak, scaling  # noqa: E402
 from peer_table.libraries import FastGMM, ScikitLearn  # noqa: E402
-from peer_table.report import BEGIN, END  # noqa: E402
+from peer_table.publishing import BEGIN, END, FILES, FOLDER, PAGE, README  # noqa: E402
 from peer_table.scaling import DriverCall, Iteration  # noqa: E402
 from peer_table.whole_fits import Task, TaskResult, measure_task  # noqa: E402
 
@@ -85,30 +85,45 @@ def test_json_tells_everything(measured: Path):
         assert theirs["difference"] < 1e-12
 
 
-def test_readme_is_rewritten_between_the_marks(measured: Path, tmp_path: Path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what is published into."""
+    (tmp_path / FOLDER).mkdir(parents=True)
+    for page in (README, PAGE):
+        (tmp_path / page).write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+    return tmp_path
+
+
+def test_pages_are_rewritten_between_the_marks(measured: Path, checkout: Path):
     for _ in range(2):  # the second time it reads what the first one wrote
-        cli.main(["--readme", str(measured), "--readme-path", str(readme)])
-        text = readme.read_text(encoding="utf-8")
-        assert text.startswith(f"before\n\n{BEGIN}\n")
-        assert text.endswith(f"\n{END}\n\nafter\n")
-        assert "old" not in text
-        assert text.count("| full | 400 | 2 | 3 |") == 1
-        assert "tools/peers" in text
+        cli.main(["--publish", str(measured), "--root", str(checkout)])
+        for page in (README, PAGE):
+            text = (checkout / page).read_text(encoding="utf-8")
+            assert text.startswith(f"before\n\n{BEGIN}\n")
+            assert text.endswith(f"\n{END}\n\nafter\n")
+            assert "old" not in text
+            assert text.count("full") == (2 if page == PAGE else 1)
+    assert "| full | 400 | 2 | 3 |" in (checkout / PAGE).read_text(encoding="utf-8")
+    assert json.loads((checkout / FOLDER / FILES["cells"]).read_text())["cells"]
 
 
-def test_readme_without_marks_stays_as_it_is(measured: Path, tmp_path: Path):
-    readme = tmp_path / "README.md"
-    readme.write_text("nothing to replace")
+def test_a_page_without_marks_stays_as_it_is(measured: Path, checkout: Path):
+    (checkout / README).write_text("nothing to replace")
     with pytest.raises(ValueError, match="no lines"):
-        cli.main(["--readme", str(measured), "--readme-path", str(readme)])
-    assert readme.read_text() == "nothing to replace"
+        cli.main(["--publish", str(measured), "--root", str(checkout)])
+    assert (checkout / README).read_text() == "nothing to replace"
 
 
-def test_readme_has_the_marks():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert 0 < text.index(BEGIN) < text.index(END)
+def test_what_is_published_is_what_was_measured(tmp_path: Path):
+    """Nobody has edited the tables, or the files that they are made from alone."""
+    (tmp_path / FOLDER).mkdir(parents=True)
+    published = [PAGE, README, *(f"{FOLDER}/{name}" for name in FILES.values())]
+    for name in published:
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    files = [str(ROOT / FOLDER / name) for name in FILES.values()]
+    cli.main(["--publish", *files, "--root", str(tmp_path)])
+    for name in published:
+        assert (tmp_path / name).read_bytes() == (ROOT / name).read_bytes(), name
 
 
 def test_what_is_not_the_same_is_not_timed():

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-import pkgutil
-
 import mpmath
 import numpy as np
 import pytest
@@ -251,14 +247,3 @@ def test_results_have_the_dtype_of_the_points(dtype: str):
     statistics = expectation(X, *mixture, "diag")
     assert isinstance(statistics, Statistics)
     assert statistics.second.dtype == np.float64
-
-
-# --- examples ---------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "name", [module.name for module in pkgutil.iter_modules(reference.__path__)]
-)
-def test_examples_in_docstrings(name: str):
-    module = importlib.import_module(f"fastgmm.reference.{name}")
-    results = doctest.testmod(module)
-    assert results.attempted > 0
-    assert results.failed == 0

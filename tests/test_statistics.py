@@ -54,6 +54,21 @@ def test_moments_about_other_points_are_those_of_the_definition(covariance_type,
 
 
 @each_covariance_type
+def test_sum_adds_them_up(covariance_type):
+    X, arguments, whole = passed(kernels, covariance_type)
+    total = sum(kernels.expectation(part, *arguments) for part in np.array_split(X, 4))
+    for name in ("log_likelihood", *FIELDS):
+        assert_allclose(getattr(total, name), getattr(whole, name), rtol=1e-12, atol=1e-10)
+
+
+def test_nothing_but_statistics_can_be_added():
+    _, _, statistics = passed(kernels, "full")
+    for other in (1, 0.5, None):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            other + statistics
+
+
+@each_covariance_type
 def test_there_and_back_is_where_it_was(covariance_type):
     _, _, statistics = passed(kernels, covariance_type)
     back = statistics.about(statistics.reference + 1.0).about(statistics.reference)

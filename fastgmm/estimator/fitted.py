@@ -20,6 +20,7 @@ from fastgmm.data.criteria import classification_entropy, mean_log_likelihood
 from fastgmm.data.source import ArraySource
 from fastgmm.estimator.hooks import ESTIMATES, MixtureHooks, call, originals, overridden
 from fastgmm.estimator.interchange import from_sklearn, to_sklearn
+from fastgmm.estimator.notebook import NotebookRepr
 from fastgmm.estimator.validation import (
     check_n_samples,
     check_parameters,
@@ -45,7 +46,7 @@ Mixture = TypeVar("Mixture", bound="FittedMixture")
 
 
 @originals
-class FittedMixture(MixtureHooks, DensityMixin, BaseEstimator):
+class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
     """The methods of a mixture that has its parameters, whatever they were fitted with.
 
     Where one of scikit-learn's methods that these are made of there is overridden, they are made

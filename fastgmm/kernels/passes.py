@@ -38,7 +38,7 @@ def log_gaussian_density(
 ) -> FloatArray:
     """Log-density of every point under every component.
 
-    log N(x; μ, Σ) = -½ (d log 2π + ‖Uᵀ(x - μ)‖²) + log |U|   with Σ⁻¹ = U Uᵀ
+    log N(x; μ, Σ) = -½ (d log 2π + ‖Uᵀ(x - μ)‖²) + log det U   with Σ⁻¹ = U Uᵀ
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ def log_gaussian_density(
 ) -> FloatArray:
     """Log-density of every point under every component.
 
-    log N(x; μ, Σ) = -½ (d log 2π + ‖Uᵀ(x - μ)‖²) + log |U|   with Σ⁻¹ = U Uᵀ
+    log N(x; μ, Σ) = -½ (d log 2π + ‖Uᵀ(x - μ)‖²) + log det U   with Σ⁻¹ = U Uᵀ
 
     (Bishop, Pattern Recognition and Machine Learning, 2006, equation 2.43).
 

@@ -21,19 +21,20 @@ from peer_table.grid import Shape, grid
 from peer_table.libraries import PEERS, Peer
 from peer_table.measurement import PeersResult, measure, with_efficiency
 from peer_table.peak import multiply_add_peak
+from peer_table.publishing import publish
 from peer_table.scaling import SECONDS, SHAPES, measure_scaling
 from peer_table.whole_fits import QUICK_TASKS, TASKS, measure_seeding, measure_task
 
 QUICK_SECONDS = 0.2  # of each problem that is taken apart
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and show, or write the README from what was measured."""
+    """Measure and show, or write the documentation's tables from what was measured."""
     options = parse(arguments)
-    if options.readme:
-        reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.readme]
-        report.rewrite_readme(options.readme_path, reports)
+    if options.publish:
+        reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.publish]
+        publish(options.root, reports)
         return 0
     peers = [PEERS[name]() for name in options.peers]
     measured = {
@@ -163,9 +164,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--scaling", action="store_true",
         help="take an iteration apart, and predict it for 2 to 64 cores")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")
-    add("--readme", nargs="+", type=Path, metavar="FILE",
-        help="measure nothing; write the README's tables from such files")  # fmt: skip
-    add("--readme-path", type=Path, default=README, metavar="FILE", help="default: README.md")
+    add("--publish", nargs="+", type=Path, metavar="FILE",
+        help="measure nothing; put such files into the documentation, and its tables")  # fmt: skip
+    add("--root", type=Path, default=ROOT, metavar="FOLDER", help="default: this checkout")
     options = parser.parse_args(arguments)
     first = slice(1 if options.scaling else None)
     options.covariance_types = options.covariance_types or list(COVARIANCE_TYPES)[first]

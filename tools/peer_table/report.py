@@ -1,4 +1,4 @@
-"""Measurements as tables: in the terminal, as JSON, and in the README."""
+"""Measurements in words: as JSON and as tables in the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from itertools import groupby
-from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
@@ -14,10 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fastgmm.benchmarking.report import three_digits
-from fastgmm.system.files import atomic_write
 from fastgmm.system.terminal import plain_table
-
-BEGIN, END = "<!-- peers table -->", "<!-- /peers table -->"
 
 # Reports are read from JSON as well as made, so that everything below works on plain
 # dictionaries: machine, cells (PeersResult), tasks (TaskResult), seeding (SeedingResult) and
@@ -224,90 +220,3 @@ def scaling_row(result: Record) -> list[str]:
         "" if result["two_threads"] is None else f"{result['two_threads']:.2f}",
         *(f"{speedup:.1f}" for speedup in result["speedups"]),
     ]
-
-
-# --- the README -----------------------------------------------------------------------------
-def rewrite_readme(readme: Path, reports: list[Record]) -> None:
-    """Replace what is between the marks by the tables of the reports."""
-    text = readme.read_text(encoding="utf-8")
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{readme.name} has no lines {BEGIN} and {END} to write between")
-    body = "\n\n".join(markdown(report) for report in reports)
-    with atomic_write(readme) as stream:
-        stream.write(f"{head}{begin}\n{body}\n{end}{tail}".encode())
-
-
-def markdown(report: Record) -> str:
-    """Everything that the report has, in the README's words."""
-    parts = []
-    if report["cells"]:
-        parts += cells_in_markdown(report["cells"])
-    if report["tasks"]:
-        parts += [
-            "Whole default fits, seeding included; log-likelihoods are per point, fastgmm's "
-            "first, and the loss is what it falls short of scikit-learn's:",
-            markdown_table(TASK_HEADER, [task_row(task) for task in report["tasks"]]),
-        ]
-    if report["seeding"]:
-        parts += [seeding_in_words(report["seeding"])]
-    return "\n\n".join([*parts, machine_in_words(report)])
-
-
-def cells_in_markdown(results: list[Record]) -> list[str]:
-    """Every cell in the wider precision on the most threads, and the geometric means of all."""
-    dtype = max(result["dtype"] for result in results)
-    threads = max(result["threads"] for result in results)
-    shown = [r for r in results if (r["dtype"], r["threads"]) == (dtype, threads)]
-    names = peers_of(results)
-    rows = []
-    for result in shown:
-        cell, (own, *timings) = result["cell"], result["timings"]
-        words = [f"{nanoseconds(t, cell)} {bracketed(times(t['ratio']))}" for t in timings]
-        key = [cell["covariance_type"], f"{cell['n']:,}", str(cell["d"]), str(cell["K"])]
-        shares = [percent(result["efficiency"]), percent(result["counting_pairs"])]
-        rows.append([*key, nanoseconds(own, cell), *words, *shares])
-    header = ["covariance", "n", "d", "K", *names, "of peak", "pairs that count"]
-    means = [
-        [*map(str, group), *(geometric_means(members).get(name, "") for name in names[1:])]
-        for group, members in ((g, list(m)) for g, m in groupby(results, group_of))
-    ]
-    faster = faster_peers(results)
-    return [
-        "One iteration of EM from the same start, in nanoseconds per point and component, in "
-        f"{dtype} on {threads_in_words(threads)}; in brackets how many times fastgmm's. "
-        "Libraries are timed where all arrive at the same parameters. The peak is that of "
-        "multiply-adds, against 2 n K d (d + 1) operations; sums leave out the pairs of point "
-        "and component with responsibilities below 1e-16, so where few pairs count the share "
-        "of the peak is flattered.",
-        markdown_table(header, rows),
-        "Geometric means of the ratios to fastgmm, and over how many cells:",
-        markdown_table(["covariance", "dtype", "threads", *names[1:]], means),
-        f"A peer is faster in {len(faster)} of the {len(results)} cells measured"
-        + (": " + "; ".join(faster) if faster else "")
-        + ".",
-    ]
-
-
-def bracketed(words: str) -> str:
-    """The words in brackets, if there are any."""
-    return f"({words})" if words else ""
-
-
-def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
-    lines = [list(header), ["---"] * len(list(header)), *rows]
-    return "\n".join(f"| {' | '.join(word.strip() for word in line)} |" for line in lines)
-
-
-def machine_in_words(report: Record) -> str:
-    """Where, when and with what it was measured."""
-    machine = report["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    option = "--whole-fits " if report["tasks"] else ""
-    return (
-        f"Measured on {machine['date']} by `tools/peers {option}--json FILE` on "
-        f"{machine['processor']} ({machine['compiled for']}), {machine['cores']} cores, with "
-        f"{versions}. `tools/peers --readme FILE` writes this."
-    )

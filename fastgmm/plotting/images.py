@@ -1,40 +1,20 @@
-"""Pictures of fitted mixtures.
-
-They are made with matplotlib's objects alone and never with pyplot, so that drawing needs no
-screen, opens no window and leaves no figure behind.
-"""
+"""Pictures of images: many on a grid, one beside its segmentation."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgmm._records import FloatArray
-from fastgmm.model.families import FAMILIES
+from fastgmm.plotting.canvas import DPI, INK, PAPER, require_matplotlib
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fastgmm.mixture import GaussianMixture
-
-__all__ = ["plot_mixture", "plot_segmentation", "require_matplotlib"]
-
-INK, PAPER = "#22252a", "#fbfaf7"
-DPI = 100
 SLACK = 0.5  # by which colours may exceed their range, as the means of a mixture may
-
-
-def require_matplotlib() -> None:
-    """Raise an ImportError that says how to install matplotlib, when it is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            'Pictures need matplotlib; install it with: pip install "fastgmm[plot]"'
-        ) from error
 
 
 # Long: for its documentation, and one picture is one piece.
@@ -80,7 +60,7 @@ def plot_segmentation(
     >>> figure = plot_segmentation(image, labels, model.means_)
     """
     require_matplotlib()
-    from fastgmm._figures import ShownFigure
+    from fastgmm.plotting.figures import ShownFigure
 
     image = _rgb(image, 3, "the image")
     colours = _rgb(colours, 2, "colours")
@@ -121,7 +101,97 @@ def plot_segmentation(
     return figure
 
 
-def _rgb(values: ArrayLike, n_dimensions: int, name: str) -> FloatArray:
+# Long: for its documentation.
+def plot_images(
+    images: ArrayLike, shape: tuple[int, int] | None = None, *, columns: int | None = None
+) -> Figure:
+    """Put images on a grid, such as samples of a mixture of images or its means.
+
+    Parameters
+    ----------
+    images : (n, h, w), (n, h, w, 3), (n, h * w) or (n, h * w * 3) array
+        Grey, or red, green and blue. Grey is scaled over all images together, from its lowest
+        value, black, to its highest, white. Colours are from 0 to 1, or integers as
+        `plot_segmentation` takes them; what samples exceed that by is cut.
+    shape : (int, int), optional
+        Height h and width w of an image, for rows of pixels.
+    columns : int, optional
+        Images in a row of the grid; by default such that it is about as wide as high.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If these are no images, or rows of pixels of another shape.
+
+    Examples
+    --------
+    >>> from fastgmm import GaussianMixture, plot_images
+    >>> from sklearn.datasets import load_digits
+    >>> X = load_digits().data
+    >>> model = GaussianMixture(10, covariance_type="tied", random_state=0).fit(X)
+    >>> figure = plot_images(model.sample(30)[0], shape=(8, 8), columns=10)
+    """
+    require_matplotlib()
+    from fastgmm.plotting.figures import ShownFigure
+
+    pictures = _pictures(images, shape)
+    n, height, width = pictures.shape[:3]
+    if columns is not None and columns < 1:
+        raise ValueError(f"plot_images() draws one column of images or more, not {columns}.")
+    n_columns = min(n, columns or math.ceil(math.sqrt(n * height / width)))
+    n_rows = -(-n // n_columns)
+    zoom = max(1, round(min(640 / (n_columns * width), 960 / (n_rows * height))))
+    gap = min(1 + zoom // 2, 8)
+    tall, wide = height * zoom + gap, width * zoom + gap
+    grid = np.full((n_rows * tall + gap, n_columns * wide + gap, 3), _rgb_of(PAPER))
+    for i, picture in enumerate(pictures):
+        top, left = i // n_columns * tall + gap, i % n_columns * wide + gap
+        block = picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        grid[top : top + tall - gap, left : left + wide - gap] = block
+    size = grid.shape[1] / DPI, grid.shape[0] / DPI
+    figure = ShownFigure(figsize=size, dpi=DPI, facecolor=PAPER)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(grid, interpolation="nearest", aspect="auto")
+    return figure
+
+
+def _pictures(images: ArrayLike, shape: tuple[int, int] | None) -> FloatArray:
+    """Red, green and blue from 0 to 1 of each picture, (n, h, w, 3)."""
+    array = np.asarray(images)
+    if array.ndim == 2 and shape is not None and array.shape[1]:
+        height, width = shape
+        colours = {height * width: [], 3 * height * width: [3]}.get(array.shape[1])
+        if colours is None:
+            raise ValueError(
+                f"plot_images() draws images of {height} × {width} pixels, grey or of three "
+                f"colours, and rows of {array.shape[1]} numbers are neither."
+            )
+        array = array.reshape(-1, height, width, *colours)
+    if array.ndim not in (3, 4) or not array.size or array.shape[3:] not in [(), (1,), (3,)]:
+        raise ValueError(
+            "plot_images() draws images of shape (n, h, w) or (n, h, w, 3), or rows of their "
+            f"pixels with shape=(h, w), and not an array of shape {array.shape}."
+        )
+    if array.shape[3:] == (3,):
+        return _rgb(array, 4, "images", slack=2.0)
+    if array.dtype.kind not in "buif" or not np.all(np.isfinite(array)):
+        raise ValueError("plot_images() draws finite real numbers.")
+    grey = array.astype(np.float64).reshape(array.shape[:3])
+    low, high = grey.min(), grey.max()
+    scaled = (grey - low) / (high - low) if high > low else np.zeros_like(grey)
+    return np.repeat(scaled[..., None], 3, axis=-1)
+
+
+def _rgb_of(colour: str) -> FloatArray:
+    return np.array(list(bytes.fromhex(colour[1:]))) / 255
+
+
+def _rgb(values: ArrayLike, n_dimensions: int, name: str, slack: float = SLACK) -> FloatArray:
     """Red, green and blue from 0 to 1 in the last of so many dimensions."""
     array = np.asarray(values)
     if array.ndim == n_dimensions - 1:
@@ -138,7 +208,7 @@ def _rgb(values: ArrayLike, n_dimensions: int, name: str) -> FloatArray:
         full = next(top for top in (255, 65535, np.iinfo(array.dtype).max) if high <= top)
         suits, remedy = low >= 0, "integers are from 0 to 255, or up to the largest of their type"
     else:
-        full, suits = 1, bool(low >= -SLACK and high <= 1 + SLACK)
+        full, suits = 1, bool(low >= -slack and high <= 1 + slack)
         remedy = "floating-point numbers are from 0 to 1; divide by the largest possible, say 255"
     if not suits:
         raise ValueError(f"{name}: values run from {low:.6g} to {high:.6g}, but {remedy}.")
@@ -154,90 +224,3 @@ def _shares_bar(labels: NDArray[np.integer], colours: FloatArray, width: int) ->
     ends = np.cumsum(shares[order])
     position = (np.arange(width) + 0.5) / width
     return colours[order[np.searchsorted(ends, position).clip(max=len(order) - 1)]][None]
-
-
-# Long: for its documentation, and one picture is one piece.
-def plot_mixture(
-    model: GaussianMixture, X: ArrayLike | None = None, ax: Axes | None = None
-) -> Axes:
-    """Draw a mixture of two features: each component's mean and 1- and 2-sigma ellipses.
-
-    Parameters
-    ----------
-    model : GaussianMixture
-        Fitted on two features.
-    X : (n, 2) array, optional
-        Points, drawn in the colour of their most probable component.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; by default on a new figure, which is ``axes.figure`` of the answer.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        Those of a new figure are shown by a notebook; save it with
-        ``axes.figure.savefig(path)``.
-
-    Raises
-    ------
-    ValueError
-        If the model has more or fewer than two features.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastgmm import GaussianMixture, plot_mixture
-    >>> X = np.random.default_rng(0).normal([0, 5], [1, 3], (200, 2))
-    >>> axes = plot_mixture(GaussianMixture(2, random_state=0).fit(X), X)
-    """
-    require_matplotlib()
-    from matplotlib.patches import Ellipse
-    from sklearn.utils.validation import check_is_fitted
-
-    from fastgmm._figures import ShownAxes, ShownFigure
-
-    check_is_fitted(model)
-    if model.n_features_in_ != 2:
-        raise ValueError(
-            f"plot_mixture() draws two features, and the model has {model.n_features_in_}; "
-            "fit two of them, or two principal components."
-        )
-    if ax is None:
-        figure = ShownFigure(figsize=(6.4, 5.2), layout="constrained")
-        ax = figure.add_subplot(axes_class=ShownAxes)
-    colours = component_colours(len(model.means_))
-    if X is not None:
-        points = np.asarray(X)
-        size = np.clip(2e4 / max(len(points), 1), 2, 18)
-        ax.scatter(
-            points[:, 0],
-            points[:, 1],
-            s=size,
-            c=colours[model.predict(X)],
-            alpha=0.55,
-            linewidths=0,
-        )
-    covariances = FAMILIES[model.covariance_type].dense(model.covariances_, *model.means_.shape)
-    for mean, covariance, colour in zip(model.means_, covariances, colours, strict=True):
-        variances, axes = np.linalg.eigh(covariance)
-        angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
-        long, short = np.sqrt(np.maximum(variances[::-1], 0))
-        for sigmas, strength in [(1, 0.28), (2, 0.14)]:
-            shape = (mean, 2 * sigmas * long, 2 * sigmas * short)
-            ax.add_patch(
-                Ellipse(*shape, angle=angle, facecolor=(*colour, strength), edgecolor=colour)
-            )
-        ax.plot(*mean, marker="+", markersize=8, color=INK)
-    names = getattr(model, "feature_names_in_", ["feature 1", "feature 2"])
-    ax.set(xlabel=names[0], ylabel=names[1])
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.autoscale_view()
-    return ax
-
-
-def component_colours(n_components: int) -> FloatArray:
-    """Red, green and blue for each component: ten that are easily told apart, or a long scale."""
-    from matplotlib import colormaps
-
-    if n_components <= 10:
-        return colormaps["tab10"](np.arange(n_components))[:, :3]
-    return colormaps["turbo"](np.linspace(0.03, 0.97, n_components))[:, :3]
