@@ -185,8 +185,8 @@ def degenerate_components(
     nothing = (ROUNDING_OF_VARIANCE * moments.eps * offsets) ** 2
     if family.is_matrix:
         W = moments.extension
-        matrices = covariances.reshape(-1, *covariances.shape[-2:])
-        relative = np.array([_variances_or_none(W.T @ m @ W, moments.eps) for m in matrices])
+        matrices = W.T @ covariances.reshape(-1, *covariances.shape[-2:]) @ W
+        relative = np.array([_variances_or_none(matrix, moments.eps) for matrix in matrices])
     elif "d" in family.axes:
         relative = np.atleast_2d(covariances)[:, extended] / variances
     else:
@@ -196,7 +196,8 @@ def degenerate_components(
 
 def _variances_or_none(matrix: FloatArray, eps: float) -> FloatArray:
     """The variances (r,) on the diagonal; 0 if rounding in the largest hides an eigenvalue."""
-    variances = np.diagonal(matrix)
+    variances = np.diagonal(matrix).copy()
     lost = ROUNDING_OF_VARIANCE * len(matrix) * eps * np.max(variances)
-    _, failed = dpotrf(matrix - lost * np.eye(len(matrix)), clean=0)
+    np.fill_diagonal(matrix, variances - lost)
+    _, failed = dpotrf(matrix, clean=0)
     return np.zeros_like(variances) if failed else variances

@@ -42,6 +42,8 @@ from fastgmm.system.threads import max_threads
 
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
+# Up to how many features the places of a symmetric matrix are remembered.
+FEW_FEATURES = 128
 
 
 def as_points(X: FloatArray) -> FloatArray:
@@ -206,7 +208,7 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
     if isinstance(model, SmallFullModel):
         second = second[:, _indices_in_triangle(d)]
     elif covariance_type in ("full", "tied"):
-        second = _symmetric(second[:, :d, :d])
+        second = _symmetric(second, d)
     if isinstance(model, TiedModel):
         # `tied_moments` has them about the origin, and the second ones in three parts.
         means = model.padded_means[:, :d].astype(np.float64)
@@ -241,9 +243,22 @@ def _indices_in_triangle(d: int) -> np.ndarray:
     return indices
 
 
-def _symmetric(upper: FloatArray) -> FloatArray:
-    """Symmetric matrices from their upper triangles, by strips that fit in a cache."""
-    matrices = np.ascontiguousarray(upper)
+@lru_cache
+def _places_in_upper(d: int, width: int) -> np.ndarray:
+    """Place of each element of a symmetric matrix (d, d) in its upper triangle, in wider rows."""
+    rows, columns = np.indices((d, d))
+    return np.minimum(rows, columns) * width + np.maximum(rows, columns)
+
+
+def _symmetric(upper: FloatArray, d: int) -> FloatArray:
+    """Symmetric matrices (K, d, d) from their upper triangles, which may be wider.
+
+    Large ones are made by strips that fit in a cache.
+    """
+    if d <= FEW_FEATURES and upper.flags.c_contiguous:
+        places = _places_in_upper(d, upper.shape[2])
+        return upper.reshape(len(upper), -1).take(places, axis=1)
+    matrices = np.ascontiguousarray(upper[:, :d, :d])
     for start in range(0, matrices.shape[1], STRIP):
         rows = matrices[:, start : start + STRIP, start:]
         square, rest = rows[:, :, :STRIP], rows[:, :, STRIP:]

@@ -15,7 +15,7 @@ from fastgmm.kernels.jit.target import JIT_DISABLED, VECTOR_BYTES
 
 # Components times features cubed, up to which a model is small. Larger ones are for LAPACK, and
 # plain Python, in place of the compiler, takes its time.
-MOST_OPERATIONS = 2**9 if JIT_DISABLED else 2**21
+MOST_OPERATIONS = 2**9 if JIT_DISABLED else 2**24
 LANES = VECTOR_BYTES // 8
 
 
