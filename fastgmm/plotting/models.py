@@ -121,10 +121,13 @@ def chosen(
     several = {1: "one feature", 2: "two features"}.get(n_features or 0, "features")
     if features is None:
         if n_features not in (None, d):
-            raise ValueError(
-                f"{what} draws {several}, and the model has {d}; choose {several} by number or "
-                "name."
-            )
+            if n_features == 2 and d == 1:
+                remedy = "plot_histogram() draws one"
+            elif n_features == 2:
+                remedy = "choose two by number or name, features=(0, 1), or see plot_pairs()"
+            else:
+                remedy = "choose one by number or name, feature=0"
+            raise ValueError(f"{what} draws {several}, and the model has {d}; {remedy}.")
         return list(range(d))
     given = [features] if isinstance(features, str) or np.ndim(features) == 0 else list(features)
     columns = [_column(feature, names, what) for feature in given]
