@@ -177,7 +177,7 @@ class FewPoints:
         shares.components[:, :n] = responsibilities.T
         shares.scale[:n] = 1.0
         if covariance_type in ("full", "tied"):
-            self._means = _padded(means, self._rows.shape[1])
+            self._keep(means)
         return Moments(0.0, *self._moments(means, covariance_type))
 
     def _moments(
@@ -230,7 +230,7 @@ class FewPoints:
         if added is not None:
             constants += added
         if covariance_type in ("full", "tied"):
-            self._means = _padded(means, self._rows.shape[1])
+            self._keep(means)
             log_density_of_matrices(
                 self._by_chunks, weights, self._means, factors.reshape(-1, d, d), self._panels,
                 constants, self._centred, self._squares, out,
@@ -240,6 +240,12 @@ class FewPoints:
             own = factors.reshape(K, -1)
             log_density_of_variances(self._by_features, weights, means, own, spread, constants, out)
         return out[:, : len(self.X)]
+
+    def _keep(self, means: FloatArray) -> None:
+        K, d = means.shape
+        if len(self._means) != K:
+            self._means = np.zeros((K, self._rows.shape[1]))
+        self._means[:, :d] = means
 
     def _workspace(self, n_components: int) -> Normalized:
         if self._kept is None or len(self._kept.components) != n_components:
