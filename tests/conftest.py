@@ -39,10 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
         event.register("numba:compile", Unseen())
 
 
-@pytest.fixture(autouse=numba_config.DISABLE_JIT == 1)
-def unwarned() -> Iterator[None]:
+@pytest.fixture
+def silent_as_python() -> Iterator[None]:
     """Let numbers overflow in silence where kernels run as Python, as compiled ones do."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    quiet = "ignore" if numba_config.DISABLE_JIT else None
+    with np.errstate(over=quiet, invalid=quiet):
         yield
 
 

@@ -206,6 +206,7 @@ def test_a_bad_covariance_is_refused_with_the_remedies(covariance_type, covarian
         precisions_cholesky_from_covariances(np.array(covariances), covariance_type)
 
 
+@pytest.mark.usefixtures("silent_as_python")
 @each_covariance_type
 def test_moments_that_overflow_are_refused_without_a_warning(covariance_type):
     K, d = 2, 2

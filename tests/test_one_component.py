@@ -110,7 +110,7 @@ def test_beyond_the_bound_moments_would_be_wrong(d, monkeypatch: pytest.MonkeyPa
         with monkeypatch.context() as patch:
             patch.setitem(one_component.MOST_CANCELLATION, 8, np.inf)
             by_moments += abs(kernels.expectation(*arguments).log_likelihood / exact - 1)
-    assert by_moments > 5 * by_densities
+    assert by_moments > 10 * by_densities
 
 
 @each_dtype
@@ -156,6 +156,7 @@ def test_a_constant_feature(covariance_type):
     assert_allclose(actual.log_likelihood, expected.log_likelihood, rtol=1e-13)
 
 
+@pytest.mark.usefixtures("silent_as_python")
 @each_covariance_type
 def test_a_far_point_without_weight_does_not_count(covariance_type):
     arguments = problem(covariance_type, 20, np.float64)

@@ -20,6 +20,7 @@ from fastgmm.kernels.codegen.diagonals import (
     add_moments_of_diagonals,
     log_density_of_diagonals,
 )
+from fastgmm.kernels.codegen.factors import invert_factors
 from fastgmm.kernels.codegen.logarithm import log
 from fastgmm.kernels.codegen.tiles import exponentials
 from fastgmm.kernels.codegen.triangles import add_small_moments, small_log_density, triangle_order
@@ -479,4 +480,46 @@ class Transposition(_Gain):
             transposition_by_squares,
             (as_strided(X),),
             (np.zeros((LENGTH // pitch, d, pitch)),),
+        )
+
+
+def plain_factors(covariances, triangle, factors):
+    """factors[k] = R⁻¹, upper triangular, of covariances[k] = Rᵀ R."""
+    d = triangle.shape[0]
+    for k in range(covariances.shape[0]):
+        for i in range(d):
+            for j in range(i, d):
+                triangle[i, j] = covariances[k, i, j]
+                for t in range(i):
+                    triangle[i, j] -= triangle[t, i] * triangle[t, j]
+            root = 1 / np.sqrt(triangle[i, i])
+            for j in range(i, d):
+                triangle[i, j] *= root
+        for i in range(d - 1, -1, -1):
+            for j in range(i, d):
+                total = 1.0 if i == j else 0.0
+                for c in range(i + 1, j + 1):
+                    total -= triangle[i, c] * factors[k, c, j]
+                factors[k, i, j] = total / triangle[i, i]
+
+
+def block_of_factors(covariances, triangle, factors):
+    """The same with rows as vectors."""
+    invert_factors(covariances, triangle, factors, VECTOR_BYTES)
+
+
+class SmallFactors(_Gain):
+    """Factors of the precisions of a small model, whose rows are vectors, against plain loops."""
+
+    params = ([4, 16, 40],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        X = np.random.default_rng(0).standard_normal((K, 3 * d, d))
+        triangle = np.zeros((d, -(-d // 8) * 8))
+        self.calls = pair(
+            plain_factors,
+            block_of_factors,
+            (X.swapaxes(1, 2) @ X, triangle),
+            (np.zeros((K, d, d)),),
         )
