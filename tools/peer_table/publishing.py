@@ -76,7 +76,7 @@ def in_brief(reports: list[Record]) -> str:
         markdown_table(["times as long as fastgmm", *(peers or ["scikit-learn"])], rows),
         f"Geometric means over the grid, where all arrive at the same parameters; on "
         f"{machine['processor']} ({machine['compiled for']}), {machine['cores']} cores, "
-        f"{machine['date']}.",
+        f"{machine['date']}. `tools/peers` measures this, and `tools/peers --publish` writes it.",
     ])  # fmt: skip
 
 
