@@ -102,7 +102,9 @@ def test_pages_are_rewritten_between_the_marks(measured: Path, checkout: Path):
             assert text.startswith(f"before\n\n{BEGIN}\n")
             assert text.endswith(f"\n{END}\n\nafter\n")
             assert "old" not in text
-            assert text.count("full") == (2 if page == PAGE else 1)
+            # In rows alone: a peer that was faster, as noise has it, is named below the tables.
+            rows = [line for line in text.splitlines() if line.startswith("|") and "full" in line]
+            assert len(rows) == (2 if page == PAGE else 1)
     assert "| full | 400 | 2 | 3 |" in (checkout / PAGE).read_text(encoding="utf-8")
     assert json.loads((checkout / FOLDER / FILES["cells"]).read_text())["cells"]
 
