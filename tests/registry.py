@@ -175,13 +175,13 @@ def _arrange(array: np.ndarray, order: str) -> np.ndarray:
 
 # --------------------------------------------------------------------------- for the tests
 
-FEATURES = (1, 2, 3, 5, 8, 9, 12, 13, 16, 17, 31, 64)
-COMPONENTS = (1, 2, 7, 40)
+FEATURES = (1, 2, 3, 5, 8, 9, 12, 13, 16, 17, 20, 24, 31, 33, 40, 41, 60, 64)
+COMPONENTS = (1, 2, 7, 40, 256)
 AROUND_TILES = (1, 7, *(size + step for size in (128, 256, 512, 1024) for step in (-1, 0, 1)))
 
-# Kernels are compiled anew for every number of features up to 16 in 'full': these numbers stand
+# Kernels are compiled anew for every number of features up to 40 in 'full': these numbers stand
 # for the others in float32, so that a fresh checkout spends its time on telling cases.
-FLOAT32_FEATURES = (1, 2, 3, 8, 16, 17, 64)
+FLOAT32_FEATURES = (1, 2, 3, 8, 16, 17, 31, 41, 64)
 
 
 def _feature_cases() -> list[Case]:

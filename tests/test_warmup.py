@@ -140,7 +140,7 @@ def test_several_processes_share_the_work(helper, tmp_path, monkeypatch):
 
 # --- what is compiled apart -----------------------------------------------------------------
 def test_every_problem_has_one_specialization():
-    found = specializations([3, 40, 2, 50, 3], COVARIANCE_TYPES, DTYPES)
+    found = specializations([3, 60, 2, 50, 3], COVARIANCE_TYPES, DTYPES)
     told_apart = {(one.covariance_types, one.features, one.dtype) for one in found}
     assert len(told_apart) == len(found) == 12
     assert {one.dtype for one in found} == set(DTYPES)

@@ -197,7 +197,7 @@ def panels_of_triangular_densities(U, model, tiles, out):
 class TriangularDensities(_Gain):
     """Panels of a factor in registers, against a column at a time."""
 
-    params = ([32, 64],)
+    params = ([48, 64],)
     param_names = ("d",)
 
     def setup(self, d):
@@ -351,8 +351,8 @@ def small_moments(d: int) -> tuple[Callable, Callable]:
     def block(points, means, scale, shares, counts, first, second):
         for k in range(shares.shape[0]):
             add_small_moments(
-                points, means, shares, scale, k, shares.shape[1], counts, first, second,
-                d, VECTOR_BYTES,
+                points, means, shares, k, scale, k, shares.shape[1], counts, first, second,
+                d, 0, VECTOR_BYTES,
             )  # fmt: skip
 
     return by_sums, block
@@ -361,7 +361,7 @@ def small_moments(d: int) -> tuple[Callable, Callable]:
 class UnrolledMoments(_Gain):
     """A triangle of sums unrolled into registers, against one sum at a time."""
 
-    params = ([4, 8, 16],)
+    params = ([4, 8, 16, 32],)
     param_names = ("d",)
 
     def setup(self, d):

@@ -99,7 +99,7 @@ class Accumulator:
     def _log_likelihood_by_densities(self, model: Model) -> float:
         return _finite(self._run(model, None, likelihood_alone=True).log_likelihood.sum())
 
-    def _of_one_component(self, model: FullModel) -> Statistics:
+    def _of_one_component(self, model: FullModel | SmallFullModel) -> Statistics:
         """Moments whose responsibilities are the weights, and the log-likelihood from these."""
         shape = len(self.X), 1
         one = np.ones((1, 1), self.X.dtype)

@@ -13,8 +13,9 @@ import numpy as np
 
 from fastgmm._records import CovarianceType, FloatArray
 
-# Up to this many features, the whole triangle of a component is unrolled into registers.
-MOST_UNROLLED = 16
+# Up to so many features the triangle of a component is unrolled into registers: always, and where
+# the second moments of all components have no more than so many numbers.
+ALWAYS_UNROLLED, MOST_UNROLLED, MOST_UNROLLED_MOMENTS = 16, 40, 2**16
 # Up to this many, unrolled second moments of every component are cheaper than those of the tied
 # model, which pay by the point.
 MOST_UNROLLED_TIED = 8
@@ -135,7 +136,7 @@ def prepare_model(
         if tied and np.max(np.abs(tied.whitened_means)) <= MOST_DEVIATIONS_APART[dtype.itemsize]:
             return tied
         U = np.broadcast_to(U, (len(means), d, d))
-    if d <= MOST_UNROLLED:
+    if _is_unrolled(*means.shape):
         return small_full_model(means, cast(U[:, *_columns_of_triangle(d)]), constants)
     return FullModel(means, _padded(means), cast(_panels(U)), constants)
 
@@ -156,7 +157,7 @@ def moments_model(
     d = means.shape[1]
     if covariance_type == "tied" and d > MOST_UNROLLED_TIED and not far_apart:
         return _tied_model(means, np.eye(d), nothing.reshape(0))
-    if d <= MOST_UNROLLED:
+    if _is_unrolled(*means.shape):
         return small_full_model(means, nothing, nothing.reshape(0))
     return FullModel(means, _padded(means), nothing, nothing.reshape(0))
 
@@ -167,7 +168,7 @@ def outline(K: int, d: int, covariance_type: CovarianceType, dtype: np.dtype) ->
     if covariance_type == "tied" and d > MOST_UNROLLED_TIED:
         kind = TiedModel
     elif covariance_type in ("full", "tied"):
-        kind = SmallFullModel if d <= MOST_UNROLLED else FullModel
+        kind = SmallFullModel if _is_unrolled(K, d) else FullModel
     means = np.broadcast_to(np.zeros((), dtype), (K, d))
     return kind(means, *[means[:0]] * (len(kind._fields) - 1))
 
@@ -177,6 +178,12 @@ def small_full_model(
 ) -> SmallFullModel:
     """Lay out a model of few features."""
     return SmallFullModel(means, factors, log_constants, tuple(range(means.shape[1])))
+
+
+def _is_unrolled(K: int, d: int) -> bool:
+    return d <= ALWAYS_UNROLLED or (
+        d <= MOST_UNROLLED and K * d * (d + 1) // 2 <= MOST_UNROLLED_MOMENTS
+    )
 
 
 @lru_cache
@@ -196,10 +203,13 @@ def _panels(U: FloatArray) -> FloatArray:
     return np.concatenate(panels, axis=1).reshape(-1, PANEL)
 
 
-def factor_of_one(model: FullModel) -> FloatArray:
+def factor_of_one(model: FullModel | SmallFullModel) -> FloatArray:
     """Return the factor of a model of one component, as it is rounded there, in float64."""
     d, start = model.means.shape[1], 0
     U = np.zeros((d, d))
+    if isinstance(model, SmallFullModel):
+        U[_columns_of_triangle(d)] = model.factors[0]
+        return U
     for columns in np.array_split(np.arange(d), -(-d // PANEL)):
         stop = columns[-1] + 1
         U[:stop, columns] = model.factors[start : start + stop, : len(columns)]

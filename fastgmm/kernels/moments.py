@@ -12,8 +12,9 @@ import numpy as np
 
 from fastgmm.kernels.codegen.diagonals import add_moments_of_diagonals
 from fastgmm.kernels.codegen.products import add_product, pack_columns, square_block
+from fastgmm.kernels.codegen.rearrangement import choose_counting, gather_points
 from fastgmm.kernels.codegen.triangles import add_small_moments
-from fastgmm.kernels.jit.settings import dispatch_on_record, reduction, worker
+from fastgmm.kernels.jit.settings import dispatch_on_record, worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from fastgmm.kernels.layouts import (
     BLOCK_ROWS,
@@ -23,35 +24,14 @@ from fastgmm.kernels.layouts import (
     SphericalModel,
     TiedModel,
 )
-
-# Part of the average share below which one vanishes, in a tile whose points all have a log-density
-# at most so far below the highest that there could be.
-VANISHING, DISTANT = 1e-17, 5e3
-# Points that are looked at together for shares that vanish.
-POINTS_TOGETHER = 16
-
-
-@reduction
-def scale_share(shares, k, scale, length):
-    """Scale exponentials shares[k] (P,) to responsibilities, in place; return their sum."""
-    total = shares.dtype.type(0)
-    for p in range(length):
-        share = shares[k, p] * scale[p]
-        shares[k, p] = share
-        total += share
-    return np.float64(total)
-
-
-@reduction
-def scale_and_weigh(shares, k, scale, values, length):
-    """Do the same, and return Σ r · values[k] too, which are read."""
-    total, weighted = shares.dtype.type(0), shares.dtype.type(0)
-    for p in range(length):
-        share = shares[k, p] * scale[p]
-        shares[k, p] = share
-        total += share
-        weighted += share * values[k, p]
-    return np.float64(total), np.float64(weighted)
+from fastgmm.kernels.shares import (
+    choose_points,
+    scale_and_count,
+    scale_and_weigh,
+    scale_share,
+    vanishing_part,
+)
+from fastgmm.kernels.workspace import FEWEST_GATHERED
 
 
 def _row_piece(vectors: int, halves: int) -> Callable:
@@ -150,51 +130,6 @@ def add_chosen(means, rows, packed, roots, chosen, shares, count, k, moments, se
     if parts[0]:
         add_root_sums(roots, packed, count, k, moments.first)
     add_symmetric_product(packed, count, second, parts[1], parts[2])
-
-
-# Wide: as above.
-@worker
-def choose_points(shares, chosen, chosen_shares, count, first, m, start, k, least):
-    """Choose points of a tile, from `first` on, whose share is more than `least`.
-
-    They are noted behind the `count` chosen before; the tile begins at `start` of the rows.
-    Return the first point for which there was no room, or m, and how many are chosen now.
-    """
-    q, threshold, all_of_them = count, shares.dtype.type(least), np.uint64(POINTS_TOGETHER)
-    for s in range(first, m, POINTS_TOGETHER):
-        n_present, begin, place = 0, np.uint64(s), np.uint64(q)  # not negative, so vectorized
-        for p in range(all_of_them):
-            n_present += shares[k, begin + p] > threshold
-        if n_present == 0:
-            continue
-        if q + POINTS_TOGETHER > chosen.shape[0]:
-            return s, q
-        if n_present == POINTS_TOGETHER and s + POINTS_TOGETHER <= m:
-            for p in range(all_of_them):
-                chosen[place + p] = start + s + np.int64(p)
-                chosen_shares[place + p] = shares[k, begin + p]
-            q += POINTS_TOGETHER
-        else:
-            for p in range(s, min(s + POINTS_TOGETHER, m)):
-                chosen[q] = start + p
-                chosen_shares[q] = shares[k, p]
-                q += shares[k, p] > threshold
-    return m, q
-
-
-@worker
-def vanishing_part(model, tile, m):
-    """Part of the average share that may be left out of the moments of a tile.
-
-    What is left out sums to less than the rounding error of the total, unless it is very far from
-    all components: those points count however little they weigh, and all that are given.
-    """
-    likeliest, lowest = -np.inf, np.inf
-    for k in range(model.log_constants.size):
-        likeliest = max(likeliest, model.log_constants[k])
-    for p in range(m):
-        lowest = min(lowest, tile.peak[p])
-    return VANISHING if lowest > likeliest - DISTANT and model.log_constants.size > 0 else 0.0
 
 
 @worker
@@ -321,14 +256,37 @@ def small_moments_of(d: int) -> Callable:
     """Worker for d features."""
 
     @worker
-    def small_moments(model, tile, m, moments):
+    def moments_of_all(model, tile, m, moments):
         for k in range(model.means.shape[0]):
             add_small_moments(
-                tile.points[0], model.means, tile.components, tile.scale, k, m,
-                moments.counts, moments.first, moments.second, d, VECTOR_BYTES,
+                tile.points[0], model.means, tile.components, k, tile.scale, k, m,
+                moments.counts, moments.first, moments.second, d, 0, VECTOR_BYTES,
             )  # fmt: skip
 
-    return small_moments
+    @worker
+    def moments_of_chosen(model, tile, m, moments):
+        """Those points alone whose share does not vanish, where they are less than half."""
+        chosen, gathered = tile.scratch.chosen[0], tile.scratch.gathered[0]
+        padded, vanishing = (m + 15) // 16 * 16, vanishing_part(model, tile, m)
+        for k in range(model.means.shape[0]):
+            points, shares, row, length = tile.points[0], tile.components, k, m
+            total, count = scale_and_count(shares, k, tile.scale, padded)
+            moments.counts[k] += total
+            if count <= m // 2:
+                least = shares.dtype.type(total / m * vanishing)
+                count = choose_counting(shares, k, m, least, chosen)
+            if count <= m // 2:
+                gather_points(
+                    points, chosen, count, shares, k, model.means, gathered,
+                    tile.scratch.chosen_shares, VECTOR_BYTES,
+                )  # fmt: skip
+                points, shares, row, length = gathered, tile.scratch.chosen_shares, 0, count
+            add_small_moments(
+                points, model.means, shares, row, tile.scale, k, length,
+                moments.counts, moments.first, moments.second, d, 1, VECTOR_BYTES,
+            )  # fmt: skip
+
+    return moments_of_all if d < FEWEST_GATHERED else moments_of_chosen
 
 
 def _moments_of_diagonals(*, squared: bool) -> Callable:

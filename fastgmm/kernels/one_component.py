@@ -16,16 +16,17 @@ import numpy as np
 
 from fastgmm._contract import may_be_far
 from fastgmm._records import Statistics
-from fastgmm.kernels.layouts import FullModel, Model, factor_of_one
+from fastgmm.kernels.layouts import FullModel, Model, SmallFullModel, factor_of_one
 
 # How many times the rounding of moments the error of the trace may be, by the size of a number.
 MOST_CANCELLATION = {4: 2**6, 8: 2**10}
-# With fewer products of two features of a point, with fewer points for each feature, or with more
-# features, densities take no longer than the inverse of a factor.
-FEWEST_PRODUCTS, FEWEST_POINTS, MOST_FEATURES = 2**22, 32, 128
+# With fewer products of two features of a point, with fewer points for each feature, or with fewer
+# or more features, densities take no longer than the inverse of a factor.
+FEWEST_PRODUCTS, FEWEST_POINTS = 2**22, 32
+FEWEST_FEATURES, MOST_FEATURES = 17, 128
 
 
-def likelihood_is_in_moments(model: Model, n_samples: int) -> TypeGuard[FullModel]:
+def likelihood_is_in_moments(model: Model, n_samples: int) -> TypeGuard[FullModel | SmallFullModel]:
     """Whether moments tell the log-likelihood as well as densities do, whatever the points are.
 
     With R the correlations and P their inverse under the model, and deviations s of the points in
@@ -33,9 +34,11 @@ def likelihood_is_in_moments(model: Model, n_samples: int) -> TypeGuard[FullMode
     while it is no less than Σ s² / ‖R‖.
     """
     K, d = model.means.shape
-    if K > 1 or not isinstance(model, FullModel) or not np.isfinite(model.log_constants[0]):
+    if K > 1 or not isinstance(model, FullModel | SmallFullModel):
         return False
-    if d > MOST_FEATURES or n_samples < max(FEWEST_POINTS * d, FEWEST_PRODUCTS / d**2):
+    if not (FEWEST_FEATURES <= d <= MOST_FEATURES and np.isfinite(model.log_constants[0])):
+        return False
+    if n_samples < max(FEWEST_POINTS * d, FEWEST_PRODUCTS / d**2):
         return False
     U = factor_of_one(model)
     if not (np.all(np.isfinite(U)) and np.all(np.diagonal(U) > 0)):  # once it is rounded
@@ -49,7 +52,9 @@ def likelihood_is_in_moments(model: Model, n_samples: int) -> TypeGuard[FullMode
         return bool(cancellation <= MOST_CANCELLATION[model.means.itemsize])
 
 
-def log_likelihood_of_moments(statistics: Statistics, model: FullModel) -> float | None:
+def log_likelihood_of_moments(
+    statistics: Statistics, model: FullModel | SmallFullModel
+) -> float | None:
     """Σ w log N(x; μ, Σ), or None where a square has overflowed or underflowed."""
     U, S, count = factor_of_one(model), statistics.second[0], float(statistics.counts[0])
     numbers = np.finfo(model.means.dtype)

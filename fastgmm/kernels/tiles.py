@@ -13,6 +13,7 @@ from fastgmm.kernels.workspace import (
     FullScratch,
     LargeScratch,
     NoScratch,
+    SmallFullScratch,
     SphericalScratch,
     TiedScratch,
     Tile,
@@ -120,6 +121,7 @@ copy_rows = dispatch_on_record(
     {
         NoScratch: no_rows,
         SphericalScratch: no_rows,
+        SmallFullScratch: no_rows,
         FullScratch: point_rows,
         LargeScratch: point_rows,
         TiedScratch: point_rows,

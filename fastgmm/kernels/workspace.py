@@ -21,6 +21,7 @@ from fastgmm.kernels.layouts import (
     DiagonalModel,
     FullModel,
     Model,
+    SmallFullModel,
     SphericalModel,
     TiedModel,
 )
@@ -29,6 +30,8 @@ from fastgmm.kernels.layouts import (
 # cache of 32 KiB with what they add to.
 COLUMN_BYTES = 2**8
 CACHE_LINE = 64
+# With fewer features, points that do not count cost no more than finding those that do.
+FEWEST_GATHERED = 10
 # Threads use every other place of a workspace: prefetching runs past the end of one, and would
 # fetch from a neighbour what it is just writing.
 THREAD_STRIDE = 2
@@ -58,6 +61,14 @@ class SphericalScratch(NamedTuple):
     """What the density of a spherical model leaves for its moments."""
 
     distances: FloatArray  # (K, P): ‖x - μ‖²
+
+
+class SmallFullScratch(NamedTuple):
+    """Those points of a tile that count for a component."""
+
+    gathered: FloatArray  # (1, d, P / 2), and a vector more
+    chosen: np.ndarray  # (1, P): their indices
+    chosen_shares: FloatArray  # (1, P)
 
 
 class FullScratch(NamedTuple):
@@ -101,7 +112,7 @@ class TiedScratch(NamedTuple):
     nearest: np.ndarray  # (depth,): their most probable components
 
 
-Scratch = NoScratch | SphericalScratch | FullScratch | LargeScratch | TiedScratch
+Scratch = NoScratch | SphericalScratch | SmallFullScratch | FullScratch | LargeScratch | TiedScratch
 # Fields that count rows or components.
 INDICES = ("candidates", "chosen", "n_chosen", "nearest", "most_likely")
 
@@ -141,7 +152,7 @@ def tile_length(model: Model, dtype: np.dtype) -> int:
     blocked = isinstance(model, FullModel | TiedModel)
     points = 2 ** (18 if blocked else 19) // (dtype.itemsize * max(d, 1))
     shares = 2**18 // (dtype.itemsize * max(K, 1))
-    length = min(1024 if blocked else 512, points, shares) // chunk * chunk
+    length = min(1024 if blocked else 4096 // dtype.itemsize, points, shares) // chunk * chunk
     return max(length, 4 * chunk)
 
 
@@ -150,6 +161,8 @@ def scratch_of(model: Model, *, is_large: bool = False) -> type[Scratch]:
     match model:
         case FullModel():
             return LargeScratch if is_large else FullScratch
+        case SmallFullModel() if model.means.shape[1] >= FEWEST_GATHERED:
+            return SmallFullScratch
         case TiedModel():
             return TiedScratch
         case SphericalModel():
@@ -191,6 +204,9 @@ def tile_shapes(
     K, d = model.means.shape
     chunk, depth = CHUNK_BYTES // dtype.itemsize, COLUMN_BYTES // dtype.itemsize
     row, pitch = _row_of_points(length, dtype), row_pitch(d)
+    gathered = (1, -(-d // PADDING) * PADDING, chunk)
+    if isinstance(model, SmallFullModel):
+        depth, gathered = row, (1, d, _row_of_points(length // 2, dtype))
     blocked = isinstance(model, FullModel | TiedModel)
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, row),
@@ -210,7 +226,7 @@ def tile_shapes(
         "chosen": (n_together, depth),
         "chosen_shares": (n_together, depth),
         "n_chosen": (n_together,),
-        "gathered": (1, -(-d // PADDING) * PADDING, chunk),
+        "gathered": gathered,
         "candidates": (row,),
         "most_likely": (length,),
         "whitened": (d + PANEL, row),

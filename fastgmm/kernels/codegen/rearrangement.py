@@ -1,4 +1,4 @@
-"""Triangles as the blocks of products want them, and symmetric matrices of what these leave.
+"""Copies for the blocks of products: triangles, chosen points, symmetric matrices of sums.
 
 Written as loops in Python, these copies would take longer to compile than the products.
 """
@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 from numba import types
+from numba.core import cgutils
 
 from fastgmm.kernels.codegen.vectors import Vectors, i64
 from fastgmm.kernels.jit.settings import register_block
@@ -132,3 +133,87 @@ def reflect(typingctx, row, square, k, first, second):
         return context.get_dummy_value()
 
     return types.void(row, square, types.intp, first, second), codegen
+
+
+def _choose_counting_twin(shares, k, length, least, chosen):
+    (places,) = np.nonzero(shares[k, :length] > least)
+    chosen[: len(places)] = places
+    return len(places)
+
+
+@register_block(_choose_counting_twin)
+def choose_counting(typingctx, shares, k, length, least, chosen):
+    """Fill `chosen` with those of the first points p for which shares[k, p] > least; count them.
+
+    There is room for `length` of them.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        shares_, k_, length_, least_, chosen_ = arguments
+        v = Vectors(context, builder, context.get_value_type(shares.dtype), 8)
+        share, _ = v.pointer(shares, shares_, k_, i64(0))
+        place, _ = v.pointer(chosen, chosen_, i64(0))
+        count = cgutils.alloca_once_value(builder, i64(0))
+        with v.loop(length_, optimized=False) as p:
+            builder.store(p, v.at(place, builder.load(count)))
+            counts = builder.fcmp_ordered(">", builder.load(v.at(share, p)), least_)
+            builder.store(builder.add(builder.load(count), builder.zext(counts, i64)), count)
+        return builder.load(count)
+
+    arguments = shares, types.intp, types.intp, shares.dtype, chosen
+    return types.intp(*arguments), codegen
+
+
+# Wide: as the block itself.
+def _gather_points_twin(points, chosen, count, shares, k, means, gathered, own_shares, n_bytes):
+    lanes, d = n_bytes // points.itemsize, means.shape[1]
+    filled = -(-count // lanes) * lanes
+    gathered[:d, :count] = points[:d, chosen[:count]]
+    gathered[:d, count:filled] = means[k, :, None]
+    own_shares[0, :count] = shares[k, chosen[:count]]
+    own_shares[0, count:filled] = 0
+
+
+# Wide: numba hands a block each array and index by itself.
+@register_block(_gather_points_twin)
+def gather_points(
+    typingctx, points, chosen, count, shares, k, means, gathered, own_shares, n_bytes
+):
+    """gathered[i, q] = points[i, chosen[q]] and own_shares[0, q] = shares[k, chosen[q]], q < count.
+
+    The last vector of `n_bytes` (literal) is filled up with the mean, of share 0.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        points_, chosen_, count_, shares_, k_, means_, gathered_, own_shares_ = arguments[:8]
+        zero = i64(0)
+        v = Vectors(context, builder, context.get_value_type(points.dtype), n_bytes.literal_value)
+        source, pitch = v.pointer(points, points_, zero, zero)
+        place, _ = v.pointer(chosen, chosen_, zero)
+        share, _ = v.pointer(shares, shares_, k_, zero)
+        mean, d = v.pointer(means, means_, k_, zero)
+        target, target_pitch = v.pointer(gathered, gathered_, zero, zero)
+        own, _ = v.pointer(own_shares, own_shares_, zero, zero)
+        loop = partial(v.loop, optimized=False)
+        missing = builder.and_(builder.neg(count_), i64(v.lanes - 1))
+        filled = builder.add(count_, missing)
+
+        def copy(row, out, value_of_rest):
+            with loop(count_) as q:
+                value = builder.load(v.at(row, builder.load(v.at(place, q))))
+                builder.store(value, v.at(out, q))
+            with loop(filled, start=count_) as q:
+                builder.store(value_of_rest, v.at(out, q))
+
+        copy(share, own, v.element(0.0))
+        with loop(d) as i:
+            row, out = (
+                v.at(start, builder.mul(i, step))
+                for start, step in ((source, pitch), (target, target_pitch))
+            )
+            copy(row, out, builder.load(v.at(mean, i)))
+        return context.get_dummy_value()
+
+    n = types.intp
+    signature = types.void(points, chosen, n, shares, n, means, gathered, own_shares, n_bytes)
+    return signature, codegen

@@ -10,6 +10,8 @@ from fastgmm.kernels.jit.settings import register_block
 
 # Up to this many features, whole rows of a triangle of sums stay in registers.
 SHORT_ROWS = 9
+# Columns of a factor whose products advance together, so that none waits for its own last sum.
+COLUMNS = 4
 
 
 def _centred(v, x, pitch, mean, p, features):
@@ -54,14 +56,16 @@ def small_log_density(typingctx, points, means, factors, constants, k, length, o
         constant = v.splat(builder.load(v.pointer(constants, constants_, k_)[0]))
         with v.loop(length_, v.lanes) as p:
             centred = _centred(v, x, pitch, mean, p, range(n))
-            distance, position = v.zero, 0
-            for j in range(n):
-                y = v.zero
-                for i in range(j + 1):
-                    entry = v.splat(builder.load(v.at(factor, position)))
-                    y = v.fma(entry, centred[i], y)
-                    position += 1
-                distance = v.fma(y, y, distance)
+            distance = v.zero
+            for first in range(0, n, COLUMNS):
+                columns = range(first, min(first + COLUMNS, n))
+                sums = dict.fromkeys(columns, v.zero)
+                for i in range(columns.stop):
+                    for j in range(max(i, first), columns.stop):
+                        entry = v.splat(builder.load(v.at(factor, j * (j + 1) // 2 + i)))
+                        sums[j] = v.fma(entry, centred[i], sums[j])
+                for y in sums.values():
+                    distance = v.fma(y, y, distance)
             v.store(v.log_density(constant, distance), v.at(target, p))
         return context.get_dummy_value()
 
@@ -71,12 +75,13 @@ def small_log_density(typingctx, points, means, factors, constants, k, length, o
 
 # Wide: as the block itself.
 def _add_small_moments_twin(
-    points, means, shares, scale, k, length, counts, first, second, d, n_bytes
+    points, means, shares, row, scale, k, length, counts, first, second, d, scaled, n_bytes
 ):
     centred = (points[:d, :length] - means[k, :, None]).astype(np.float64)
-    r = shares[k, :length]
-    r *= scale[:length]
-    counts[k] += r.sum(dtype=np.float64)
+    r = shares[row, :length]
+    if not scaled:
+        r *= scale[:length]
+        counts[k] += r.sum(dtype=np.float64)
     first[k] += (r * centred).sum(axis=1)
     rows, columns = np.transpose(triangle_order(d))
     second[k] += ((r * centred) @ centred.T)[rows, columns]
@@ -85,22 +90,28 @@ def _add_small_moments_twin(
 # Wide: numba hands a block each array and index by itself.
 @register_block(_add_small_moments_twin)
 def add_small_moments(
-    typingctx, points, means, shares, scale, k, length, counts, first, second, d, n_bytes
-):
+    typingctx,
+    points, means, shares, row, scale, k, length, counts, first, second, d, scaled, n_bytes,
+):  # fmt: skip
     """Add Σ r_p, Σ r_p c_p and Σ r_p c_p c_pᵀ to counts[k], first[k] and second[k].
 
     `second` (K, d(d+1)/2) holds upper triangles in `triangle_order`. Arguments as in
-    `small_log_density`; c_p = x_p - μₖ, and r_p = shares[k, p] · scale[p] replaces shares[k, p].
+    `small_log_density`; c_p = x_p - μₖ, and r_p = shares[row, p] · scale[p] replaces
+    shares[row, p]. Where they are `scaled` (literal, 0 or 1) already, r_p is shares[row, p], and
+    the counts are left alone.
     """
     n, width = d.literal_value, n_bytes.literal_value
+    to_scale = not scaled.literal_value
 
     def codegen(context, builder, signature, arguments):
-        points_, means_, shares_, scale_, k_, length_, counts_, first_, second_ = arguments[:9]
+        points_, means_, shares_, row_, scale_, k_, length_, counts_, first_, second_ = arguments[
+            :10
+        ]
         zero = i64(0)
         v = Vectors(context, builder, context.get_value_type(points.dtype), width)
         x, pitch = v.pointer(points, points_, zero, zero)
         mean, _ = v.pointer(means, means_, k_, zero)
-        share, _ = v.pointer(shares, shares_, k_, zero)
+        share, _ = v.pointer(shares, shares_, row_, zero)
         scales, _ = v.pointer(scale, scale_, zero)
         count_out, _ = v.pointer(counts, counts_, k_)
         first_out, _ = v.pointer(first, first_, k_, zero)
@@ -114,7 +125,7 @@ def add_small_moments(
             with v.loop(length_, v.lanes) as p:
                 centred = _centred(v, x, pitch, mean, p, sorted({*rows, *columns}))
                 r = v.load(v.at(share, p))
-                if number == 0:
+                if number == 0 and to_scale:
                     r = builder.fmul(r, v.load(v.at(scales, p)))
                     v.store(r, v.at(share, p))
                     builder.store(builder.fadd(builder.load(count[0]), r), count[0])
@@ -125,7 +136,7 @@ def add_small_moments(
                 for (i, j), variable in sums.items():
                     product = v.fma(weighted[i], centred[j], builder.load(variable))
                     builder.store(product, variable)
-            if number == 0:
+            if number == 0 and to_scale:
                 v.add_totals(count, count_out)
             v.add_totals(first_sums, v.at(first_out, rows.start))
             v.add_totals(list(sums.values()), second_out)
@@ -134,7 +145,7 @@ def add_small_moments(
 
     intp = types.intp
     signature = types.void(
-        points, means, shares, scale, intp, intp, counts, first, second, d, n_bytes
+        points, means, shares, intp, scale, intp, intp, counts, first, second, d, scaled, n_bytes
     )
     return signature, codegen
 
