@@ -422,16 +422,16 @@ def plain_axis_moments(points, means, shares, first, second):
 
 
 def blocks_of_axis_moments(points, means, shares, first, second):
-    """The same with four features at a time, which share the loads of r."""
-    for k in range(shares.shape[0]):
+    """The same with four features of two components at a time, which share their loads."""
+    for k in range(0, shares.shape[0], 2):
         for i in range(0, points.shape[0], 4):
             add_moments_of_diagonals(
-                points, i, means, shares, k, shares.shape[1], first, second, 4, 1, VECTOR_BYTES
+                points, i, means, shares, k, shares.shape[1], first, second, 4, 2, 1, VECTOR_BYTES
             )
 
 
 class AxisMoments(_Gain):
-    """Four features of a diagonal model at a time, against one."""
+    """Four features of two diagonal components at a time, against one of one."""
 
     params = ([16, 64],)
     param_names = ("d",)

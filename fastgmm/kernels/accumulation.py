@@ -210,11 +210,12 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
     elif covariance_type in ("full", "tied"):
         second = _symmetric(second, d)
     if isinstance(model, TiedModel):
-        # `tied_moments` has them about the origin, and the second ones in three parts.
+        # `tied_moments` has them about the origin, and the second ones in two or three parts.
         means = model.padded_means[:, :d].astype(np.float64)
         first = first - counts[:, None] * means
-        between = _between(means, pairs)
-        second = second[0] - second[1] + between
+        is_upper = len(second) == 1
+        within = second[0] if is_upper else second[0] - second[1]
+        second = within + _between(means, np.triu(pairs[:K, :K], 1) if is_upper else pairs)
     elif covariance_type == "tied":
         second = second.sum(axis=0)
     elif covariance_type == "spherical":

@@ -146,7 +146,7 @@ def moments_of_variances(points, means, shares, counts, first, second):
         for i in range(d):
             add_moments_of_diagonals(
                 points, i, means, shares.components, k, points.shape[1], first, second,
-                1, 1, VECTOR_BYTES,
+                1, 1, 1, VECTOR_BYTES,
             )  # fmt: skip
 
 

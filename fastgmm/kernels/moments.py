@@ -157,63 +157,82 @@ def full_moments(model, tile, m, moments):
 
 @worker
 def tied_moments(model, tile, m, moments):
-    """Moments of all components together, at the price of one and d operations a pair.
+    """Moments of all components together, at the price of d and K operations a pair.
 
-    With responsibilities R of weight w = Σₖ Rₖ, the mean of the means μ̄ = Σₖ Rₖ μₖ / w, and
-    the component a that has the largest share of x,
+    With responsibilities R of weight w = Σₖ Rₖ, and the mean of the means μ̄ = Σₖ Rₖ μₖ / w,
 
     Σₖ Rₖ (x - μₖ)(x - μₖ)ᵀ
-        = w (x - μ̄)(x - μ̄)ᵀ - w (μₐ - μ̄)(μₐ - μ̄)ᵀ + Σₖ Rₖ (μₐ - μₖ)(μₐ - μₖ)ᵀ
+        = w (x - μ̄)(x - μ̄)ᵀ + Σ Rⱼ Rₖ / w (μⱼ - μₖ)(μⱼ - μₖ)ᵀ over j < k
 
-    (the parallel axis theorem, twice). Between components far apart the last two terms vanish
-    with the shares, and between near ones they are as small as the first: nothing cancels. They
-    are summed apart, the last as Σ R for each pair (a, k); the host puts them together.
+    (the parallel axis theorem, and the variance of a pair). Of many components, the
+    sum over pairs is that from the component a with the largest share of x,
+
+        - w (μₐ - μ̄)(μₐ - μ̄)ᵀ + Σₖ Rₖ (μₐ - μₖ)(μₐ - μₖ)ᵀ.
+
+    Between components far apart both terms vanish with the shares, and between near ones they are
+    as small as what they are added to: nothing cancels. What multiplies the differences of means
+    is summed for each pair; the host puts the parts together.
     """
     scratch, packed, expected = tile.scratch, tile.scratch.packed, tile.scratch.expected
+    shares, by_products = scratch.point_shares, moments.second.shape[0] == 1
     for k in range(model.means.shape[0]):
         moments.counts[k] += scale_share(tile.components, k, tile.scale, m)
     for start in range(0, m, packed.shape[0]):
         depth = min(packed.shape[0], m - start)
-        weigh_rows(model, tile.components, scratch, start, depth, moments)
+        weigh_rows(model, tile.components, scratch, start, depth)
         # First moments about the origin; the host moves them to the means.
         for k in range(0, moments.first.shape[0], 4):
-            add_row_product(scratch.point_shares, k, packed, depth, moments.first)
+            add_row_product(shares, k, packed, depth, moments.first)
         add_expected_means(model, tile.components, start, depth, expected)
         for p in range(depth):
             root = scratch.packed_roots[p, 0]
-            weight = root * root
-            scale = 1 / weight if weight > 0 else weight
+            scale = 1 / root if root > 0 else root
             for i in range(model.padded_means.shape[1]):
-                mean = expected[p, i] * scale
+                mean = expected[p, i] * scale * scale
                 packed[p, i] = (packed[p, i] - mean) * root
-                between = model.padded_means[scratch.nearest[p], i] - mean
-                expected[p, i] = between * root
+                expected[p, i] = mean
+            if by_products:
+                for k in range(shares.shape[1]):
+                    shares[p, k] *= scale
+            else:
+                add_pairs(model, scratch, p, root, moments)
         for part in range(2):  # one call: its code is large
-            rows = packed if part == 0 else expected
-            add_symmetric_product(rows, depth, moments.second[part], 0, moments.second.shape[1])
+            rows, out = packed, moments.second[0]
+            if part == 1 and by_products:
+                rows, out = shares, moments.pairs
+            elif part == 1:
+                rows, out = expected, moments.second[1]
+            add_symmetric_product(rows, depth, out, 0, out.shape[0])
 
 
 @worker
-def weigh_rows(model, shares, scratch, start, depth, moments):
+def weigh_rows(model, shares, scratch, start, depth):
     """Gather the shares of points, their weights, and the points themselves from the origin.
 
-    These go to the scratch record, and their sums for pairs of components to `moments`.
+    These go to the scratch record.
     """
-    K = model.means.shape[0]
     for p in range(depth):
-        weight, largest, nearest = shares.dtype.type(0), shares[0, start + p], 0
-        for k in range(K):
+        weight = shares.dtype.type(0)
+        for k in range(model.means.shape[0]):
             share = shares[k, start + p]
             scratch.point_shares[p, k] = share
             weight += share
-            if share > largest:
-                largest, nearest = share, k
-        for k in range(K):
-            moments.pairs[nearest, k] += scratch.point_shares[p, k]
-        scratch.nearest[p] = nearest
         scratch.packed_roots[p, 0] = np.sqrt(weight)
         for i in range(model.padded_origin.shape[1]):
             scratch.packed[p, i] = scratch.rows[start + p, i] - model.padded_origin[0, i]
+
+
+@worker
+def add_pairs(model, scratch, p, root, moments):
+    """Add Rₖ to the pairs (a, k), and replace the mean of the means by √w (μₐ - μ̄)."""
+    shares, expected = scratch.point_shares, scratch.expected
+    nearest = 0
+    for k in range(1, model.means.shape[0]):
+        nearest = k if shares[p, k] > shares[p, nearest] else nearest
+    for k in range(model.means.shape[0]):
+        moments.pairs[nearest, k] += shares[p, k]
+    for i in range(expected.shape[1]):
+        expected[p, i] = (model.padded_means[nearest, i] - expected[p, i]) * root
 
 
 @worker
@@ -291,6 +310,8 @@ def small_moments_of(d: int) -> Callable:
 
 def _moments_of_diagonals(*, squared: bool) -> Callable:
     with_squares = int(squared)
+    # Sums that stay in registers together are half of these.
+    n_together = 2
 
     @worker
     def add_moments(model, tile, m, first, second):
@@ -298,17 +319,25 @@ def _moments_of_diagonals(*, squared: bool) -> Callable:
         K, d = model.means.shape
         i = 0
         while i + 4 <= d:
-            for k in range(K):
+            k = 0
+            while k + n_together <= K:
                 add_moments_of_diagonals(
                     tile.points[0], i, model.means, tile.components, k, m, first, second,
-                    4, with_squares, VECTOR_BYTES,
+                    4, n_together, with_squares, VECTOR_BYTES,
                 )  # fmt: skip
+                k += n_together
+            while k < K:
+                add_moments_of_diagonals(
+                    tile.points[0], i, model.means, tile.components, k, m, first, second,
+                    4, 1, with_squares, VECTOR_BYTES,
+                )  # fmt: skip
+                k += 1
             i += 4
         while i < d:
             for k in range(K):
                 add_moments_of_diagonals(
                     tile.points[0], i, model.means, tile.components, k, m, first, second,
-                    1, with_squares, VECTOR_BYTES,
+                    1, 1, with_squares, VECTOR_BYTES,
                 )  # fmt: skip
             i += 1
 

@@ -32,6 +32,8 @@ COLUMN_BYTES = 2**8
 CACHE_LINE = 64
 # With fewer features, points that do not count cost no more than finding those that do.
 FEWEST_GATHERED = 10
+# Up to so many components of a tied model, or as many as features, each pair is summed for itself.
+MOST_PAIRED = 64
 # Threads use every other place of a workspace: prefetching runs past the end of one, and would
 # fetch from a neighbour what it is just writing.
 THREAD_STRIDE = 2
@@ -109,12 +111,11 @@ class TiedScratch(NamedTuple):
     packed_roots: FloatArray  # (depth, 1): √w of weights w
     point_shares: FloatArray  # (depth, K padded): responsibilities of the packed points
     expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
-    nearest: np.ndarray  # (depth,): their most probable components
 
 
 Scratch = NoScratch | SphericalScratch | SmallFullScratch | FullScratch | LargeScratch | TiedScratch
 # Fields that count rows or components.
-INDICES = ("candidates", "chosen", "n_chosen", "nearest", "most_likely")
+INDICES = ("candidates", "chosen", "n_chosen", "most_likely")
 
 
 class Span(NamedTuple):
@@ -136,8 +137,8 @@ class Moments(NamedTuple):
     log_likelihood: FloatArray  # (1,)
     counts: FloatArray  # (K,)
     first: FloatArray  # (K, d or padded)
-    second: FloatArray  # (K, d or 1 or d(d+1)/2); or (K or 2, ...) triangles in whole panels
-    pairs: FloatArray  # (K, K): Σ r of each component over the points nearest to each other one
+    second: FloatArray  # (K, d or 1 or d(d+1)/2); or (K, 1 or 2, ...) triangles in whole panels
+    pairs: FloatArray  # of a tied model, what multiplies the differences of two means: (K, K)
 
 
 def tile_length(model: Model, dtype: np.dtype) -> int:
@@ -230,9 +231,8 @@ def tile_shapes(
         "candidates": (row,),
         "most_likely": (length,),
         "whitened": (d + PANEL, row),
-        "point_shares": (depth, multiple_of_rows(K)),
+        "point_shares": (depth, row_pitch(K)),
         "expected": (depth, pitch),
-        "nearest": (depth,),
     }
     needed = scratch_of(model, is_large=is_large)._fields
     return shapes | {name: scratch[name] for name in needed}
@@ -280,7 +280,11 @@ def moments_shapes(model: Model) -> tuple[tuple[int, ...], ...]:
     triangle = (multiple_of_rows(d), padded)
     match model:
         case TiedModel():
-            return (1,), (K,), (multiple_of_rows(K), padded), (2, *triangle), (K, K)
+            first = multiple_of_rows(K), padded
+            if max(d, MOST_PAIRED) < K:
+                return (1,), (K,), first, (2, *triangle), (K, K)
+            pairs = multiple_of_rows(K), -(-K // PADDING) * PADDING
+            return (1,), (K,), first, (1, *triangle), pairs
         case FullModel():
             return (1,), (K,), (K, padded), (K, *triangle), (0, 0)
         case DiagonalModel():

@@ -34,7 +34,7 @@ def log_density_of_diagonals(
     """out[k, p] = constantₖ - ½ Σᵢ ((x_pi - μₖᵢ) fₖᵢ)² for all components k.
 
     `points` (d, pitch) has a row per feature; `length` is rounded up to whole blocks of `vectors`
-    vectors of points. A block stays in a cache for all components, of which two share its loads.
+    vectors of points. A block stays in a cache for all components, of which four share its loads.
     What the factors multiply is `scaled` (literal): nothing, each feature, or the distances, which
     are then kept, made finite. The sum is limited to the farthest.
     """
@@ -80,11 +80,12 @@ def log_density_of_diagonals(
                     v.store(v.log_density(log_constant, squares), v.at(target, place))
 
         with v.loop(length_, n_vectors * v.lanes) as p:
-            pairs = builder.and_(n_components, i64(-2))
-            with v.loop(pairs, 2) as k:
-                distances(p, k, 2)
-            with v.loop(builder.sub(n_components, pairs)) as k:
-                distances(p, builder.add(pairs, k), 1)
+            first = i64(0)
+            for together in (4, 2, 1):
+                stop = builder.and_(n_components, i64(-together))
+                with v.loop(stop, together, start=first) as k:
+                    distances(p, k, together)
+                first = stop
         return context.get_dummy_value()
 
     signature = types.void(
@@ -95,60 +96,63 @@ def log_density_of_diagonals(
 
 # Wide: as the block itself.
 def _add_moments_of_diagonals_twin(
-    points, i, means, shares, k, length, first, second, features, squared, n_bytes
+    points, i, means, shares, k, length, first, second, features, components, squared, n_bytes
 ):
     rows = slice(i, i + features)
-    centred = (points[rows, :length] - means[k, rows, None]).astype(np.float64)
-    weighted = centred * shares[k, :length]
-    first[k, rows] += weighted.sum(axis=1)
-    if squared:
-        second[k, rows] += (weighted * centred).sum(axis=1)
+    for c in range(k, k + components):
+        centred = (points[rows, :length] - means[c, rows, None]).astype(np.float64)
+        weighted = centred * shares[c, :length]
+        first[c, rows] += weighted.sum(axis=1)
+        if squared:
+            second[c, rows] += (weighted * centred).sum(axis=1)
 
 
 # Wide: numba hands a block each array and index by itself.
 @register_block(_add_moments_of_diagonals_twin)
 def add_moments_of_diagonals(
-    typingctx, points, i, means, shares, k, length, first, second, features, squared, n_bytes
-):
-    """Add Σ_p r_p c_p to first[k] and Σ_p r_p c_p² to second[k], for `features` features from i.
+    typingctx,
+    points, i, means, shares, k, length, first, second, features, components, squared, n_bytes,
+):  # fmt: skip
+    """Add Σ_p r_p c_p to first[k] and Σ_p r_p c_p² to second[k], for a block of both.
 
-    Points as in `log_density_of_diagonals`; r_p = shares[k, p], c_p = x_p - μₖ. Without `squared`
-    (literal, 0 or 1) there are first moments alone.
+    It has `features` from i and `components` from k. Points as in `log_density_of_diagonals`;
+    r_p = shares[k, p], c_p = x_p - μₖ. Without `squared` (literal, 0 or 1) there are first moments
+    alone.
     """
-    n, width = features.literal_value, n_bytes.literal_value
+    n_features, n_components = features.literal_value, components.literal_value
+    width, with_squares = n_bytes.literal_value, squared.literal_value
 
     def codegen(context, builder, signature, arguments):
         points_, i_, means_, shares_, k_, length_, first_, second_ = arguments[:8]
         zero = i64(0)
         v = Vectors(context, builder, context.get_value_type(points.dtype), width)
         x, pitch = v.pointer(points, points_, i_, zero)
-        mean, _ = v.pointer(means, means_, k_, i_)
-        share, _ = v.pointer(shares, shares_, k_, zero)
-        first_out, _ = v.pointer(first, first_, k_, i_)
-        second_out, _ = v.pointer(second, second_, k_, i_)
-        first_sums = v.accumulators(n)
-        second_sums = v.accumulators(n if squared.literal_value else 0)
-        shifts = [v.splat(builder.load(v.at(mean, f))) for f in range(n)]
+        share, share_pitch = v.pointer(shares, shares_, k_, zero)
+        of_component = [builder.add(k_, i64(c)) for c in range(n_components)]
+        mean = [v.pointer(means, means_, c, i_)[0] for c in of_component]
+        shifts = [[v.splat(builder.load(v.at(row, f))) for f in range(n_features)] for row in mean]
+        first_sums = [v.accumulators(n_features) for _ in of_component]
+        second_sums = [v.accumulators(n_features * with_squares) for _ in of_component]
         with v.loop(length_, v.lanes) as p:
-            r = v.load(v.at(share, p))
-            for f in range(n):
-                row = v.at(x, builder.add(builder.mul(i64(f), pitch), p))
-                centred = builder.fsub(v.load(row), shifts[f])
-                if not squared.literal_value:
-                    total = v.fma(r, centred, builder.load(first_sums[f]))
-                    builder.store(total, first_sums[f])
-                    continue
-                weighted = builder.fmul(r, centred)
-                total = builder.fadd(builder.load(first_sums[f]), weighted)
-                builder.store(total, first_sums[f])
-                square = v.fma(weighted, centred, builder.load(second_sums[f]))
-                builder.store(square, second_sums[f])
-        v.add_totals(first_sums, first_out)
-        v.add_totals(second_sums, second_out)
+            rows = [v.at(x, builder.add(builder.mul(i64(f), pitch), p)) for f in range(n_features)]
+            values = [v.load(row) for row in rows]
+            for c in range(n_components):
+                r = v.load(v.at(share, builder.add(builder.mul(i64(c), share_pitch), p)))
+                for f, value in enumerate(values):
+                    centred, total = builder.fsub(value, shifts[c][f]), first_sums[c][f]
+                    if not with_squares:
+                        builder.store(v.fma(r, centred, builder.load(total)), total)
+                        continue
+                    weighted, square = builder.fmul(r, centred), second_sums[c][f]
+                    builder.store(builder.fadd(builder.load(total), weighted), total)
+                    builder.store(v.fma(weighted, centred, builder.load(square)), square)
+        for c, number in enumerate(of_component):
+            v.add_totals(first_sums[c], v.pointer(first, first_, number, i_)[0])
+            v.add_totals(second_sums[c], v.pointer(second, second_, number, i_)[0])
         return context.get_dummy_value()
 
-    intp = types.intp
+    n = types.intp
     signature = types.void(
-        points, intp, means, shares, intp, intp, first, second, features, squared, n_bytes
+        points, n, means, shares, n, n, first, second, features, components, squared, n_bytes
     )
     return signature, codegen
