@@ -88,6 +88,18 @@ def test_more_rows_than_init_size_start_from_a_random_subset(init_params, monkey
     assert_same_start(actual, peer_start(X[rows], K, "full", random_state, init_params=init_params))
 
 
+def test_of_many_rows_one_is_drawn_from_each_run():
+    n, size = 10_007, 300
+    source, random_state = ArraySource(np.arange(float(n))[:, None]), np.random.RandomState(0)
+    times = np.zeros(n)
+    for _ in range(300):
+        drawn = source.rows(size, random_state)[0][:, 0].astype(int)
+        assert np.all(np.diff(np.searchsorted(np.arange(size) * n // size, drawn, "right")) == 1)
+        times[drawn] += 1
+    assert len(drawn) == size
+    assert np.mean(times > 0) > 0.99
+
+
 def test_restarts_draw_different_subsets():
     X, K = load("digits")
     random_state = np.random.RandomState(0)

@@ -16,6 +16,8 @@ from fastgmm.system.lazy import lazy
 
 # Up to so many features, the moments of the data are those of all pairs of features.
 FEW_FEATURES = 1024
+# With so many rows for each that is drawn, one is drawn from each run of as many.
+FEW_DRAWN = 16
 # WeightedRows whose log-densities are in memory at a time.
 CHUNK = 2**18
 
@@ -92,7 +94,7 @@ class ArraySource:
         """Return the rows that have weight, or `size` drawn at random where there are more."""
         X, weight, n = self.X, self.sample_weight, self.n_weighted
         if size is not None and n > size:
-            rows = np.sort(sample_without_replacement(n, size, random_state=random_state))
+            rows = _drawn(n, size, random_state)
             if n < len(X):
                 rows = self._weighted[rows]
         elif n < len(X):
@@ -119,3 +121,12 @@ class ArraySource:
         """WeightedRows that have weight."""
         weight = self.sample_weight
         return np.arange(len(self.X)) if weight is None else np.flatnonzero(weight)
+
+
+def _drawn(n: int, size: int, random_state: np.random.RandomState) -> np.ndarray:
+    """Indices of `size` rows of n, in their order."""
+    if n < FEW_DRAWN * size:
+        return np.sort(sample_without_replacement(n, size, random_state=random_state))
+    # Takes no time for each row that is not drawn.
+    starts = np.arange(size + 1) * n // size
+    return np.asarray(random_state.randint(starts[:-1], starts[1:]))

@@ -17,7 +17,7 @@ def _product(v, rows, columns, left, left_stride, right, right_stride, length):
     `columns` are pairs of a vector type and the place where such a vector begins.
     """
     sums = [[kind.accumulators(1)[0] for kind, _ in columns] for _ in range(rows)]
-    with v.loop(length) as t:
+    with v.loop(length, optimized=False) as t:
         _rank_one(v, sums, columns, v.at(left, v.builder.mul(t, left_stride)),
                   v.at(right, v.builder.mul(t, right_stride)))  # fmt: skip
     return sums
