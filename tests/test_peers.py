@@ -15,7 +15,7 @@ from fastgmm.benchmarking.problems import DTYPES, Problem, draw
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from peer_table import cli, measurement, peak, scaling  # noqa: E402
+from peer_table import cli, measurement, peak, scaling, sweeps  # noqa: E402
 from peer_table.libraries import FastGMM, ScikitLearn  # noqa: E402
 from peer_table.publishing import BEGIN, END, FILES, FOLDER, PAGE, README  # noqa: E402
 from peer_table.scaling import DriverCall, Iteration  # noqa: E402
@@ -216,6 +216,28 @@ def test_scaling_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture
     assert result["cores"] == [2, 4, 16, 64]
     assert len(result["speedups"]) == 4
     assert result["serial"] > 0
+
+
+@pytest.mark.parametrize("axis", ["d", "K", "n"])
+def test_a_sweep_changes_one_size_alone(axis: str):
+    for covariance_type in COVARIANCE_TYPES:
+        problems = sweeps.sweep(axis, covariance_type, "float32", quick=False)
+        assert [getattr(problem, axis) for problem in problems] == list(sweeps.VALUES[axis])
+        for other in {"d", "K"} - {axis}:
+            assert len({getattr(problem, other) for problem in problems}) == 1
+
+
+def test_a_sweep_is_drawn_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture):
+    path, picture = tmp_path / "sweep.json", tmp_path / "sweep.svg"
+    types = ["--covariance-types", "full", "diag", "--dtypes", "float64", *OPTIONS[2:]]
+    files = ["--json", str(path), "--picture", str(picture)]
+    assert cli.main(["--sweep", "d", "--quick", *types, *files]) == 0
+    assert "sweep.svg" in capsys.readouterr().out
+    cells = json.loads(path.read_text())["cells"]
+    assert [cell["cell"]["d"] for cell in cells] == 2 * list(sweeps.QUICK_VALUES["d"])
+    text = picture.read_text()
+    for words in ("full", "diag", "features", "share of the multiply-add peak", "scikit-learn"):
+        assert f"<!-- {words}" in text or f"{words} -->" in text or words in text
 
 
 def test_threads_and_cells_are_checked(capsys: pytest.CaptureFixture):

@@ -23,6 +23,7 @@ from peer_table.measurement import PeersResult, measure, with_efficiency
 from peer_table.peak import multiply_add_peak
 from peer_table.publishing import publish
 from peer_table.scaling import SECONDS, SHAPES, measure_scaling
+from peer_table.sweeps import VALUES, draw_sweep, sweep
 from peer_table.whole_fits import QUICK_TASKS, TASKS, measure_seeding, measure_task
 
 QUICK_SECONDS = 0.2  # of each problem that is taken apart
@@ -62,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"{name}: {value}", style="dim", highlight=False)
     if options.json:
         write_record(measured, options.json)
+    if options.sweep:
+        console.print(f"The curves are in {options.picture}.", highlight=False)
     return 0
 
 
@@ -74,6 +77,7 @@ def measure_problems(
     """Add the problems that the options ask for, and the peaks that they are compared with."""
     settings = list(product(options.dtypes, options.threads))
     has_peak = "full" in options.covariance_types
+    axis = options.sweep
     peaks = dict.fromkeys(settings, 0.0)
     results: list[PeersResult] = []
 
@@ -99,13 +103,20 @@ def measure_problems(
     if has_peak:
         measure_peaks()
     for covariance_type, (dtype, threads) in product(options.covariance_types, settings):
-        for problem in grid(covariance_type, dtype, options.cells, options.quick):
+        problems = (
+            sweep(axis, covariance_type, dtype, quick=options.quick)
+            if axis
+            else grid(covariance_type, dtype, options.cells, options.quick)
+        )
+        for problem in problems:
             on_stage(f"{problem}, {report.threads_in_words(threads)}")
             results.append(measure(problem, threads, peers, options.rounds))
             keep()
     if has_peak:  # again, because others may have been busy the first time
         measure_peaks()
         keep()
+    if axis:
+        draw_sweep(measured["cells"], axis, options.picture)
 
 
 def measure_cores(
@@ -147,7 +158,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         prog="tools/peers",
         description="Measure one EM iteration of fastgmm beside the other libraries that are "
         "installed (oneDAL: pip install scikit-learn-intelex), or whole fits beside scikit-learn; "
-        "or predict what more cores than there are would gain.",
+        "or along one size of the problem, or predict what more cores than there are would gain.",
     )
     add = parser.add_argument
     add("--covariance-types", nargs="+", choices=COVARIANCE_TYPES, metavar="TYPE",
@@ -163,6 +174,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--whole-fits", action="store_true", help="whole default fits in place of iterations")
     add("--scaling", action="store_true",
         help="take an iteration apart, and predict it for 2 to 64 cores")  # fmt: skip
+    add("--sweep", choices=list(VALUES),
+        help="one size from small to large in place of the grid, drawn as curves")  # fmt: skip
+    add("--picture", type=Path, metavar="FILE", default=Path("sweep.svg"),
+        help="of a sweep (default: %(default)s; the ending tells the format)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")
     add("--publish", nargs="+", type=Path, metavar="FILE",
         help="measure nothing; put such files into the documentation, and its tables")  # fmt: skip
@@ -171,6 +186,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     first = slice(1 if options.scaling else None)
     options.covariance_types = options.covariance_types or list(COVARIANCE_TYPES)[first]
     options.dtypes = options.dtypes or list(DTYPES)[first]
+    if options.sweep:
+        options.threads = options.threads[-1:]
     options.peers = ["fastgmm", *(name for name in options.peers if name != "fastgmm")]
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
