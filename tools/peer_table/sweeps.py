@@ -23,7 +23,7 @@ VALUES: dict[str, tuple[int, ...]] = {
 QUICK_VALUES = {"d": (1, 3), "K": (1, 2), "n": (100, 300)}
 NAMES = {"d": "features", "K": "components", "n": "points"}
 # The sizes that stay as they are, and multiply-adds of an iteration by which points are counted.
-FEATURES, COMPONENTS, WORK = 16, 16, 1e9
+FEATURES, COMPONENTS, WORK = 16, 16, 4e9
 FEWEST_POINTS, MOST_POINTS = 5_000, 200_000
 
 COLOURS = {"fastgmm": "#0072B2", "scikit-learn": "#E69F00", "oneDAL": "#009E73"}
