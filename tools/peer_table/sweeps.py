@@ -68,7 +68,10 @@ def draw_sweep(cells: list[Record], axis: str, path: Path) -> None:
         ax.set(title="full, share of the multiply-add peak", ylim=(0, 1))
         ax.legend(frameon=False)
     for ax in figure.axes:
-        ax.set(xlabel=NAMES[axis], xscale="log")
+        ax.set_xlabel(NAMES[axis])
+        ax.set_xscale("log", base=10 if axis == "n" else 2)
+        if axis != "n":
+            ax.xaxis.set_major_formatter("{x:.0f}")
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
