@@ -222,7 +222,7 @@ def _component_cases() -> list[Case]:
         Case(covariance_type, next(dtypes), 257, 3, K)
         for K in COMPONENTS
         for covariance_type in COVARIANCE_TYPES
-    ]
+    ] + [Case("tied", "float64", 257, 12, K) for K in (64, 65, 100)]
 
 
 def _order_cases() -> list[Case]:

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 from axes import each_dtype_by_name
-from registry import assert_statistics_agree
+from clusters import FAR, NEAR, assert_agrees, clusters
 
 from fastgmm import kernels, reference
 from fastgmm.kernels import layouts, partition, pruning, workspace
@@ -14,28 +14,6 @@ from fastgmm.kernels.accumulation import Accumulator
 
 # The problems are small, and these are tests of the drivers.
 pytestmark = pytest.mark.usefixtures("on_drivers")
-
-FAR, NEAR = 3.0, 0.3  # clusters whose points belong to one component, and to nearly all
-
-
-def clusters(n: int, d: int, K: int, apart: float, dtype: str) -> tuple:
-    """Points of K clusters, and the full model that they are drawn from (roughly)."""
-    rng = np.random.default_rng(d * K)
-    means = apart * rng.standard_normal((K, d))
-    X = means[rng.integers(K, size=n)] + rng.standard_normal((n, d))
-    factors = np.eye(d) + 0.2 / np.sqrt(d) * np.triu(rng.standard_normal((K, d, d)), 1)
-    weights = rng.dirichlet(np.full(K, 5.0))
-    return X.astype(dtype), weights, means.astype(dtype), factors, "full"
-
-
-def assert_agrees(problem: tuple, dtype: str, sample_weight: np.ndarray | None = None) -> None:
-    X, weights, means, factors, _ = problem
-    actual = kernels.expectation(*problem, sample_weight)
-    expected = reference.expectation(*problem, sample_weight)
-    log_densities = reference.log_density(X, weights, means, factors, "full")
-    if sample_weight is not None:
-        log_densities = sample_weight * log_densities
-    assert_statistics_agree(actual, expected, log_densities, dtype)
 
 
 @pytest.fixture

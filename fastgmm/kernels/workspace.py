@@ -30,6 +30,9 @@ from fastgmm.kernels.layouts import (
 # cache of 32 KiB with what they add to.
 COLUMN_BYTES = 2**8
 CACHE_LINE = 64
+# Bytes of the values of one feature in a tile of few features, of which loops go through some at a
+# time.
+ROW_BYTES = 2**12
 # With fewer features, points that do not count cost no more than finding those that do.
 FEWEST_GATHERED = 10
 # Up to so many components of a tied model, or as many as features, each pair is summed for itself.
@@ -153,7 +156,7 @@ def tile_length(model: Model, dtype: np.dtype) -> int:
     blocked = isinstance(model, FullModel | TiedModel)
     points = 2 ** (18 if blocked else 19) // (dtype.itemsize * max(d, 1))
     shares = 2**18 // (dtype.itemsize * max(K, 1))
-    length = min(1024 if blocked else 4096 // dtype.itemsize, points, shares) // chunk * chunk
+    length = min(1024 if blocked else ROW_BYTES // dtype.itemsize, points, shares) // chunk * chunk
     return max(length, 4 * chunk)
 
 

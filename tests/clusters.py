@@ -1,0 +1,30 @@
+"""Points of clusters that lie apart or upon each other, and how kernels are checked on them."""
+
+from __future__ import annotations
+
+import numpy as np
+from registry import assert_statistics_agree
+
+from fastgmm import kernels, reference
+
+FAR, NEAR = 3.0, 0.3  # clusters whose points belong to one component, and to nearly all
+
+
+def clusters(n: int, d: int, K: int, apart: float, dtype: str) -> tuple:
+    """Points of K clusters, and the full model that they are drawn from (roughly)."""
+    rng = np.random.default_rng(d * K)
+    means = apart * rng.standard_normal((K, d))
+    X = means[rng.integers(K, size=n)] + rng.standard_normal((n, d))
+    factors = np.eye(d) + 0.2 / np.sqrt(d) * np.triu(rng.standard_normal((K, d, d)), 1)
+    weights = rng.dirichlet(np.full(K, 5.0))
+    return X.astype(dtype), weights, means.astype(dtype), factors, "full"
+
+
+def assert_agrees(problem: tuple, dtype: str, sample_weight: np.ndarray | None = None) -> None:
+    X, weights, means, factors, _ = problem
+    actual = kernels.expectation(*problem, sample_weight)
+    expected = reference.expectation(*problem, sample_weight)
+    log_densities = reference.log_density(X, weights, means, factors, "full")
+    if sample_weight is not None:
+        log_densities = sample_weight * log_densities
+    assert_statistics_agree(actual, expected, log_densities, dtype)

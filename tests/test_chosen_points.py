@@ -1,0 +1,53 @@
+"""Second moments of unrolled models, from all points or from those that count for a component."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from axes import each_dtype_by_name
+from clusters import FAR, NEAR, assert_agrees, clusters
+
+from fastgmm import kernels, reference
+from fastgmm.kernels import layouts, workspace
+
+# The problems are small, and these are tests of the drivers.
+pytestmark = pytest.mark.usefixtures("on_drivers")
+
+FEWEST = workspace.FEWEST_GATHERED
+each_apart = pytest.mark.parametrize("apart", [4 * FAR, FAR, 1.0, NEAR])
+
+
+@each_dtype_by_name
+@each_apart
+@pytest.mark.parametrize("d", [FEWEST - 1, FEWEST, 17, 33])
+@pytest.mark.parametrize(("n", "K"), [(1500, 5), (3, 2), (517, 30)])
+def test_moments_agree_with_the_reference(n, d, K, apart, dtype):
+    problem = clusters(n, d, K, apart, dtype)
+    assert isinstance(layouts.prepare_model(*problem[1:], np.dtype(dtype)), layouts.SmallFullModel)
+    assert_agrees(problem, dtype)
+    weight = np.random.default_rng(0).random(n).astype(dtype)
+    weight[::3] = 0
+    assert_agrees(problem, dtype, weight)
+
+
+def test_a_component_without_points_counts_nothing():
+    X, weights, means, factors, kind = clusters(600, 20, 6, FAR, "float64")
+    means[3] = 1e6
+    statistics = kernels.expectation(X, weights, means, factors, kind)
+    assert statistics.counts[3] == 0
+    assert not statistics.second[3].any()
+    assert_agrees((X, weights, means, factors, kind), "float64")
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-30, 0.3, 1.0])
+def test_given_responsibilities_count_however_small(share):
+    """And half the points, one more, one less: where all of them are cheaper."""
+    X = np.random.default_rng(0).standard_normal((512, 12))
+    for n_counting in (0, 1, 255, 256, 257, 512):
+        responsibilities = np.zeros((512, 2))
+        responsibilities[:n_counting, 0] = share
+        responsibilities[:, 1] = 1e-20
+        actual = kernels.weighted_covariances(X, responsibilities, "full")
+        expected = reference.weighted_covariances(X, responsibilities, "full")
+        for one, other in zip(actual, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
