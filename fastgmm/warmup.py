@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float64", "float32")
 # Few features are what is fitted most; the last stands for all the numbers that share code.
-FEATURES = (2, 3, 4, 32)
+FEATURES = (2, 3, 4, 64)
 SEVERAL_TILES = 2000  # points: more than the longest tile
 
 

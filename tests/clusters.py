@@ -20,6 +20,16 @@ def clusters(n: int, d: int, K: int, apart: float, dtype: str) -> tuple:
     return X.astype(dtype), weights, means.astype(dtype), factors, "full"
 
 
+def assert_an_empty_component_counts_nothing() -> None:
+    """Check a component that is far from all points."""
+    X, weights, means, factors, kind = clusters(600, 20, 6, FAR, "float64")
+    means[3] = 1e6
+    statistics = kernels.expectation(X, weights, means, factors, kind)
+    assert statistics.counts[3] == 0
+    assert not statistics.second[3].any()
+    assert_agrees((X, weights, means, factors, kind), "float64")
+
+
 def assert_agrees(problem: tuple, dtype: str, sample_weight: np.ndarray | None = None) -> None:
     X, weights, means, factors, _ = problem
     actual = kernels.expectation(*problem, sample_weight)

@@ -237,7 +237,31 @@ def test_a_sweep_is_drawn_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [cell["cell"]["d"] for cell in cells] == 2 * list(sweeps.QUICK_VALUES["d"])
     text = picture.read_text()
     for words in ("full", "diag", "features", "share of the multiply-add peak", "scikit-learn"):
-        assert f"<!-- {words}" in text or f"{words} -->" in text or words in text
+        assert words in text
+
+
+def test_a_sweep_is_not_published(tmp_path: Path, checkout: Path):
+    report = tmp_path / "sweep.json"
+    report.write_text(json.dumps({"sweep": "d", "cells": [{}], "tasks": []}))
+    with pytest.raises(ValueError, match="leave its file out"):
+        cli.main(["--publish", str(report), "--root", str(checkout)])
+    assert not list((checkout / FOLDER).iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        (["--cells", "400x2x3"], "leave --cells"),
+        (["--whole-fits"], "leave --cells"),
+        (["--threads", "1", "2"], "one number"),
+        (["--picture", "sweep.doc"], "must end in one of"),
+    ],
+)
+def test_a_sweep_is_refused_before_it_is_measured(wrong, remedy, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "usable_cores", lambda: 2)
+    with pytest.raises(SystemExit):
+        cli.main(["--sweep", "d", *wrong])
+    assert remedy in capsys.readouterr().err
 
 
 def test_threads_and_cells_are_checked(capsys: pytest.CaptureFixture):

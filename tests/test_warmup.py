@@ -153,6 +153,11 @@ def test_every_problem_has_one_specialization():
             assert one == warmup.Specialization(("diag",), "any number", one.dtype, 2)
 
 
+def test_the_last_default_stands_for_all_large_numbers():
+    for one in specializations(FEATURES[-1:], COVARIANCE_TYPES, DTYPES):
+        assert one.features == "any number" or one.features.endswith(" and more")
+
+
 def test_many_features_are_compiled_with_few():
     assert all(one.n_features < 100 for one in specializations([10**9], COVARIANCE_TYPES, DTYPES))
 

@@ -21,11 +21,12 @@ from .common import TINY, Case, _Gain, assert_agree
 class VanishingShares(_Gain):
     """Points left out where their share vanishes: clusters far apart, against overlapping ones."""
 
-    params = (["moments", "expectation"],)
-    param_names = ("step",)
+    params = (["moments", "expectation"], [12, 32, 64])
+    param_names = ("step", "d")
 
-    def setup(self, step):
-        near = Case("full", "float64", 64 if TINY else 2000, 64, 3 if TINY else 32).make()
+    def setup(self, step, d):
+        n, K = (64, 3) if TINY else (6000, 32)  # too many points to be a small problem
+        near = Case("full", "float64", n, d, K).make()
         labels = kernels.assign(near.X, *near.mixture, "full")
         far = near._replace(X=near.X + 9 * near.means[labels], means=10 * near.means)
         self.calls = [self.call(step, *problem[:4]) for problem in (near, far)]
@@ -64,6 +65,23 @@ class MomentsByComponents(_Gain):
             expected, actual = getattr(by_blocks(), field), getattr(by_components(), field)
             assert_agree(actual, expected, "float64")
         self.calls = by_blocks, by_components
+
+
+class PairsOfComponents(_Gain):
+    """Tied moments from a product for each pair of components, against from the nearest one."""
+
+    params = ([16, 48],)
+    param_names = ("d",)
+
+    def setup(self, d):
+        case = Case("tied", "float64", *((64, d, 20) if TINY else (20_000, d, 64)))
+        problem = case.make()
+        by_pairs = partial(kernels.expectation, problem.X, *problem.mixture, "tied")
+        by_nearest = mock.patch.object(workspace, "MOST_PAIRED", 0)(by_pairs)
+        for field in ("counts", "second"):
+            actual, expected = getattr(by_pairs(), field), getattr(by_nearest(), field)
+            assert_agree(actual, expected, "float64")
+        self.calls = by_nearest, by_pairs
 
 
 class Tied(_Gain):

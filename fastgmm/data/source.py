@@ -16,8 +16,8 @@ from fastgmm.system.lazy import lazy
 
 # Up to so many features, the moments of the data are those of all pairs of features.
 FEW_FEATURES = 1024
-# With so many rows for each that is drawn, one is drawn from each run of as many.
-FEW_DRAWN = 16
+# Where there are at least so many rows for each that is drawn, one is drawn from each run of them.
+FEWEST_IN_RUN = 16
 # WeightedRows whose log-densities are in memory at a time.
 CHUNK = 2**18
 
@@ -125,7 +125,7 @@ class ArraySource:
 
 def _drawn(n: int, size: int, random_state: np.random.RandomState) -> np.ndarray:
     """Indices of `size` rows of n, in their order."""
-    if n < FEW_DRAWN * size:
+    if n < FEWEST_IN_RUN * size:
         return np.sort(sample_without_replacement(n, size, random_state=random_state))
     # Takes no time for each row that is not drawn.
     starts = np.arange(size + 1) * n // size

@@ -213,9 +213,10 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
         # `tied_moments` has them about the origin, and the second ones in two or three parts.
         means = model.padded_means[:, :d].astype(np.float64)
         first = first - counts[:, None] * means
-        is_upper = len(second) == 1
-        within = second[0] if is_upper else second[0] - second[1]
-        second = within + _between(means, np.triu(pairs[:K, :K], 1) if is_upper else pairs)
+        if len(second) == 1:
+            second = second[0] + _between(means, np.triu(pairs[:K, :K], 1))
+        else:
+            second = second[0] - second[1] + _between(means, pairs)
     elif covariance_type == "tied":
         second = second.sum(axis=0)
     elif covariance_type == "spherical":

@@ -310,28 +310,28 @@ def small_moments_of(d: int) -> Callable:
 
 def _moments_of_diagonals(*, squared: bool) -> Callable:
     with_squares = int(squared)
-    # Sums that stay in registers together are half of these.
-    n_together = 2
 
     @worker
     def add_moments(model, tile, m, first, second):
-        """Σ r c and, if wanted, Σ r c²: of four features, which stay in a cache for all k."""
+        """Σ r c and, if wanted, Σ r c²: of four features, which stay in a cache for all k.
+
+        Two components share the loads of a block; the sums of more would leave the registers.
+        """
         K, d = model.means.shape
         i = 0
         while i + 4 <= d:
             k = 0
-            while k + n_together <= K:
+            while k + 2 <= K:
                 add_moments_of_diagonals(
                     tile.points[0], i, model.means, tile.components, k, m, first, second,
-                    4, n_together, with_squares, VECTOR_BYTES,
+                    4, 2, with_squares, VECTOR_BYTES,
                 )  # fmt: skip
-                k += n_together
-            while k < K:
+                k += 2
+            if k < K:
                 add_moments_of_diagonals(
                     tile.points[0], i, model.means, tile.components, k, m, first, second,
                     4, 1, with_squares, VECTOR_BYTES,
                 )  # fmt: skip
-                k += 1
             i += 4
         while i < d:
             for k in range(K):

@@ -30,8 +30,7 @@ from fastgmm.kernels.layouts import (
 # cache of 32 KiB with what they add to.
 COLUMN_BYTES = 2**8
 CACHE_LINE = 64
-# Bytes of the values of one feature in a tile of few features, of which loops go through some at a
-# time.
+# Bytes of a row, the values of one feature, at most: several of them share a first-level cache.
 ROW_BYTES = 2**12
 # With fewer features, points that do not count cost no more than finding those that do.
 FEWEST_GATHERED = 10

@@ -15,6 +15,7 @@ from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.benchmarking.environment import describe_environment, load_average
 from fastgmm.benchmarking.problems import DTYPES
 from fastgmm.benchmarking.report import write_record
+from fastgmm.plotting.canvas import require_matplotlib
 from fastgmm.system.processors import usable_cores
 from peer_table import report
 from peer_table.grid import Shape, grid
@@ -39,8 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     peers = [PEERS[name]() for name in options.peers]
     measured = {
-        **{"machine": machine(peers), "cells": [], "tasks": [], "seeding": None},
-        "scaling": [],
+        "machine": machine(peers),
+        "sweep": options.sweep,
+        **{"cells": [], "tasks": [], "seeding": None, "scaling": []},
     }
     console = Console()
     console.width = max(console.width, 110)  # where the output is no terminal it would be 80
@@ -166,7 +168,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--dtypes", nargs="+", choices=DTYPES, metavar="DTYPE",
         help="default: both; with --scaling: float64")  # fmt: skip
     add("--threads", nargs="+", type=int, choices=range(1, cores + 1), metavar="THREADS",
-        default=sorted({1, cores}), help="default: 1 and as many as there are cores")  # fmt: skip
+        help="default: 1 and as many as there are cores; with --sweep: all cores")  # fmt: skip
     add("--cells", nargs="+", type=shape, metavar="NxDxK", help="such as 100000x8x8")
     add("--peers", nargs="+", choices=installed, default=installed)
     add("--rounds", type=int, default=5, help="of all libraries in turn (default: %(default)s)")
@@ -186,12 +188,27 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     first = slice(1 if options.scaling else None)
     options.covariance_types = options.covariance_types or list(COVARIANCE_TYPES)[first]
     options.dtypes = options.dtypes or list(DTYPES)[first]
-    if options.sweep:
-        options.threads = options.threads[-1:]
+    options.threads = options.threads or ([cores] if options.sweep else sorted({1, cores}))
     options.peers = ["fastgmm", *(name for name in options.peers if name != "fastgmm")]
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.sweep:
+        check_sweep(options, parser.error)
     return options
+
+
+def check_sweep(options: argparse.Namespace, error: Callable[[str], object]) -> None:
+    """Refuse what would only show when everything is measured, or would be left out."""
+    if options.cells or options.whole_fits or options.scaling:
+        error("--sweep has problems of its own: leave --cells, --whole-fits and --scaling out")
+    if len(options.threads) > 1:
+        error("--sweep draws one number of threads at a time: give --threads one number")
+    require_matplotlib()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if options.picture.suffix[1:] not in formats:
+        error(f"--picture must end in one of {', '.join('.' + name for name in sorted(formats))}")
 
 
 def shape(words: str) -> Shape:

@@ -32,6 +32,8 @@ PAGE, README = "docs/benchmarks.md", "README.md"
 
 def publish(root: Path, reports: list[Record]) -> None:
     """Keep the reports under `root`, and write what they and those kept before say into pages."""
+    if any(report.get("sweep") for report in reports):
+        raise ValueError("a sweep is not the grid that the pages show: leave its file out")
     for report in reports:
         for kind, name in FILES.items():
             if report[kind]:

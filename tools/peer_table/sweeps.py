@@ -26,6 +26,7 @@ NAMES = {"d": "features", "K": "components", "n": "points"}
 FEATURES, COMPONENTS, WORK = 16, 16, 4e9
 FEWEST_POINTS, MOST_POINTS = 5_000, 200_000
 
+# As in the charts of the documentation.
 COLOURS = {"fastgmm": "#0072B2", "scikit-learn": "#E69F00", "oneDAL": "#009E73"}
 LINES = {"float64": "-", "float32": "--"}
 
@@ -34,10 +35,10 @@ def sweep(axis: str, covariance_type: CovarianceType, dtype: str, *, quick: bool
     """Problems along one axis, ``'d'``, ``'K'`` or ``'n'``; few small ones if quick."""
     problems = []
     for value in (QUICK_VALUES if quick else VALUES)[axis]:
-        d, K = (value if axis == name else size for name, size in
-                (("d", FEATURES), ("K", COMPONENTS)))  # fmt: skip
+        d = value if axis == "d" else FEATURES
+        K = value if axis == "K" else COMPONENTS
         per_point = K * d * (d + 1 if covariance_type == "full" else 16)
-        n = max(FEWEST_POINTS, 2 * K, min(MOST_POINTS, round(WORK / per_point)))
+        n = max(FEWEST_POINTS, 2 * K * d, min(MOST_POINTS, round(WORK / per_point)))
         n = value if axis == "n" else n // 20 if quick else n
         problems.append(Problem(covariance_type, dtype, n, d, K))
     return problems
