@@ -71,7 +71,7 @@ class GaussianMixture(EMMixture):
         With more rows than this, the start is estimated from a random subset of this size (of
         K rows at least); None for all the rows always. An array in `init_params` is for all.
         The start of ``'kmeans'``, if no values are given, is then moved by EM with momentum on a
-        subset of at least this size, ten rows for each parameter of the mixture, or on all the
+        subset of at least this size, eight rows for each parameter of the mixture, or on all the
         rows where these are not twice as many; k-means itself sees a quarter of `init_size`, or
         3 K d rows if these are more. `n_iter_`, `lower_bounds_` and `max_iter` are of the EM that
         comes after it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.random import RandomState
@@ -23,6 +23,7 @@ from fastgmm.system.threads import openmp_survives_fork
 SINGLE_POINTS = ("k-means++", "random_from_data")
 # Bytes of data, and features for each row, from which on k-means sees them in fewer dimensions.
 LARGE, WIDE = 2**26, 4
+KMEANS_TOL: float = KMeans().tol
 # Part of `reg_covar` that adding to it does not change.
 INVISIBLE = 2.0**-54
 
@@ -36,13 +37,15 @@ class Initialization(NamedTuple):
     `init_params` is the name of a method, responsibilities (n, K), or a function that gives them of
     the rows to start from, K and the random state. Where all values are given, nothing is estimated
     and no random number drawn. Of more than `init_size` rows a random subset is used, but not where
-    responsibilities are given. With `whiten`, k-means and k-means++ see whitened data.
+    responsibilities are given. With `whiten`, k-means and k-means++ see whitened data. K-means ends
+    where the centres move less than `kmeans_tol`, in parts of the mean variance of a feature.
     """
 
     init_params: InitMethod | InitFunction | FloatArray = "kmeans"
     initial_values: InitialValues = InitialValues()
     init_size: int | None = None
     whiten: bool = False
+    kmeans_tol: float = KMEANS_TOL
 
 
 def initial_parameters(
@@ -118,7 +121,7 @@ def _moments_of_start(
         whitened = (X - moments.mean.astype(X.dtype)) @ moments.whitening.astype(X.dtype)
         seen = whitened, weight
     if not isinstance(method, str) or method not in (*SINGLE_POINTS, "random_means"):
-        return weighted_moments(X, _share(seen, K, method, random_state), family.pass_type)
+        return weighted_moments(X, _share(seen, K, how, random_state), family.pass_type)
     chosen = _choose(seen, K, method, random_state)
     if method == "random_means":
         moments = _moments_of(source, rows, matrix=family.is_matrix)
@@ -134,14 +137,16 @@ def _moments_of(source: Source, rows: WeightedRows, *, matrix: bool) -> DataMome
     return moments_of(X, weight, matrix=matrix or source.n_features <= FEW_FEATURES)
 
 
-def _share(rows: WeightedRows, K: int, init_params: Any, random_state: RandomState) -> FloatArray:
-    """Responsibilities (n, K) as `init_params` gives them, times the weights."""
+def _share(
+    rows: WeightedRows, K: int, how: Initialization, random_state: RandomState
+) -> FloatArray:
+    """Responsibilities (n, K) as `how.init_params` gives them, times the weights."""
     X, sample_weight = rows
-    match init_params:
+    match how.init_params:
         case np.ndarray():
-            shares = init_params.copy()
+            shares = how.init_params.copy()
         case "kmeans":
-            labels = _labels_of_kmeans(X, K, random_state, sample_weight)
+            labels = _labels_of_kmeans(X, K, random_state, sample_weight, how.kmeans_tol)
             shares = (labels[:, None] == np.arange(K)).astype(X.dtype)
         case "random":
             shares = random_state.uniform(size=(len(X), K)).astype(X.dtype)
@@ -154,13 +159,17 @@ def _share(rows: WeightedRows, K: int, init_params: Any, random_state: RandomSta
 
 
 def _labels_of_kmeans(
-    X: FloatArray, K: int, random_state: RandomState, sample_weight: FloatArray | None
+    X: FloatArray,
+    K: int,
+    random_state: RandomState,
+    sample_weight: FloatArray | None,
+    tol: float = KMEANS_TOL,
 ) -> np.ndarray:
     """Scikit-learn's labels; it holds two copies of the data, which must not be large."""
     if K == 1:
         random_state.random_sample()  # as if it had chosen the first centre
         return np.zeros(len(X), np.int32)
-    rows, tol = X, KMeans().tol
+    rows = X
     if X.nbytes > LARGE and WIDE * len(X) < X.shape[1]:
         rows = isometric_rows(X)
         tol *= rows.shape[1] / X.shape[1]  # in parts of the mean variance of a feature
