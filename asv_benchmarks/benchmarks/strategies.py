@@ -76,12 +76,35 @@ class PairsOfComponents(_Gain):
     def setup(self, d):
         case = Case("tied", "float64", *((64, d, 20) if TINY else (20_000, d, 64)))
         problem = case.make()
-        by_pairs = partial(kernels.expectation, problem.X, *problem.mixture, "tied")
+        shares = kernels.responsibilities(problem.X, *problem.mixture, "tied")
+        model = layouts.moments_model(problem.means, "tied", problem.X.dtype)
+        points = Accumulator(problem.X, np.empty(0))
+        by_pairs = partial(points.statistics, model, "tied", shares)
         by_nearest = mock.patch.object(workspace, "MOST_PAIRED", 0)(by_pairs)
         for field in ("counts", "second"):
             actual, expected = getattr(by_pairs(), field), getattr(by_nearest(), field)
             assert_agree(actual, expected, "float64")
         self.calls = by_nearest, by_pairs
+
+
+class TotalScatter(_Gain):
+    """Tied second moments from the scatter of all the points, against those of the components."""
+
+    params = ([(50_000, 16, 16), (20_000, 64, 32)],)
+    param_names = ("n_d_K",)
+    n_threads = None
+
+    def setup(self, n_d_K):
+        case = Case("tied", "float64", *((64, n_d_K[1], 5) if TINY else n_d_K))
+        problem = case.make()
+        model = layouts.prepare_model(*problem.mixture, "tied", problem.X.dtype)
+        in_parts, by_total = (
+            partial(Accumulator(problem.X, np.empty(0), n_passes).statistics, model, "tied")
+            for n_passes in ("one", "many")
+        )
+        for field in ("counts", "first", "second"):
+            assert_agree(getattr(by_total(), field), getattr(in_parts(), field), "float64")
+        self.calls = in_parts, by_total
 
 
 class Tied(_Gain):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,15 +31,27 @@ from fastgmm.kernels.partition import (
     parts_of_large_model,
 )
 from fastgmm.kernels.strided import as_strided
+from fastgmm.kernels.total_scatter import (
+    TotalScatter,
+    cancels,
+    expected_to_cancel,
+    second_moments,
+)
 from fastgmm.kernels.workspace import (
     Moments,
+    Wanted,
     allocate_moments,
     allocate_span,
     allocate_tiles,
     tile_length,
 )
+from fastgmm.system.lazy import lazy
 from fastgmm.system.threads import max_threads
 
+Passes = Literal["one", "many"]
+
+# Up to so many components of a tied model, their scatter costs less than that of all the points.
+MOST_COMPONENTS_AT_ONCE = 32
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
 # Up to how many features the places of a symmetric matrix are remembered.
@@ -59,8 +71,8 @@ def as_points(X: FloatArray) -> FloatArray:
 class Accumulator:
     """Points and weights, an empty array for none, as the drivers take them; reuses workspaces."""
 
-    def __init__(self, X: FloatArray, sample_weight: FloatArray):
-        self.X, self.sample_weight = X, sample_weight
+    def __init__(self, X: FloatArray, sample_weight: FloatArray, n_passes: Passes = "many"):
+        self.X, self.sample_weight, self.n_passes = X, sample_weight, n_passes
         self._rows = as_strided(X)
         self._nothing = as_strided(np.empty((0, 0), X.dtype))
         self._values: dict[str, tuple[object, Any]] = {}
@@ -77,6 +89,10 @@ class Accumulator:
         """
         if responsibilities is None and likelihood_is_in_moments(model, len(self.X)):
             return self._of_one_component(model)
+        if responsibilities is None and isinstance(model, TiedModel):
+            by_total = self._by_total(model)
+            if by_total is not None:
+                return by_total
         statistics = _statistics(self._run(model, responsibilities), model, covariance_type)
         if (
             isinstance(model, TiedModel)
@@ -97,25 +113,53 @@ class Accumulator:
         return self._log_likelihood_by_densities(model)
 
     def _log_likelihood_by_densities(self, model: Model) -> float:
-        return _finite(self._run(model, None, likelihood_alone=True).log_likelihood.sum())
+        return _finite(self._run(model, None, "likelihood").log_likelihood.sum())
+
+    def _by_total(self, model: TiedModel) -> Statistics | None:
+        """Statistics from the scatter of all the points and first moments, unless they cancel."""
+        does_not_pay = self.n_passes == "one" and len(model.means) <= MOST_COMPONENTS_AT_ONCE
+        if does_not_pay or not len(self.X) or expected_to_cancel(self._total, model):
+            return None
+        log_likelihood, counts, first, *_ = map(_sum_of_blocks, self._run(model, None, "first"))
+        reference = model.means.astype(np.float64)
+        first = first[: len(reference), : reference.shape[1]]
+        second = second_moments(self._total, reference, counts, first)
+        if cancels(self._total, second, self.X.itemsize):
+            return None
+        return Statistics(_finite(log_likelihood[0]), counts, first, second, reference, "tied")
+
+    @lazy
+    def _total(self) -> TotalScatter:
+        """Scatter of the points, about a mean that a first pass finds."""
+        points = Accumulator(self.X, self.sample_weight, "one")  # whose workspaces are forgotten
+        shares = points._shares_of_one()
+        about = moments_model(self.X[:1], "tied", self.X.dtype)
+        _, counts, first, *_ = map(_sum_of_blocks, points._run(about, shares, "first"))
+        d = self.X.shape[1]
+        with np.errstate(invalid="ignore"):  # no weight at all
+            mean = about.means + first[:1, :d] / counts[:, None]
+        about = moments_model(mean, "tied", self.X.dtype)
+        moments = _statistics(points._run(about, shares), about, "tied")
+        return TotalScatter(float(moments.counts[0]), moments.reference[0], moments.second)
+
+    def _shares_of_one(self) -> FloatArray:
+        """Responsibilities (n, 1) of a single component: the weights."""
+        one = np.ones((1, 1), self.X.dtype)
+        shares = self.sample_weight[:, None] if len(self.sample_weight) else one
+        return np.broadcast_to(shares, (len(self.X), 1))
 
     def _of_one_component(self, model: FullModel | SmallFullModel) -> Statistics:
         """Moments whose responsibilities are the weights, and the log-likelihood from these."""
-        shape = len(self.X), 1
-        one = np.ones((1, 1), self.X.dtype)
-        shares = self.sample_weight[:, None] if len(self.sample_weight) else one
         # Without constants no share is so small that it vanishes.
         about = model._replace(log_constants=model.log_constants[:0])
-        moments = self._run(about, np.broadcast_to(shares, shape))
+        moments = self._run(about, self._shares_of_one())
         statistics = _statistics(moments, model, "full")
         log_likelihood = log_likelihood_of_moments(statistics, model)
         if log_likelihood is None:
             log_likelihood = self._log_likelihood_by_densities(model)
         return replace(statistics, log_likelihood=log_likelihood)
 
-    def _run(
-        self, model: Model, given: FloatArray | None, *, likelihood_alone: bool = False
-    ) -> Moments:
+    def _run(self, model: Model, given: FloatArray | None, wanted: Wanted = "all") -> Moments:
         """Partial statistics of runs of tiles; overwritten by the next call."""
         if len(self.X) == 0:
             return allocate_moments(model, 1)
@@ -124,12 +168,17 @@ class Accumulator:
         points = Points(self._rows, responsibilities, self.sample_weight, len(self.X), length)
         if n_blocks is None:
             assert isinstance(model, FullModel)
-            return self._run_by_components(model, points, n_tiles, likelihood_alone)
+            return self._run_by_components(model, points, n_tiles, wanted)
         n_threads = min(n_blocks, max_threads())
         tiles = self._kept(
-            "tiles", model, lambda: allocate_tiles(model, length, self.X.dtype, n_threads)
+            "tiles",
+            model,
+            lambda: allocate_tiles(
+                model, length, self.X.dtype, n_threads, with_rows=wanted != "first"
+            ),
+            wanted == "first",
         )
-        moments = self._cleared_moments(model, n_blocks, likelihood_alone)
+        moments = self._cleared_moments(model, n_blocks, wanted)
         drivers.expectation_blocks(n_blocks, ExpectationTask(points, model, tiles, moments))
         return moments
 
@@ -141,7 +190,7 @@ class Accumulator:
         return length, n_tiles, n_blocks
 
     def _run_by_components(
-        self, model: FullModel, points: Points, n_tiles: int, likelihood_alone: bool
+        self, model: FullModel, points: Points, n_tiles: int, wanted: Wanted
     ) -> Moments:
         """Run through spans of tiles, and in each first through the tiles, then the components."""
         length, dtype = points.length, self.X.dtype
@@ -155,13 +204,13 @@ class Accumulator:
                 allocate_span(model, length, dtype, parts.n_tiles),
             ),
         )
-        moments = self._cleared_moments(model, parts.n_runs, likelihood_alone)
+        moments = self._cleared_moments(model, parts.n_runs, wanted)
         for first_tile in range(0, n_tiles, len(span.rows)):
             n_present = min(len(span.rows), n_tiles - first_tile)
             large_models.responsibilities_of_tiles(
                 n_present, SpanTask(points, first_tile, model, tiles, span)
             )
-            if not likelihood_alone:
+            if wanted != "likelihood":
                 slabs = SlabTask(
                     points, first_tile, n_present, parts.n_slabs, model, tiles, span, moments
                 )
@@ -169,17 +218,21 @@ class Accumulator:
             moments.log_likelihood[0] += span.log_likelihood[:n_present].sum()
         return moments
 
-    def _cleared_moments(self, model: Model, n_blocks: int, likelihood_alone: bool) -> Moments:
-        if likelihood_alone:
-            return allocate_moments(model, n_blocks, likelihood_alone=True)
-        moments: Moments = self._kept("moments", model, lambda: allocate_moments(model, n_blocks))
+    def _cleared_moments(self, model: Model, n_blocks: int, wanted: Wanted) -> Moments:
+        if wanted == "likelihood":
+            return allocate_moments(model, n_blocks, wanted)
+        moments: Moments = self._kept(
+            "moments", model, lambda: allocate_moments(model, n_blocks, wanted), wanted
+        )
         for array in moments:
             array[...] = 0
         return moments
 
-    def _kept(self, name: str, model: Model, make: Callable[[], Any]) -> Any:
+    def _kept(
+        self, name: str, model: Model, make: Callable[[], Any], variant: object = None
+    ) -> Any:
         """What was made for a model of this kind and shape, or is made now."""
-        key = type(model), model.means.shape
+        key = type(model), model.means.shape, variant
         if name not in self._values or self._values[name][0] != key:
             self._values.pop(name, None)  # before its successor is there
             self._values[name] = key, make()
@@ -199,10 +252,12 @@ def _finite(log_likelihood: float) -> float:
     return max(float(log_likelihood), -LARGEST_SQUARE)
 
 
+def _sum_of_blocks(array: FloatArray) -> FloatArray:
+    return np.asarray(array.sum(axis=0) if len(array) > 1 else array[0].copy())
+
+
 def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
-    log_likelihood, counts, first, second, pairs = (
-        array.sum(axis=0) if len(array) > 1 else array[0].copy() for array in moments
-    )
+    log_likelihood, counts, first, second, pairs = map(_sum_of_blocks, moments)
     K, d = model.means.shape
     first = first[:K, :d]
     if isinstance(model, SmallFullModel):

@@ -105,7 +105,7 @@ def _moments(
     if is_small(n, K, d, covariance_type):
         few = SmallProblem(X)
         return lambda means: few.moments(means, responsibilities, covariance_type)
-    points = Accumulator(X, np.empty(0, X.dtype))
+    points = Accumulator(X, np.empty(0, X.dtype), "one")
 
     def moments(means: FloatArray) -> Statistics:
         model = moments_model(means, covariance_type, X.dtype)

@@ -37,12 +37,12 @@ def distances_to_log_density(squares, log_constant, log_density, k, start):
 
 
 @worker
-def centre_chunk(points, chunk, mean, centred):
-    """Write centred[i] = points[chunk, i] - mean[i]: (d, chunk) from one chunk of points."""
+def centre_points(points, start, mean, centred):
+    """Write centred[i, p] = points[0, i, start + p] - mean[i], for a chunk of points."""
     for i in range(centred.shape[0]):
         shift = mean[i]
         for p in range(centred.shape[1]):
-            centred[i, p] = points[chunk, i, p] - shift
+            centred[i, p] = points[0, i, start + p] - shift
 
 
 def triangular_squares(vectors: int) -> Callable:
@@ -118,7 +118,7 @@ def tied_log_density(model, tile, m):
     chunk_length = tile.scratch.centred.shape[1]
     tile.scratch.whitened[:] = 0
     for chunk in range((m + chunk_length - 1) // chunk_length):
-        centre_chunk(tile.points, chunk, model.origin, tile.scratch.centred)
+        centre_points(tile.points, chunk * chunk_length, model.origin, tile.scratch.centred)
         n_panels, offset, j = (d + PANEL - 1) // PANEL, 0, 0
         for panel in range(n_panels):
             width = panel_width(d, n_panels, panel)

@@ -172,7 +172,18 @@ def tied_moments(model, tile, m, moments):
     Between components far apart both terms vanish with the shares, and between near ones they are
     as small as what they are added to: nothing cancels. What multiplies the differences of means
     is summed for each pair; the host puts the parts together.
+
+    Without room for second moments there are first ones alone, and about the means.
     """
+    if moments.second.size == 0:
+        moments_of_order_one(model, tile, m, moments)
+    else:
+        moments_of_order_two(model, tile, m, moments)
+
+
+@worker
+def moments_of_order_two(model, tile, m, moments):
+    """First moments about the origin, which the host moves to the means, and second ones."""
     scratch, packed, expected = tile.scratch, tile.scratch.packed, tile.scratch.expected
     shares, by_products = scratch.point_shares, moments.second.shape[0] == 1
     for k in range(model.means.shape[0]):
@@ -180,7 +191,6 @@ def tied_moments(model, tile, m, moments):
     for start in range(0, m, packed.shape[0]):
         depth = min(packed.shape[0], m - start)
         weigh_rows(model, tile.components, scratch, start, depth)
-        # First moments about the origin; the host moves them to the means.
         for k in range(0, moments.first.shape[0], 4):
             add_row_product(shares, k, packed, depth, moments.first)
         add_expected_means(model, tile.components, start, depth, expected)
@@ -346,6 +356,15 @@ def _moments_of_diagonals(*, squared: bool) -> Callable:
 
 add_first_and_second = _moments_of_diagonals(squared=True)
 add_first = _moments_of_diagonals(squared=False)
+
+
+@worker
+def moments_of_order_one(model, tile, m, moments):
+    """Σ r and Σ r c."""
+    padded = (m + 15) // 16 * 16
+    for k in range(model.means.shape[0]):
+        moments.counts[k] += scale_share(tile.components, k, tile.scale, padded)
+    add_first(model, tile, m, moments.first, moments.first)
 
 
 @worker

@@ -19,7 +19,7 @@ from fastgmm._contract import (
 )
 from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.kernels import drivers
-from fastgmm.kernels.accumulation import Accumulator, as_points
+from fastgmm.kernels.accumulation import Accumulator, Passes, as_points
 from fastgmm.kernels.drivers import Outputs, Points, PredictionTask
 from fastgmm.kernels.layouts import LogDensityModel, Mixture, Model, moments_model, prepare_model
 from fastgmm.kernels.partition import MOST_BLOCKS
@@ -147,7 +147,7 @@ def expectation(
     >>> s.counts, s.first, s.second
     (array([2.]), array([[2.]]), array([4.]))
     """
-    points = Pass(X, sample_weight)
+    points = Pass(X, sample_weight, n_passes="one")
     mixture = weights, means, precisions_cholesky, covariance_type, log_constants
     return points.expectation(*_checked(points.X, *mixture))
 
@@ -249,11 +249,14 @@ def assign(
 class Pass:
     """Points and weights, checked once, for passes that reuse their workspaces.
 
-    Mixtures are those of a fit, whose shapes and factors need not be checked.
+    Mixtures are those of a fit, whose shapes and factors need not be checked. Many passes are worth
+    some work once for all, as `Accumulator` does it; a single one is not.
     """
 
-    def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None):
-        self.X = as_points(X)
+    def __init__(
+        self, X: FloatArray, sample_weight: FloatArray | None = None, *, n_passes: Passes = "many"
+    ):
+        self.X, self._n_passes = as_points(X), n_passes
         self._weight = _weight(self.X, sample_weight)
         self._asked: tuple[object, bool] = None, False  # the last shape, and whether it is small
 
@@ -297,7 +300,7 @@ class Pass:
 
     @lazy
     def _accumulator(self) -> Accumulator:
-        return Accumulator(self.X, self._weight)
+        return Accumulator(self.X, self._weight, self._n_passes)
 
     def _with_far_points(
         self, model: Model, mixture: Mixture, far: np.ndarray, statistics: Statistics
@@ -306,10 +309,10 @@ class Pass:
         X, covariance_type = self.X, mixture.covariance_type
         weight = self._weight if len(self._weight) else np.ones(len(X), X.dtype)
         near_weight = np.where(far, weight.dtype.type(0), weight)
-        near = Accumulator(X, near_weight).statistics(model, covariance_type)
+        near = Accumulator(X, near_weight, "one").statistics(model, covariance_type)
         shares = far_responsibilities(X[far], *mixture) * weight[far, None]
         about = moments_model(model.means, covariance_type, X.dtype)
-        far_points = Accumulator(X[far], np.empty(0, X.dtype))
+        far_points = Accumulator(X[far], np.empty(0, X.dtype), "one")
         rest = far_points.statistics(about, covariance_type, shares.astype(X.dtype))
         return replace(near + rest, log_likelihood=statistics.log_likelihood)
 

@@ -102,9 +102,9 @@ def no_rows(scratch, source, start, m, d):
 
 @worker
 def point_rows(scratch, source, start, m, d):
-    """Copy m points as rows: written are scratch.rows (P, row pitch), up to column d."""
+    """Copy m points as rows, if there are rows: scratch.rows (P, row pitch), up to column d."""
     rows = scratch.rows
-    for p in range(m):
+    for p in range(min(m, rows.shape[0])):
         row = source.start + (start + p) * source.row_stride
         if source.column_stride == 1 and d >= SQUARE:
             for run in range(0, d, SQUARE):  # the last one covers some features again
@@ -113,7 +113,7 @@ def point_rows(scratch, source, start, m, d):
         else:
             for i in range(d):
                 rows[p, i] = source.flat[row + i * source.column_stride]
-    return True
+    return rows.shape[0] > 0
 
 
 copy_rows = dispatch_on_record(

@@ -7,7 +7,7 @@ its scratch record. All arrays have a leading axis, of threads or of blocks.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -36,6 +36,9 @@ ROW_BYTES = 2**12
 FEWEST_GATHERED = 10
 # Up to so many components of a tied model, or as many as features, each pair is summed for itself.
 MOST_PAIRED = 64
+# What may be wanted of a pass, and how many fields of `Moments` that is.
+Wanted = Literal["likelihood", "first", "all"]
+N_WANTED: dict[Wanted, int] = {"likelihood": 1, "first": 3, "all": 5}
 # Threads use every other place of a workspace: prefetching runs past the end of one, and would
 # fetch from a neighbour what it is just writing.
 THREAD_STRIDE = 2
@@ -104,9 +107,9 @@ class LargeScratch(NamedTuple):
 
 
 class TiedScratch(NamedTuple):
-    """Points by rows and whitened, and what their moments about the origin are made of."""
+    """Points whitened, and what second moments about the origin are made of."""
 
-    rows: FloatArray  # (P, row pitch)
+    rows: FloatArray  # (P, row pitch), or (0, 0) where first moments are wanted alone
     centred: FloatArray  # (d, chunk)
     whitened: FloatArray  # (d, P)
     packed: FloatArray  # (depth, row pitch): √w (x - mean of the means)
@@ -134,7 +137,7 @@ class Span(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """The partial statistics of one block, in float64."""
+    """The partial statistics of one block, in float64; arrays that are not wanted are empty."""
 
     log_likelihood: FloatArray  # (1,)
     counts: FloatArray  # (K,)
@@ -173,8 +176,15 @@ def scratch_of(model: Model, *, is_large: bool = False) -> type[Scratch]:
     return NoScratch
 
 
+# Wide: callers name those that are not the rule.
 def allocate_tiles(
-    model: Model, length: int, dtype: np.dtype, n_threads: int, n_together: int = 0
+    model: Model,
+    length: int,
+    dtype: np.dtype,
+    n_threads: int,
+    n_together: int = 0,
+    *,
+    with_rows: bool = True,
 ) -> Tile:
     """Return a record of workspaces, one for each thread at every `THREAD_STRIDE`-th place.
 
@@ -186,6 +196,8 @@ def allocate_tiles(
         return _aligned_zeros((THREAD_STRIDE * n_threads, *shapes[name]), kind)
 
     shapes = tile_shapes(model, length, dtype, n_together)
+    if not with_rows and "rows" in shapes:
+        shapes["rows"] = 0, 0
     kind = scratch_of(model, is_large=n_together > 0)
     scratch = kind(*(zeros(name) for name in kind._fields))
     return Tile(**{name: zeros(name) for name in Tile._fields[:-1]}, scratch=scratch)
@@ -210,7 +222,7 @@ def tile_shapes(
     gathered = (1, -(-d // PADDING) * PADDING, chunk)
     if isinstance(model, SmallFullModel):
         depth, gathered = row, (1, d, _row_of_points(length // 2, dtype))
-    blocked = isinstance(model, FullModel | TiedModel)
+    blocked = isinstance(model, FullModel)
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, row),
         "components": (0, 0) if is_large else (K, row),
@@ -301,11 +313,10 @@ def multiple_of_rows(length: int) -> int:
     return -(-length // BLOCK_ROWS) * BLOCK_ROWS
 
 
-def allocate_moments(model: Model, n_blocks: int, *, likelihood_alone: bool = False) -> Moments:
-    """Return zeroed partial statistics, the block being the leading axis."""
-    shapes = moments_shapes(model)
-    if likelihood_alone:
-        shapes = (shapes[0], *((0,) * len(shape) for shape in shapes[1:]))
+def allocate_moments(model: Model, n_blocks: int, wanted: Wanted = "all") -> Moments:
+    """Return zeroed partial statistics, the block being the leading axis, of what is wanted."""
+    shapes, n_wanted = moments_shapes(model), N_WANTED[wanted]
+    shapes = *shapes[:n_wanted], *((0,) * len(shape) for shape in shapes[n_wanted:])
     return Moments(*(_aligned_zeros((n_blocks, *shape), np.float64) for shape in shapes))
 
 
