@@ -1,4 +1,4 @@
-"""Second moments of unrolled models, from all points or from those that count for a component."""
+"""Moments from all points, or from those alone that count for a component."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from fastgmm.kernels import layouts, workspace
 pytestmark = pytest.mark.usefixtures("on_drivers")
 
 FEWEST = workspace.FEWEST_GATHERED
+FEWEST_K, FEWEST_D = workspace.FEWEST_CHOOSING, workspace.FEWEST_FEATURES
 each_apart = pytest.mark.parametrize("apart", [4 * FAR, FAR, 1.0, NEAR])
 
 
@@ -36,8 +37,48 @@ def test_moments_agree_with_the_reference(n, d, K, apart, dtype):
     assert_agrees(problem, dtype, weight)
 
 
+@each_dtype_by_name
+@each_apart
+@pytest.mark.parametrize("kind", ["diag", "spherical", "tied"])
+@pytest.mark.parametrize("d", [FEWEST_D - 1, FEWEST_D, 37])
+@pytest.mark.parametrize("K", [FEWEST_K - 1, FEWEST_K, 70])
+def test_moments_of_other_models(kind, K, d, apart, dtype):
+    problem = clusters(1037, d, K, apart, dtype, kind)
+    assert_agrees(problem, dtype)
+    weight = np.random.default_rng(0).random(1037).astype(dtype)
+    weight[::3] = 0
+    assert_agrees(problem, dtype, weight)
+
+
+@pytest.mark.parametrize("kind", ["diag", "spherical"])
+def test_a_component_of_other_models_whose_shares_are_all_small(kind):
+    """Its moments are of what it has, however little that is beside the other shares."""
+    X, weights, means, factors, _ = clusters(900, 20, FEWEST_K, FAR, "float64", kind)
+    weights[5], means[5] = 1e-25, means[6]
+    weights /= weights.sum()
+    actual = kernels.expectation(X, weights, means, factors, kind)
+    expected = reference.expectation(X, weights, means, factors, kind)
+    assert 0 < expected.counts[5] < 1e-20
+    np.testing.assert_allclose(actual.counts, expected.counts, rtol=1e-10)
+    np.testing.assert_allclose(actual.first[5], expected.first[5], rtol=1e-9)
+    np.testing.assert_allclose(actual.second[5], expected.second[5], rtol=1e-9)
+
+
 def test_a_component_without_points_counts_nothing():
     assert_an_empty_component_counts_nothing()
+
+
+@pytest.mark.parametrize("kind", ["diag", "spherical"])
+@pytest.mark.parametrize("share", [0.0, 1e-30, 1.0])
+def test_given_responsibilities_of_other_models(kind, share):
+    X = np.random.default_rng(0).standard_normal((512, 20))
+    responsibilities = np.zeros((512, 40))
+    responsibilities[np.arange(512), np.arange(512) % 39] = 1.0
+    responsibilities[::100, 39] = share
+    actual = kernels.weighted_covariances(X, responsibilities, kind)
+    expected = reference.weighted_covariances(X, responsibilities, kind)
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("share", [0.0, 1e-30, 0.3, 1.0])

@@ -21,23 +21,24 @@ from .common import TINY, Case, _Gain, assert_agree
 class VanishingShares(_Gain):
     """Points left out where their share vanishes: clusters far apart, against overlapping ones."""
 
-    params = (["moments", "expectation"], [12, 32, 64])
-    param_names = ("step", "d")
+    params = (["full", "diag"], ["moments", "expectation"], [12, 32, 64])
+    param_names = ("covariance_type", "step", "d")
 
-    def setup(self, step, d):
-        n, K = (64, 3) if TINY else (6000, 32)  # too many points to be a small problem
-        near = Case("full", "float64", n, d, K).make()
-        labels = kernels.assign(near.X, *near.mixture, "full")
+    def setup(self, covariance_type, step, d):
+        n, K = (64, 3) if TINY else (6000, 64)  # too many points to be a small problem
+        near = Case(covariance_type, "float64", n, d, K).make()
+        labels = kernels.assign(near.X, *near.mixture, covariance_type)
         far = near._replace(X=near.X + 9 * near.means[labels], means=10 * near.means)
-        self.calls = [self.call(step, *problem[:4]) for problem in (near, far)]
+        self.calls = [self.call(covariance_type, step, *one[:4]) for one in (near, far)]
 
-    def call(self, step, X, weights, means, factors):
-        shares = kernels.responsibilities(X, weights, means, factors, "full")
+    def call(self, covariance_type, step, X, weights, means, factors):
+        mixture = weights, means, factors, covariance_type
+        shares = kernels.responsibilities(X, *mixture)
         if step == "moments":
-            call = partial(kernels.weighted_covariances, X, shares, "full")
+            call = partial(kernels.weighted_covariances, X, shares, covariance_type)
             counts = call()[0]
         else:
-            call = partial(kernels.expectation, X, weights, means, factors, "full")
+            call = partial(kernels.expectation, X, *mixture)
             counts = call().counts
         assert_agree(counts, shares.sum(axis=0), "float64")
         return call

@@ -28,7 +28,7 @@ from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE
 from fastgmm.kernels.density import log_density_of_chunks, tile_log_density
 from fastgmm.kernels.jit.settings import FLAGS, REDUCTION_FLAGS
 from fastgmm.kernels.jit.target import CHUNK_BYTES, VECTOR_BYTES, VECTORS
-from fastgmm.kernels.moments import add_symmetric_product
+from fastgmm.kernels.moments_of_full import add_symmetric_product
 from fastgmm.kernels.normalization import log_of_product
 from fastgmm.kernels.pruning import pruned_log_density
 from fastgmm.kernels.strided import as_strided

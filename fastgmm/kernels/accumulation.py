@@ -173,9 +173,7 @@ class Accumulator:
         tiles = self._kept(
             "tiles",
             model,
-            lambda: allocate_tiles(
-                model, length, self.X.dtype, n_threads, with_rows=wanted != "first"
-            ),
+            lambda: allocate_tiles(model, length, self.X.dtype, n_threads, wanted=wanted),
             wanted == "first",
         )
         moments = self._cleared_moments(model, n_blocks, wanted)

@@ -16,7 +16,7 @@ from fastgmm.kernels.drivers import Points
 from fastgmm.kernels.jit.drivers import Driver
 from fastgmm.kernels.jit.settings import element, worker
 from fastgmm.kernels.layouts import FullModel
-from fastgmm.kernels.moments import add_chosen
+from fastgmm.kernels.moments_of_full import add_chosen
 from fastgmm.kernels.normalization import normalize_tile, scale_tile
 from fastgmm.kernels.pruning import pruned_log_density
 from fastgmm.kernels.shares import choose_points, scale_share, vanishing_part

@@ -9,6 +9,8 @@ from fastgmm.kernels.jit.settings import reduction, worker
 # Part of the average share below which one vanishes, in a tile whose points all have a log-density
 # at most so far below the highest that there could be.
 VANISHING, DISTANT = 1e-17, 5e3
+# Part of a sample of pairs that may count so that leaving out the others pays.
+MOST_COUNTING, SAMPLE = 1 / 16, 64
 # Points that are looked at together for shares that vanish.
 POINTS_TOGETHER = 16
 
@@ -47,6 +49,26 @@ def scale_and_weigh(shares, k, scale, values, length):
         total += share
         weighted += share * values[k, p]
     return np.float64(total), np.float64(weighted)
+
+
+@reduction
+def sum_of_share(shares, k, length):
+    """Return the sum of the first shares of component k."""
+    total = shares.dtype.type(0)
+    for p in range(length):
+        total += shares[k, p]
+    return np.float64(total)
+
+
+@worker
+def few_points_count(shares, m, vanishing):
+    """Whether few points count for a component, as far as the first points of the tile tell."""
+    n_counting, sample = 0, np.uint64(min(m, SAMPLE))  # not negative, so vectorized
+    least = shares.dtype.type(vanishing)
+    for k in range(shares.shape[0]):
+        for p in range(sample):
+            n_counting += shares[k, p] > least
+    return n_counting < MOST_COUNTING * shares.shape[0] * sample
 
 
 # Wide: the caller takes arrays out of their records, once for a tile.

@@ -5,11 +5,14 @@ Arguments that are written come last, but for `tile`, of which each worker says 
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastgmm.kernels.codegen.tiles import SQUARE, copy_run, transpose_square
 from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE, LARGEST_SQUARE32
 from fastgmm.kernels.jit.settings import dispatch_on_record, element, worker
 from fastgmm.kernels.workspace import (
     THREAD_STRIDE,
+    DiagonalScratch,
     FullScratch,
     LargeScratch,
     NoScratch,
@@ -116,11 +119,19 @@ def point_rows(scratch, source, start, m, d):
     return rows.shape[0] > 0
 
 
+@worker
+def rows_beside(scratch, source, start, m, d):
+    """Do the same for those who want the points by features in any case."""
+    point_rows(scratch, source, start, m, d)
+    return False
+
+
 copy_rows = dispatch_on_record(
     "copy_rows",
     {
         NoScratch: no_rows,
-        SphericalScratch: no_rows,
+        DiagonalScratch: rows_beside,
+        SphericalScratch: rows_beside,
         SmallFullScratch: no_rows,
         FullScratch: point_rows,
         LargeScratch: point_rows,
@@ -131,7 +142,7 @@ copy_rows = dispatch_on_record(
 
 @worker
 def load_responsibilities(given, start, m, padded, tile):
-    """Copy given responsibilities into the tile, zero for its padding."""
+    """Copy given responsibilities into the tile, zero for its padding; all of them count."""
     for k in range(tile.components.shape[0]):
         base = given.start + start * given.row_stride + k * given.column_stride
         for p in range(m):
@@ -140,6 +151,7 @@ def load_responsibilities(given, start, m, padded, tile):
             tile.components[k, p] = 0
     for p in range(padded):
         tile.scale[p] = 1
+        tile.peak[p] = -np.inf
 
 
 @worker

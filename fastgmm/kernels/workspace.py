@@ -34,6 +34,8 @@ CACHE_LINE = 64
 ROW_BYTES = 2**12
 # With fewer features, points that do not count cost no more than finding those that do.
 FEWEST_GATHERED = 10
+# With fewer components of other models, or features, so does leaving such points out.
+FEWEST_CHOOSING, FEWEST_FEATURES = 32, 16
 # Up to so many components of a tied model, or as many as features, each pair is summed for itself.
 MOST_PAIRED = 64
 # What may be wanted of a pass, and how many fields of `Moments` that is.
@@ -64,9 +66,18 @@ class NoScratch(NamedTuple):
     nothing: FloatArray  # (0,)
 
 
-class SphericalScratch(NamedTuple):
-    """What the density of a spherical model leaves for its moments."""
+class DiagonalScratch(NamedTuple):
+    """Points by rows, of which a component takes those that count for it."""
 
+    rows: FloatArray  # (P, row pitch), or (0, 0) of few components
+    chosen: np.ndarray  # (1, P): points that count for a component
+
+
+class SphericalScratch(NamedTuple):
+    """The same, and what the density of a spherical model leaves for its moments."""
+
+    rows: FloatArray
+    chosen: np.ndarray
     distances: FloatArray  # (K, P): ‖x - μ‖²
 
 
@@ -109,7 +120,8 @@ class LargeScratch(NamedTuple):
 class TiedScratch(NamedTuple):
     """Points whitened, and what second moments about the origin are made of."""
 
-    rows: FloatArray  # (P, row pitch), or (0, 0) where first moments are wanted alone
+    rows: FloatArray  # (P, row pitch), or (0, 0) for first moments of few components
+    chosen: np.ndarray  # (1, P), as in DiagonalScratch
     centred: FloatArray  # (d, chunk)
     whitened: FloatArray  # (d, P)
     packed: FloatArray  # (depth, row pitch): √w (x - mean of the means)
@@ -118,7 +130,15 @@ class TiedScratch(NamedTuple):
     expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
 
 
-Scratch = NoScratch | SphericalScratch | SmallFullScratch | FullScratch | LargeScratch | TiedScratch
+Scratch = (
+    NoScratch
+    | DiagonalScratch
+    | SphericalScratch
+    | SmallFullScratch
+    | FullScratch
+    | LargeScratch
+    | TiedScratch
+)
 # Fields that count rows or components.
 INDICES = ("candidates", "chosen", "n_chosen", "most_likely")
 
@@ -171,20 +191,20 @@ def scratch_of(model: Model, *, is_large: bool = False) -> type[Scratch]:
             return SmallFullScratch
         case TiedModel():
             return TiedScratch
+        case DiagonalModel():
+            return DiagonalScratch
         case SphericalModel():
             return SphericalScratch
     return NoScratch
 
 
-# Wide: callers name those that are not the rule.
 def allocate_tiles(
     model: Model,
     length: int,
     dtype: np.dtype,
     n_threads: int,
     n_together: int = 0,
-    *,
-    with_rows: bool = True,
+    wanted: Wanted = "all",
 ) -> Tile:
     """Return a record of workspaces, one for each thread at every `THREAD_STRIDE`-th place.
 
@@ -196,7 +216,7 @@ def allocate_tiles(
         return _aligned_zeros((THREAD_STRIDE * n_threads, *shapes[name]), kind)
 
     shapes = tile_shapes(model, length, dtype, n_together)
-    if not with_rows and "rows" in shapes:
+    if wanted == "first" and len(model.means) < FEWEST_CHOOSING:
         shapes["rows"] = 0, 0
     kind = scratch_of(model, is_large=n_together > 0)
     scratch = kind(*(zeros(name) for name in kind._fields))
@@ -220,8 +240,12 @@ def tile_shapes(
     chunk, depth = CHUNK_BYTES // dtype.itemsize, COLUMN_BYTES // dtype.itemsize
     row, pitch = _row_of_points(length, dtype), row_pitch(d)
     gathered = (1, -(-d // PADDING) * PADDING, chunk)
+    has_rows, n_chosen = not is_large, depth
     if isinstance(model, SmallFullModel):
-        depth, gathered = row, (1, d, _row_of_points(length // 2, dtype))
+        n_chosen, gathered = row, (1, d, _row_of_points(length // 2, dtype))
+    elif isinstance(model, DiagonalModel | SphericalModel | TiedModel):
+        n_chosen = row + PADDING
+        has_rows = K >= FEWEST_CHOOSING or isinstance(model, TiedModel)
     blocked = isinstance(model, FullModel)
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, row),
@@ -233,13 +257,13 @@ def tile_shapes(
     scratch: dict[str, tuple[int, ...]] = {
         "nothing": (0,),
         "distances": (K, row),
-        "rows": (0, 0) if is_large else (length, pitch),
+        "rows": (length, pitch) if has_rows else (0, 0),
         "centred": (d, chunk),
         "squares": (chunk,),
         "packed": (depth, pitch),
         "packed_roots": (depth, 1),
-        "chosen": (n_together, depth),
-        "chosen_shares": (n_together, depth),
+        "chosen": (n_together, n_chosen),
+        "chosen_shares": (n_together, n_chosen),
         "n_chosen": (n_together,),
         "gathered": gathered,
         "candidates": (row,),

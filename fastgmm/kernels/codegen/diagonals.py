@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 
 from fastgmm.kernels.codegen.vectors import Vectors, i64, log_density_of_squares
@@ -91,6 +92,77 @@ def log_density_of_diagonals(
     signature = types.void(
         points, means, factors, constants, types.intp, out, kept, scaled, vectors, n_bytes
     )
+    return signature, codegen
+
+
+# Wide: as the block itself.
+def _add_moments_of_rows_twin(rows, chosen, count, shares, k, means, first, second, squared, *_):
+    points, share = chosen[:count], shares[k, chosen[:count], None].astype(np.float64)
+    centred = rows[points, : means.shape[1]] - means[k]
+    first[k, : means.shape[1]] += (share * centred).sum(axis=0)
+    if squared:
+        second[k] += (share * centred * centred).sum(axis=0)
+
+
+# Long: what it does twice, for whole vectors and the rest of the features, is within it.
+@register_block(_add_moments_of_rows_twin)
+def add_moments_of_rows(
+    typingctx, rows, chosen, count, shares, k, means, first, second, squared, n_bytes
+):
+    """Add Σ r c to first[k] and, if `squared`, Σ r c² to second[k], over points that are chosen.
+
+    Those are the first `count` of `chosen`; r = shares[k, p], c = rows[p] - means[k]. A vector of
+    `n_bytes` of features at a time (both literal), then what is left of them.
+    """
+    with_squares = squared.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        rows_, chosen_, count_, shares_, k_, means_, first_, second_ = arguments[:8]
+        zero, element = i64(0), context.get_value_type(rows.dtype)
+
+        def add_features(width, start, stop):
+            v = Vectors(context, builder, element, width)
+            row, pitch = v.pointer(rows, rows_, zero, zero)
+            place, _ = v.pointer(chosen, chosen_, zero)
+            share, _ = v.pointer(shares, shares_, k_, zero)
+            mean, _ = v.pointer(means, means_, k_, zero)
+            targets = [v.pointer(first, first_, k_, zero)[0]]
+            if with_squares:
+                targets.append(v.pointer(second, second_, k_, zero)[0])
+            doubles = ir.VectorType(ir.DoubleType(), v.lanes)
+            with v.loop(stop, v.lanes, start=start) as i:
+                sums = v.accumulators(len(targets))
+                shift = v.load(v.at(mean, i))
+                with v.loop(count_) as q:
+                    p = builder.load(v.at(place, q))
+                    r = v.splat(builder.load(v.at(share, p)))
+                    at = builder.add(builder.mul(p, pitch), i)
+                    centred = builder.fsub(v.load(v.at(row, at)), shift)
+                    weighted = builder.fmul(r, centred)
+                    builder.store(builder.fadd(builder.load(sums[0]), weighted), sums[0])
+                    if with_squares:
+                        square = v.fma(weighted, centred, builder.load(sums[1]))
+                        builder.store(square, sums[1])
+                for variable, target in zip(sums, targets, strict=True):
+                    total, at = builder.load(variable), v.at(target, i)
+                    if v.size == 4:
+                        total = builder.fpext(total, doubles)
+                    address = builder.bitcast(at, doubles.as_pointer())
+                    old = builder.load(address)
+                    old.align = 8
+                    builder.store(builder.fadd(old, total), address).align = 8
+
+        _, d = Vectors(context, builder, element, n_bytes.literal_value).pointer(
+            means, means_, zero, zero
+        )
+        lanes = n_bytes.literal_value // (rows.dtype.bitwidth // 8)
+        whole = builder.and_(d, i64(-lanes))
+        add_features(n_bytes.literal_value, zero, whole)
+        add_features(rows.dtype.bitwidth // 8, whole, d)
+        return context.get_dummy_value()
+
+    n = types.intp
+    signature = types.void(rows, chosen, n, shares, n, means, first, second, squared, n_bytes)
     return signature, codegen
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
@@ -135,32 +136,41 @@ def reflect(typingctx, row, square, k, first, second):
     return types.void(row, square, types.intp, first, second), codegen
 
 
-def _choose_counting_twin(shares, k, length, least, chosen):
+def _choose_counting_twin(shares, k, length, least, chosen, n_bytes):
     (places,) = np.nonzero(shares[k, :length] > least)
     chosen[: len(places)] = places
     return len(places)
 
 
 @register_block(_choose_counting_twin)
-def choose_counting(typingctx, shares, k, length, least, chosen):
+def choose_counting(typingctx, shares, k, length, least, chosen, n_bytes):
     """Fill `chosen` with those of the first points p for which shares[k, p] > least; count them.
 
-    There is room for `length` of them.
+    There is room for `length` of them. Vectors of `n_bytes` (literal) of which none counts are
+    passed over; the last one may be read beyond `length`.
     """
 
     def codegen(context, builder, signature, arguments):
-        shares_, k_, length_, least_, chosen_ = arguments
-        v = Vectors(context, builder, context.get_value_type(shares.dtype), 8)
+        shares_, k_, length_, least_, chosen_ = arguments[:5]
+        v = Vectors(context, builder, context.get_value_type(shares.dtype), n_bytes.literal_value)
         share, _ = v.pointer(shares, shares_, k_, i64(0))
         place, _ = v.pointer(chosen, chosen_, i64(0))
         count = cgutils.alloca_once_value(builder, i64(0))
-        with v.loop(length_, optimized=False) as p:
-            builder.store(p, v.at(place, builder.load(count)))
-            counts = builder.fcmp_ordered(">", builder.load(v.at(share, p)), least_)
-            builder.store(builder.add(builder.load(count), builder.zext(counts, i64)), count)
+        waiting = cgutils.alloca_once(builder, i64)
+        threshold = v.splat(least_)
+        with v.loop(length_, v.lanes, optimized=False) as start:
+            counts = builder.fcmp_ordered(">", v.load(v.at(share, start)), threshold)
+            bits = builder.bitcast(counts, ir.IntType(v.lanes))
+            builder.store(builder.zext(bits, i64), waiting)
+            with v.while_any(waiting) as bits:
+                p = builder.add(start, builder.cttz(bits, ir.Constant(ir.IntType(1), 1)))
+                builder.store(p, v.at(place, builder.load(count)))
+                is_inside = builder.icmp_signed("<", p, length_)
+                builder.store(builder.add(builder.load(count), builder.zext(is_inside, i64)), count)
+                builder.store(builder.and_(bits, builder.sub(bits, i64(1))), waiting)
         return builder.load(count)
 
-    arguments = shares, types.intp, types.intp, shares.dtype, chosen
+    arguments = shares, types.intp, types.intp, shares.dtype, chosen, n_bytes
     return types.intp(*arguments), codegen
 
 

@@ -197,6 +197,20 @@ class Vectors:
         if not optimized:
             last.terminator.set_metadata("llvm.loop", self._as_it_is())
 
+    @contextmanager
+    def while_any(self, variable):
+        """Loop as long as the integer in a variable is not 0; yields it."""
+        builder = self.builder
+        test, body, done = (builder.append_basic_block(name) for name in ("test", "body", "done"))
+        builder.branch(test)
+        builder.position_at_end(test)
+        bits = builder.load(variable)
+        builder.cbranch(builder.icmp_unsigned("!=", bits, i64(0)), body, done)
+        builder.position_at_end(body)
+        yield bits
+        builder.branch(test)
+        builder.position_at_end(done)
+
     def _as_it_is(self):
         """What tells the compiler to neither unroll nor vectorize a loop; it names itself first."""
         module = self.builder.module
