@@ -14,7 +14,7 @@ from clusters import (
 )
 
 from fastgmm import kernels, reference
-from fastgmm.kernels import layouts, workspace
+from fastgmm.kernels import layouts, total_scatter, workspace
 
 # The problems are small, and these are tests of the drivers.
 pytestmark = pytest.mark.usefixtures("on_drivers")
@@ -44,6 +44,18 @@ def test_moments_agree_with_the_reference(n, d, K, apart, dtype):
 @pytest.mark.parametrize("K", [FEWEST_K - 1, FEWEST_K, 70])
 def test_moments_of_other_models(kind, K, d, apart, dtype):
     problem = clusters(1037, d, K, apart, dtype, kind)
+    assert_agrees(problem, dtype)
+    weight = np.random.default_rng(0).random(1037).astype(dtype)
+    weight[::3] = 0
+    assert_agrees(problem, dtype, weight)
+
+
+@each_dtype_by_name
+@each_apart
+@pytest.mark.parametrize("K", [FEWEST_K - 1, FEWEST_K, workspace.MOST_PAIRED + 6])
+def test_tied_moments_without_the_total_scatter(K, apart, dtype, monkeypatch):
+    monkeypatch.setattr(total_scatter, "MOST_CANCELLATION", {4: 0.0, 8: 0.0})
+    problem = clusters(1037, 18, K, apart, dtype, "tied")
     assert_agrees(problem, dtype)
     weight = np.random.default_rng(0).random(1037).astype(dtype)
     weight[::3] = 0

@@ -282,6 +282,8 @@ def _between(means: FloatArray, pairs: FloatArray) -> FloatArray:
     """Σ pairs[a, k] (μₐ - μₖ)(μₐ - μₖ)ᵀ over a and k, a few components a at a time."""
     K, d = means.shape
     total, step = np.zeros((d, d)), max(1, DIFFERENCES_AT_ONCE // (K * d))
+    if not pairs.any():  # as where components lie far apart
+        return total
     for start in range(0, K, step):
         some = slice(start, start + step)
         apart = means[some, None] - means

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from fastgmm.kernels.codegen.products import add_product
+from fastgmm.kernels.codegen.rearrangement import choose_counting
 from fastgmm.kernels.jit.settings import worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from fastgmm.kernels.moments_of_diagonals import add_first
 from fastgmm.kernels.moments_of_full import add_symmetric_product
-from fastgmm.kernels.shares import scale_share
+from fastgmm.kernels.shares import few_points_count, scale_share, vanishing_part
+from fastgmm.kernels.workspace import FEWEST_CHOOSING
 
 
 @worker
@@ -30,12 +32,62 @@ def tied_moments(model, tile, m, moments):
     as small as what they are added to: nothing cancels. What multiplies the differences of means
     is summed for each pair; the host puts the parts together.
 
-    Without room for second moments there are first ones alone, and about the means.
+    Without room for second moments there are first ones alone, and about the means. Where few
+    points count for a component, those of each are summed for itself, which takes no account of
+    how many components there are.
     """
+    vanishing, few = vanishing_part(model, tile, m), False
+    if model.means.shape[0] >= FEWEST_CHOOSING:
+        few = few_points_count(tile.components, m, vanishing)
     if moments.second.size == 0:
         moments_of_order_one(model, tile, m, moments)
+    elif few:
+        moments_of_chosen(model, tile, m, vanishing, moments)
     else:
         moments_of_order_two(model, tile, m, moments)
+
+
+@worker
+def moments_of_chosen(model, tile, m, vanishing, moments):
+    """Those about the mean of each component, of the points alone that count for it.
+
+    First moments are moved to the origin, as `moments_of_order_two` has them.
+    """
+    shares, packed, chosen = tile.components, tile.scratch.packed, tile.scratch.chosen[0]
+    second, n_packed, K = moments.second[0], 0, model.means.shape[0]
+    for k in range(K):
+        total = scale_share(shares, k, tile.scale, m)
+        moments.counts[k] += total
+        for i in range(model.means.shape[1]):
+            moments.first[k, i] += total * model.padded_means[k, i]
+        least = shares.dtype.type(total / m * vanishing)
+        count, q, is_last = (
+            choose_counting(shares, k, m, least, chosen, VECTOR_BYTES),
+            0,
+            k + 1 == K,
+        )
+        while q < count or (is_last and n_packed > 0):
+            while q < count and n_packed < packed.shape[0]:
+                pack_point(
+                    model, tile.scratch.rows, shares, chosen[q], k, n_packed, packed, moments
+                )
+                n_packed += 1
+                q += 1
+            if n_packed == packed.shape[0] or is_last:
+                add_symmetric_product(packed, n_packed, second, 0, second.shape[0])
+                n_packed = 0
+
+
+# Wide: the caller takes arrays out of their records, once for a tile.
+@worker
+def pack_point(model, rows, shares, p, k, place, packed, moments):
+    """Fill packed[place] with √r c of a point, and add r c to the first moments."""
+    share, means = shares[k, p], model.means
+    root = np.sqrt(share)
+    for i in range(means.shape[1]):
+        c = rows[p, i] - means[k, i]
+        packed[place, i] = root * c
+        moments.first[k, i] += share * c
 
 
 @worker
