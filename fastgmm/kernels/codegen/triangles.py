@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 from numba import types
+from numba.core import cgutils
 
 from fastgmm.kernels.codegen.vectors import Vectors, i64, log_density_of_squares
 from fastgmm.kernels.jit.settings import register_block
+from fastgmm.kernels.jit.target import VECTOR_BYTES
 
 # Up to this many features, whole rows of a triangle of sums stay in registers.
 SHORT_ROWS = 9
-# Columns of a factor whose products advance together, so that none waits for its own last sum.
+# About so many columns of a factor advance together, so that none waits for its own last sum.
 COLUMNS = 4
+# What suits 32 registers whose instructions load for themselves, or 16 narrower ones: vectors of
+# points that share the loads of a factor; features up to which the compiler may order all columns
+# as it likes; rows of a piece of a triangle, and its sums.
+VECTORS, FREELY_ORDERED, ROWS, MOST_SUMS = (1, 20, 4, 24) if VECTOR_BYTES == 64 else (2, 8, 3, 9)
 
 
 def _centred(v, x, pitch, mean, p, features):
@@ -40,8 +46,8 @@ def small_log_density(typingctx, points, means, factors, constants, k, length, o
     """out[k, p] = constantₖ - ½ ‖Uₖᵀ(x_p - μₖ)‖² with every feature in a register, d literal.
 
     `points` (d, pitch) has a row per feature; `factors` (K, d(d+1)/2) holds U's columns one
-    after the other. `length` is rounded up to whole vectors. The square is limited to the
-    farthest.
+    after the other. `length` is rounded up to whole blocks of `VECTORS` vectors. The square is
+    limited to the farthest.
     """
     n, width = d.literal_value, n_bytes.literal_value
 
@@ -54,19 +60,37 @@ def small_log_density(typingctx, points, means, factors, constants, k, length, o
         factor, _ = v.pointer(factors, factors_, k_, zero)
         target, _ = v.pointer(out, out_, k_, zero)
         constant = v.splat(builder.load(v.pointer(constants, constants_, k_)[0]))
-        with v.loop(length_, v.lanes) as p:
-            centred = _centred(v, x, pitch, mean, p, range(n))
-            distance = v.zero
-            for first in range(0, n, COLUMNS):
-                columns = range(first, min(first + COLUMNS, n))
-                sums = dict.fromkeys(columns, v.zero)
+        # What a block of columns needs lies in memory, from which it is taken anew: the compiler
+        # would let all columns advance together, and run out of registers for their sums.
+        buffer = cgutils.alloca_once(builder, v.type, size=n * VECTORS)
+        distances = v.accumulators(VECTORS)
+        with v.loop(length_, VECTORS * v.lanes) as p:
+            starts = [builder.add(p, i64(c * v.lanes)) for c in range(VECTORS)]
+            for c, start in enumerate(starts):
+                builder.store(v.zero, distances[c])
+                for i, y in _centred(v, x, pitch, mean, start, range(n)).items():
+                    builder.store(y, builder.gep(buffer, [i64(i * VECTORS + c)]))
+            for some in np.array_split(np.arange(n), max(1, round(n / COLUMNS))):
+                if n > FREELY_ORDERED:
+                    v.barrier([buffer, *distances])
+                columns = range(int(some[0]), int(some[-1]) + 1)
+                sums = [dict.fromkeys(columns, v.zero) for _ in starts]
                 for i in range(columns.stop):
-                    for j in range(max(i, first), columns.stop):
+                    own = [
+                        builder.load(builder.gep(buffer, [i64(i * VECTORS + c)]))
+                        for c in range(VECTORS)
+                    ]
+                    for j in range(max(i, columns.start), columns.stop):
                         entry = v.splat(builder.load(v.at(factor, j * (j + 1) // 2 + i)))
-                        sums[j] = v.fma(entry, centred[i], sums[j])
-                for y in sums.values():
-                    distance = v.fma(y, y, distance)
-            v.store(v.log_density(constant, distance), v.at(target, p))
+                        for c in range(VECTORS):
+                            sums[c][j] = v.fma(entry, own[c], sums[c][j])
+                for c in range(VECTORS):
+                    distance = builder.load(distances[c])
+                    for y in sums[c].values():
+                        distance = v.fma(y, y, distance)
+                    builder.store(distance, distances[c])
+            for start, distance in zip(starts, distances, strict=True):
+                v.store(v.log_density(constant, builder.load(distance)), v.at(target, start))
         return context.get_dummy_value()
 
     intp = types.intp
@@ -155,7 +179,7 @@ def triangle_order(d):
     return [(i, j) for rows, columns in _register_tiles(d) for i in rows for j in columns if i <= j]
 
 
-def _register_tiles(d, most=24):
+def _register_tiles(d, most=MOST_SUMS):
     """Rows and columns of the pieces of a triangle whose sums fit in `most` registers together.
 
     Few features take whole rows, more of them four rows at a time; the sums of a piece at the
@@ -164,10 +188,10 @@ def _register_tiles(d, most=24):
     start = 0
     while start < d:
         n_rows = _whole_rows(d, start, most)
-        if n_rows >= min(4, d - start) or d <= SHORT_ROWS:
+        if n_rows >= min(ROWS, d - start) or d <= SHORT_ROWS:
             yield range(start, start + n_rows), range(start, d)
         else:
-            n_rows = min(4, d - start)
+            n_rows = min(ROWS, d - start)
             rows = range(start, start + n_rows)
             column = start + n_rows + (most - n_rows * (n_rows + 3) // 2) // n_rows
             yield rows, range(start, min(column, d))

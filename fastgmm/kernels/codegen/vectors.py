@@ -197,6 +197,12 @@ class Vectors:
         if not optimized:
             last.terminator.set_metadata("llvm.loop", self._as_it_is())
 
+    def barrier(self, pointers):
+        """Emit nothing that runs: what was stored at some addresses has to be loaded anew."""
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type for pointer in pointers])
+        constraints = ",".join(["r"] * len(pointers) + ["~{memory}"])
+        self.builder.asm(kind, "", constraints, pointers, side_effect=True)
+
     @contextmanager
     def while_any(self, variable):
         """Loop as long as the integer in a variable is not 0; yields it."""
