@@ -319,8 +319,9 @@ from fastgmm import kernels, reference
 from fastgmm.kernels.jit import target
 from registry import Case, relative_error
 print(target.VECTOR_BYTES, target.VECTORS)
-for case in (Case("full", "float64", 300, 3, 2), Case("diag", "float32", 300, 5, 3),
-             Case("full", "float64", 300, 17, 2), Case("tied", "float64", 300, 17, 2))[:n_cases]:
+for case in (Case("full", "float64", 5000, 3, 2), Case("diag", "float32", 300, 5, 3),
+             Case("full", "float64", 300, 17, 2), Case("full", "float64", 5000, 20, 2),
+             Case("diag", "float32", 5000, 19, 40), Case("tied", "float64", 5000, 17, 2))[:n_cases]:
     X, *mixture, weight = case.make()
     actual, expected = (
         module.expectation(X, *mixture, case.covariance_type, weight)
@@ -333,7 +334,7 @@ for case in (Case("full", "float64", 300, 3, 2), Case("diag", "float32", 300, 5,
 @pytest.mark.parametrize(
     ("target", "n_cases"),
     # The second tells only the features apart: its layouts are those of the first.
-    [({"NUMBA_CPU_NAME": "generic"}, 4), ({"NUMBA_ENABLE_AVX": "0"}, 1)],
+    [({"NUMBA_CPU_NAME": "generic"}, 6), ({"NUMBA_ENABLE_AVX": "0"}, 1)],
     ids=["NUMBA_CPU_NAME", "NUMBA_ENABLE_AVX"],
 )
 def test_vectors_are_those_of_the_target(target: dict[str, str], n_cases: int, tmp_path: Path):

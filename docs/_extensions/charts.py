@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 COLOURS = {"fastgmm": "#0072B2", "scikit-learn": "#E69F00", "oneDAL": "#009E73"}
 STYLE = {"font.size": 11, "svg.hashsalt": "fastgmm", "axes.spines.top": False,
          "axes.spines.right": False, "figure.constrained_layout.use": True}  # fmt: skip
+DTYPE = "float64"  # the tables have float32, too
 WIDTH = 5.2  # inches: legible on a phone, too
 
 Record = dict[str, Any]
@@ -26,13 +27,14 @@ def draw_charts(measured: Path, folder: Path) -> None:
         json.loads((measured / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("iterations", "whole_fits")
     )
+    measured_cells = [cell for cell in iterations["cells"] if cell["dtype"] == DTYPE]
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
         figures = {
-            "overview": overview(iterations["cells"]),
+            "overview": overview(measured_cells),
             "whole_fits": whole_fits(fits["tasks"]),
         }
-        for covariance_type, cells in by_type(iterations["cells"]).items():
+        for covariance_type, cells in by_type(measured_cells).items():
             figures[covariance_type] = grid(covariance_type, cells)
         for name, figure in figures.items():
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
