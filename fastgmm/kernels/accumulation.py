@@ -122,7 +122,7 @@ class Accumulator:
             return None
         log_likelihood, counts, first, *_ = map(_sum_of_blocks, self._run(model, None, "first"))
         reference = model.means.astype(np.float64)
-        first = first[: len(reference), : reference.shape[1]]
+        first = _about_means(model, first, counts)
         second = second_moments(self._total, reference, counts, first)
         if cancels(self._total, second, self.X.itemsize):
             return None
@@ -173,8 +173,7 @@ class Accumulator:
         tiles = self._kept(
             "tiles",
             model,
-            lambda: allocate_tiles(model, length, self.X.dtype, n_threads, wanted=wanted),
-            wanted == "first",
+            lambda: allocate_tiles(model, length, self.X.dtype, n_threads),
         )
         moments = self._cleared_moments(model, n_blocks, wanted)
         drivers.expectation_blocks(n_blocks, ExpectationTask(points, model, tiles, moments))
@@ -257,15 +256,14 @@ def _sum_of_blocks(array: FloatArray) -> FloatArray:
 def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType) -> Statistics:
     log_likelihood, counts, first, second, pairs = map(_sum_of_blocks, moments)
     K, d = model.means.shape
-    first = first[:K, :d]
+    first = _about_means(model, first, counts) if isinstance(model, TiedModel) else first[:, :d]
     if isinstance(model, SmallFullModel):
         second = second[:, _indices_in_triangle(d)]
     elif covariance_type in ("full", "tied"):
         second = _symmetric(second, d)
     if isinstance(model, TiedModel):
-        # `tied_moments` has them about the origin, and the second ones in two or three parts.
+        # `tied_moments` has the second ones in two or three parts.
         means = model.padded_means[:, :d].astype(np.float64)
-        first = first - counts[:, None] * means
         if len(second) == 1:
             second = second[0] + _between(means, np.triu(pairs[:K, :K], 1))
         else:
@@ -276,6 +274,13 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
         second = second[:, 0]
     reference = model.means.astype(np.float64)
     return Statistics(_finite(log_likelihood[0]), counts, first, second, reference, covariance_type)
+
+
+def _about_means(model: TiedModel, first: FloatArray, counts: FloatArray) -> FloatArray:
+    """First moments (K, d) about the means, from those that `tied_moments` has about the origin."""
+    K, d = model.means.shape
+    means = model.padded_means[:, :d].astype(np.float64)
+    return np.asarray(first[:K, :d] - counts[:, None] * means)
 
 
 def _between(means: FloatArray, pairs: FloatArray) -> FloatArray:

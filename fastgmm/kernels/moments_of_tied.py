@@ -6,11 +6,16 @@ import numpy as np
 
 from fastgmm.kernels.codegen.products import add_product
 from fastgmm.kernels.codegen.rearrangement import choose_counting
+from fastgmm.kernels.codegen.tiles import SQUARE, transpose_square
 from fastgmm.kernels.jit.settings import worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
-from fastgmm.kernels.moments_of_diagonals import add_first
 from fastgmm.kernels.moments_of_full import add_symmetric_product
-from fastgmm.kernels.shares import few_points_count, scale_share, vanishing_part
+from fastgmm.kernels.shares import (
+    few_points_count,
+    scale_share,
+    sum_of_share,
+    vanishing_part,
+)
 from fastgmm.kernels.workspace import FEWEST_CHOOSING
 
 
@@ -32,113 +37,118 @@ def tied_moments(model, tile, m, moments):
     as small as what they are added to: nothing cancels. What multiplies the differences of means
     is summed for each pair; the host puts the parts together.
 
-    Without room for second moments there are first ones alone, and about the means. Where few
-    points count for a component, those of each are summed for itself, which takes no account of
-    how many components there are.
+    Where few points count for a component, those of each are summed for itself, which takes no
+    account of how many components there are. Without room for second moments there are first ones
+    alone. These are about the origin; the host moves them to the means.
     """
-    vanishing, few = vanishing_part(model, tile, m), False
-    if model.means.shape[0] >= FEWEST_CHOOSING:
-        few = few_points_count(tile.components, m, vanishing)
-    if moments.second.size == 0:
-        moments_of_order_one(model, tile, m, moments)
-    elif few:
-        moments_of_chosen(model, tile, m, vanishing, moments)
-    else:
-        moments_of_order_two(model, tile, m, moments)
-
-
-@worker
-def moments_of_chosen(model, tile, m, vanishing, moments):
-    """Those about the mean of each component, of the points alone that count for it.
-
-    First moments are moved to the origin, as `moments_of_order_two` has them.
-    """
-    shares, packed, chosen = tile.components, tile.scratch.packed, tile.scratch.chosen[0]
-    second, n_packed, K = moments.second[0], 0, model.means.shape[0]
+    packed, K, vanishing = tile.scratch.packed, model.means.shape[0], 0.0
+    with_second, few = moments.second.size > 0, False
     for k in range(K):
-        total = scale_share(shares, k, tile.scale, m)
-        moments.counts[k] += total
-        for i in range(model.means.shape[1]):
-            moments.first[k, i] += total * model.padded_means[k, i]
-        least = shares.dtype.type(total / m * vanishing)
-        count, q, is_last = (
-            choose_counting(shares, k, m, least, chosen, VECTOR_BYTES),
-            0,
-            k + 1 == K,
-        )
-        while q < count or (is_last and n_packed > 0):
-            while q < count and n_packed < packed.shape[0]:
-                pack_point(
-                    model, tile.scratch.rows, shares, chosen[q], k, n_packed, packed, moments
-                )
-                n_packed += 1
-                q += 1
-            if n_packed == packed.shape[0] or is_last:
-                add_symmetric_product(packed, n_packed, second, 0, second.shape[0])
-                n_packed = 0
-
-
-# Wide: the caller takes arrays out of their records, once for a tile.
-@worker
-def pack_point(model, rows, shares, p, k, place, packed, moments):
-    """Fill packed[place] with √r c of a point, and add r c to the first moments."""
-    share, means = shares[k, p], model.means
-    root = np.sqrt(share)
-    for i in range(means.shape[1]):
-        c = rows[p, i] - means[k, i]
-        packed[place, i] = root * c
-        moments.first[k, i] += share * c
-
-
-@worker
-def moments_of_order_two(model, tile, m, moments):
-    """First moments about the origin, which the host moves to the means, and second ones."""
-    scratch, packed, expected = tile.scratch, tile.scratch.packed, tile.scratch.expected
-    shares, by_products = scratch.point_shares, moments.second.shape[0] == 1
-    for k in range(model.means.shape[0]):
         moments.counts[k] += scale_share(tile.components, k, tile.scale, m)
-    for start in range(0, m, packed.shape[0]):
-        depth = min(packed.shape[0], m - start)
-        weigh_rows(model, tile.components, scratch, start, depth)
-        for k in range(0, moments.first.shape[0], 4):
-            add_row_product(shares, k, packed, depth, moments.first)
-        add_expected_means(model, tile.components, start, depth, expected)
-        for p in range(depth):
-            root = scratch.packed_roots[p, 0]
-            scale = 1 / root if root > 0 else root
-            for i in range(model.padded_means.shape[1]):
-                mean = expected[p, i] * scale * scale
-                packed[p, i] = (packed[p, i] - mean) * root
-                expected[p, i] = mean
-            if by_products:
-                for k in range(shares.shape[1]):
-                    shares[p, k] *= scale
-            else:
-                add_pairs(model, scratch, p, root, moments)
-        for part in range(2):  # one call: its code is large
+    if with_second and K >= FEWEST_CHOOSING:
+        vanishing = vanishing_part(model, tile, m)
+        few = few_points_count(tile.components, m, vanishing)
+    start, k, q, count = 0, 0, 0, 0
+    while start < m:
+        if few:
+            depth, k, q, count = pack_chosen(model, tile, m, vanishing, k, q, count, moments)
+            start = m if k == K else 0
+        else:
+            depth = min(packed.shape[0], m - start)
+            centre_rows(model, tile.scratch, start, depth)
+            gather_shares(tile.components, tile.scratch, start, depth)
+            for row in range(0, moments.first.shape[0], 4):
+                add_row_product(tile.scratch.point_shares, row, packed, depth, moments.first)
+            if with_second:
+                pack_about_mean(model, tile, start, depth, moments)
+            start += depth
+        for part in range((1 if few else 2) if with_second else 0):  # one call: its code is large
             rows, out = packed, moments.second[0]
-            if part == 1 and by_products:
-                rows, out = shares, moments.pairs
+            if part == 1 and moments.second.shape[0] == 1:
+                rows, out = tile.scratch.point_shares, moments.pairs
             elif part == 1:
-                rows, out = expected, moments.second[1]
+                rows, out = tile.scratch.expected, moments.second[1]
             add_symmetric_product(rows, depth, out, 0, out.shape[0])
 
 
+# Wide: the last three are where it is to go on.
 @worker
-def weigh_rows(model, shares, scratch, start, depth):
-    """Gather the shares of points, their weights, and the points themselves from the origin.
+def pack_chosen(model, tile, m, vanishing, k, q, count, moments):
+    """Fill the packed points with √r c of those that count, from the q-th of component k on.
 
-    These go to the scratch record.
+    Add r c to the first moments. Return how many are packed, and where to go on.
     """
+    shares, packed, chosen = tile.components, tile.scratch.packed, tile.scratch.chosen[0]
+    n_packed = 0
+    while k < model.means.shape[0] and n_packed < packed.shape[0]:
+        if q == 0:
+            total = sum_of_share(shares, k, m)
+            least = shares.dtype.type(total / m * vanishing)
+            count = choose_counting(shares, k, m, least, chosen, VECTOR_BYTES)
+            for i in range(model.means.shape[1]):
+                moments.first[k, i] += total * model.padded_means[k, i]
+        while q < count and n_packed < packed.shape[0]:
+            p = chosen[q]
+            share = shares[k, p]
+            root = np.sqrt(share)
+            for i in range(model.means.shape[1]):
+                c = tile.scratch.rows[p, i] - model.means[k, i]
+                packed[n_packed, i] = root * c
+                moments.first[k, i] += share * c
+            q += 1
+            n_packed += 1
+        if q == count:
+            k += 1
+            q = 0
+    return n_packed, k, q, count
+
+
+@worker
+def gather_shares(shares, scratch, start, depth):
+    """Fill the point shares, a row for each of some points; where there are few, one by one."""
+    K, pitch = shares.shape
+    flat = shares.reshape(shares.size)
+    rows = scratch.point_shares.reshape((1, *scratch.point_shares.shape))
+    if K >= SQUARE:
+        for first in range(0, depth, SQUARE):
+            for square in range(0, K, SQUARE):  # the last one covers some components again
+                k = min(square, K - SQUARE)
+                transpose_square(flat, k * pitch + start + first, pitch, rows, 0, first, k)
+    else:
+        for k in range(K):
+            for p in range(depth):
+                scratch.point_shares[p, k] = shares[k, start + p]
+
+
+@worker
+def centre_rows(model, scratch, start, depth):
+    """Fill the packed points with x - o."""
+    for p in range(depth):
+        for i in range(model.padded_origin.shape[1]):
+            scratch.packed[p, i] = scratch.rows[start + p, i] - model.padded_origin[0, i]
+
+
+@worker
+def pack_about_mean(model, tile, start, depth, moments):
+    """Turn points into √w (x - μ̄), and the rest into what the second product is to be made of."""
+    scratch, packed, expected = tile.scratch, tile.scratch.packed, tile.scratch.expected
+    shares = scratch.point_shares
+    add_expected_means(model, tile.components, start, depth, expected)
     for p in range(depth):
         weight = shares.dtype.type(0)
         for k in range(model.means.shape[0]):
-            share = shares[k, start + p]
-            scratch.point_shares[p, k] = share
-            weight += share
-        scratch.packed_roots[p, 0] = np.sqrt(weight)
-        for i in range(model.padded_origin.shape[1]):
-            scratch.packed[p, i] = scratch.rows[start + p, i] - model.padded_origin[0, i]
+            weight += shares[p, k]
+        root = np.sqrt(weight)
+        scale = 1 / root if root > 0 else root
+        for i in range(model.padded_means.shape[1]):
+            mean = expected[p, i] * scale * scale
+            packed[p, i] = (packed[p, i] - mean) * root
+            expected[p, i] = mean
+        if moments.second.shape[0] == 1:
+            for k in range(shares.shape[1]):
+                shares[p, k] *= scale
+        else:
+            add_pairs(model, scratch, p, root, moments)
 
 
 @worker
@@ -187,12 +197,3 @@ def add_row_product(left, i, right, length, out):
     while j < out.shape[1]:
         add_product(left, 0, i, right, 0, j, length, out, i, j, 4, 1, VECTOR_BYTES, 0)
         j += lanes
-
-
-@worker
-def moments_of_order_one(model, tile, m, moments):
-    """Σ r and Σ r c."""
-    padded = (m + 15) // 16 * 16
-    for k in range(model.means.shape[0]):
-        moments.counts[k] += scale_share(tile.components, k, tile.scale, padded)
-    add_first(model, tile, m, moments.first, moments.first)

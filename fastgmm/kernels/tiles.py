@@ -105,9 +105,9 @@ def no_rows(scratch, source, start, m, d):
 
 @worker
 def point_rows(scratch, source, start, m, d):
-    """Copy m points as rows, if there are rows: scratch.rows (P, row pitch), up to column d."""
+    """Copy m points as rows: written are scratch.rows (P, row pitch), up to column d."""
     rows = scratch.rows
-    for p in range(min(m, rows.shape[0])):
+    for p in range(m):
         row = source.start + (start + p) * source.row_stride
         if source.column_stride == 1 and d >= SQUARE:
             for run in range(0, d, SQUARE):  # the last one covers some features again
@@ -116,13 +116,17 @@ def point_rows(scratch, source, start, m, d):
         else:
             for i in range(d):
                 rows[p, i] = source.flat[row + i * source.column_stride]
-    return rows.shape[0] > 0
+    return True
 
 
 @worker
 def rows_beside(scratch, source, start, m, d):
-    """Do the same for those who want the points by features in any case."""
-    point_rows(scratch, source, start, m, d)
+    """Copy points as rows, if there are rows, for those who want them by features in any case."""
+    rows = scratch.rows
+    for p in range(min(m, rows.shape[0])):
+        row = source.start + (start + p) * source.row_stride
+        for i in range(d):
+            rows[p, i] = source.flat[row + i * source.column_stride]
     return False
 
 

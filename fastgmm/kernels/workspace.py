@@ -120,12 +120,11 @@ class LargeScratch(NamedTuple):
 class TiedScratch(NamedTuple):
     """Points whitened, and what second moments about the origin are made of."""
 
-    rows: FloatArray  # (P, row pitch), or (0, 0) for first moments of few components
+    rows: FloatArray  # (P, row pitch)
     chosen: np.ndarray  # (1, P), as in DiagonalScratch
     centred: FloatArray  # (d, chunk)
     whitened: FloatArray  # (d, P)
     packed: FloatArray  # (depth, row pitch): √w (x - mean of the means)
-    packed_roots: FloatArray  # (depth, 1): √w of weights w
     point_shares: FloatArray  # (depth, K padded): responsibilities of the packed points
     expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
 
@@ -204,7 +203,6 @@ def allocate_tiles(
     dtype: np.dtype,
     n_threads: int,
     n_together: int = 0,
-    wanted: Wanted = "all",
 ) -> Tile:
     """Return a record of workspaces, one for each thread at every `THREAD_STRIDE`-th place.
 
@@ -216,8 +214,6 @@ def allocate_tiles(
         return _aligned_zeros((THREAD_STRIDE * n_threads, *shapes[name]), kind)
 
     shapes = tile_shapes(model, length, dtype, n_together)
-    if wanted == "first" and len(model.means) < FEWEST_CHOOSING:
-        shapes["rows"] = 0, 0
     kind = scratch_of(model, is_large=n_together > 0)
     scratch = kind(*(zeros(name) for name in kind._fields))
     return Tile(**{name: zeros(name) for name in Tile._fields[:-1]}, scratch=scratch)

@@ -130,10 +130,10 @@ def add_moments_of_rows(
             if with_squares:
                 targets.append(v.pointer(second, second_, k_, zero)[0])
             doubles = ir.VectorType(ir.DoubleType(), v.lanes)
-            with v.loop(stop, v.lanes, start=start) as i:
+            with v.loop(stop, v.lanes, start=start, optimized=False) as i:
                 sums = v.accumulators(len(targets))
                 shift = v.load(v.at(mean, i))
-                with v.loop(count_) as q:
+                with v.loop(count_, optimized=False) as q:
                     p = builder.load(v.at(place, q))
                     r = v.splat(builder.load(v.at(share, p)))
                     at = builder.add(builder.mul(p, pitch), i)
