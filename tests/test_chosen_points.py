@@ -54,6 +54,7 @@ def test_moments_of_other_models(kind, K, d, apart, dtype):
 @each_apart
 @pytest.mark.parametrize("K", [FEWEST_K - 1, FEWEST_K, workspace.MOST_PAIRED + 6])
 def test_tied_moments_without_the_total_scatter(K, apart, dtype, monkeypatch):
+    # Single passes take it from 33 components on.
     monkeypatch.setattr(total_scatter, "MOST_CANCELLATION", {4: 0.0, 8: 0.0})
     problem = clusters(1037, 18, K, apart, dtype, "tied")
     assert_agrees(problem, dtype)

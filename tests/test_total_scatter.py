@@ -87,6 +87,15 @@ def test_a_distant_first_point_is_no_bad_origin():
     assert_elementwise(actual.second, direct.second, "float64")
 
 
+@pytest.mark.parametrize(("dtype", "far"), [("float32", 4e18), ("float64", 3e153)])
+def test_squares_that_overflow_are_not_taken_for_a_scatter(dtype: str, far: float):
+    X, weights, means, factor = tied_problem(dtype, 0.5, n=300)
+    X[:150] += np.dtype(dtype).type(far)
+    actual, direct, by_total = statistics_and_way(X, weights, means, factor)
+    assert not by_total
+    np.testing.assert_array_equal(actual.second, direct.second)
+
+
 def test_offset_of_many_deviations():
     X, *mixture = tied_problem("float64", 0.5, offset=1e8)
     actual, _, by_total = statistics_and_way(X, *mixture)
@@ -106,8 +115,9 @@ def test_points_without_weight_or_numbers_go_the_other_way():
 def test_model_that_says_nothing_of_the_points_is_judged_afterwards():
     """Far from a fixed point the guess from weights and means may be wrong, either way."""
     X, weights, means, factor = tied_problem("float64", 30.0)  # far apart
-    together = np.tile(means.mean(axis=0), (3, 1)) + 0.1 * means  # the guess: nothing cancels
-    actual, direct, _ = statistics_and_way(X, weights, together, factor)
+    nearly_one = np.array([1e-6, 1 - 2e-6, 1e-6])  # the guess: nothing cancels
+    actual, direct, by_total = statistics_and_way(X, nearly_one, means, factor)
+    assert not by_total
     assert_elementwise(actual.second, direct.second, "float64")
     near, *_ = tied_problem("float64", 0.5)
     actual, direct, by_total = statistics_and_way(near, weights, means, factor)
@@ -121,6 +131,8 @@ def test_the_scatter_is_taken_once_and_gives_the_same_bits_later():
     points = Accumulator(X, np.empty(0), "many")
     models = [prepare_model(weights, m, factor, "tied", X.dtype) for m in (means, means + 0.2)]
     later = [points.statistics(model, "tied") for model in models][1]
+    assert points._by_total(models[1]) is not None
+    assert "_total" in vars(points)
     first = Accumulator(X, np.empty(0), "many").statistics(models[1], "tied")
     np.testing.assert_array_equal(later.second, first.second)
     np.testing.assert_array_equal(later.first, first.first)

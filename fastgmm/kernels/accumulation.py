@@ -50,8 +50,9 @@ from fastgmm.system.threads import max_threads
 
 Passes = Literal["one", "many"]
 
-# Up to so many components of a tied model, their scatter costs less than that of all the points.
-MOST_COMPONENTS_AT_ONCE = 32
+# Up to so many components of a tied model, a single pass does without the scatter of all the
+# points, which would take more time than theirs.
+MOST_IN_ONE_PASS = 32
 # Columns of a covariance that are mirrored at a time.
 STRIP = 64
 # Up to how many features the places of a symmetric matrix are remembered.
@@ -69,7 +70,10 @@ def as_points(X: FloatArray) -> FloatArray:
 
 
 class Accumulator:
-    """Points and weights, an empty array for none, as the drivers take them; reuses workspaces."""
+    """Points and weights, an empty array for none, as the drivers take them; reuses workspaces.
+
+    Where `n_passes` are many, it takes the scatter of all the points once, for tied models.
+    """
 
     def __init__(self, X: FloatArray, sample_weight: FloatArray, n_passes: Passes = "many"):
         self.X, self.sample_weight, self.n_passes = X, sample_weight, n_passes
@@ -117,7 +121,7 @@ class Accumulator:
 
     def _by_total(self, model: TiedModel) -> Statistics | None:
         """Statistics from the scatter of all the points and first moments, unless they cancel."""
-        does_not_pay = self.n_passes == "one" and len(model.means) <= MOST_COMPONENTS_AT_ONCE
+        does_not_pay = self.n_passes == "one" and len(model.means) <= MOST_IN_ONE_PASS
         if does_not_pay or not len(self.X) or expected_to_cancel(self._total, model):
             return None
         log_likelihood, counts, first, *_ = map(_sum_of_blocks, self._run(model, None, "first"))
@@ -136,10 +140,10 @@ class Accumulator:
         about = moments_model(self.X[:1], "tied", self.X.dtype)
         _, counts, first, *_ = map(_sum_of_blocks, points._run(about, shares, "first"))
         d = self.X.shape[1]
-        with np.errstate(invalid="ignore"):  # no weight at all
+        with np.errstate(all="ignore"):  # there may be no weight at all, or squares overflow
             mean = about.means + first[:1, :d] / counts[:, None]
-        about = moments_model(mean, "tied", self.X.dtype)
-        moments = _statistics(points._run(about, shares), about, "tied")
+            about = moments_model(mean, "tied", self.X.dtype)
+            moments = _statistics(points._run(about, shares), about, "tied")
         return TotalScatter(float(moments.counts[0]), moments.reference[0], moments.second)
 
     def _shares_of_one(self) -> FloatArray:

@@ -15,7 +15,6 @@ from fastgmm.kernels.shares import (
     sum_of_share,
     vanishing_part,
 )
-from fastgmm.kernels.workspace import FEWEST_FEATURES
 
 
 # Long: three workers that go together.
@@ -69,7 +68,7 @@ def _moments_of_diagonals(*, squared: bool) -> Callable:
     def add_moments(model, tile, m, first, second):
         """Σ r c and, if wanted, Σ r c²."""
         few, vanishing = False, 0.0
-        if tile.scratch.rows.shape[0] > 0 and model.means.shape[1] >= FEWEST_FEATURES:
+        if tile.scratch.rows.shape[0] > 0:
             vanishing = vanishing_part(model, tile, m)
             few = few_points_count(tile.components, m, vanishing)
         if few:

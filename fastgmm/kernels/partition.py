@@ -129,6 +129,7 @@ def bytes_of_pass(
     if isinstance(model, TiedModel):
         rows = max(n_components, min(n_components**2, DIFFERENCES_AT_ONCE // n_features))
         on_host += 2 * 8 * n_features * rows
+        on_host += 3 * 8 * n_features**2  # the scatter of all the points, and what is taken off it
     return workspace + partial + laid_out + on_host
 
 

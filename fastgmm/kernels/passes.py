@@ -261,7 +261,7 @@ class Pass:
         self._asked: tuple[object, bool] = None, False  # the last shape, and whether it is small
 
     def expectation(self, *arguments: Any) -> Statistics:
-        """Return what the function `expectation` does."""
+        """Return what the function `expectation` does, of tied models but for rounding."""
         X, mixture = self.X, Mixture(*arguments)
         if self._is_small(mixture):
             statistics = self._small_problem.statistics(mixture)

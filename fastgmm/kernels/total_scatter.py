@@ -34,7 +34,8 @@ class TotalScatter(NamedTuple):
     def noticeable(self) -> FloatArray:
         """T's diagonal (d,), 0 where rounding alone keeps points from being the same."""
         squares, mean = np.diagonal(self.scatter), np.finfo(np.float64).eps * self.mean
-        return np.where(squares <= 64 * self.weight * mean**2, 0.0, squares)
+        with np.errstate(all="ignore"):
+            return np.where(squares <= 64 * self.weight * mean**2, 0.0, squares)
 
 
 def expected_to_cancel(total: TotalScatter, model: TiedModel) -> bool:
@@ -47,16 +48,18 @@ def expected_to_cancel(total: TotalScatter, model: TiedModel) -> bool:
         constants = np.asarray(model.log_constants, np.float64)
         weights = np.exp(constants - constants.max())
         between = weights / weights.sum() @ (model.means - total.mean) ** 2 * total.weight
-    return _cancels(total, total.noticeable - between, model.means.itemsize)
+        within = total.noticeable - between
+    return _cancels(total, within, model.means.itemsize)
 
 
 def second_moments(
     total: TotalScatter, means: FloatArray, counts: FloatArray, first: FloatArray
 ) -> FloatArray:
     """Σₖ Σ Rₖ (x - μₖ)(x - μₖ)ᵀ, (d, d)."""
-    apart = means - total.mean
-    half = (first + 0.5 * counts[:, None] * apart).T @ apart
-    return total.scatter - (half + half.T)
+    with np.errstate(all="ignore"):  # what overflows is judged afterwards
+        apart = means - total.mean
+        half = (first + 0.5 * counts[:, None] * apart).T @ apart
+        return total.scatter - (half + half.T)
 
 
 def cancels(total: TotalScatter, second: FloatArray, itemsize: int) -> bool:
@@ -65,6 +68,8 @@ def cancels(total: TotalScatter, second: FloatArray, itemsize: int) -> bool:
 
 
 def _cancels(total: TotalScatter, within: FloatArray, itemsize: int) -> bool:
+    # What is not a number cancels too, and what is no finite one.
     squares = total.noticeable
-    # Not a number cancels too.
-    return not np.all((squares == 0) | (squares <= MOST_CANCELLATION[itemsize] * within))
+    with np.errstate(all="ignore"):
+        small = squares <= MOST_CANCELLATION[itemsize] * within
+    return not np.all((squares == 0) | (np.isfinite(squares) & small))

@@ -118,7 +118,7 @@ class LargeScratch(NamedTuple):
 
 
 class TiedScratch(NamedTuple):
-    """Points whitened, and what second moments about the origin are made of."""
+    """Points whitened, and what moments are made of."""
 
     rows: FloatArray  # (P, row pitch)
     chosen: np.ndarray  # (1, P), as in DiagonalScratch
@@ -240,8 +240,9 @@ def tile_shapes(
     if isinstance(model, SmallFullModel):
         n_chosen, gathered = row, (1, d, _row_of_points(length // 2, dtype))
     elif isinstance(model, DiagonalModel | SphericalModel | TiedModel):
-        n_chosen = row + PADDING
-        has_rows = K >= FEWEST_CHOOSING or isinstance(model, TiedModel)
+        n_chosen = row
+        chooses = K >= FEWEST_CHOOSING and d >= FEWEST_FEATURES
+        has_rows = chooses or isinstance(model, TiedModel)
     blocked = isinstance(model, FullModel)
     shapes: dict[str, tuple[int, ...]] = {
         "points": (length // chunk, d, chunk) if blocked else (1, d, row),

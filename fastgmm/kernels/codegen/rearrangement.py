@@ -146,8 +146,8 @@ def _choose_counting_twin(shares, k, length, least, chosen, n_bytes):
 def choose_counting(typingctx, shares, k, length, least, chosen, n_bytes):
     """Fill `chosen` with those of the first points p for which shares[k, p] > least; count them.
 
-    There is room for `length` of them. Vectors of `n_bytes` (literal) of which none counts are
-    passed over; the last one may be read beyond `length`.
+    There is room for one more than `length`. Vectors of `n_bytes` (literal) of which none counts
+    are passed over; the last one may be read beyond `length`.
     """
 
     def codegen(context, builder, signature, arguments):

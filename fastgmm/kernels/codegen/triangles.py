@@ -17,7 +17,7 @@ COLUMNS = 4
 # What suits 32 registers whose instructions load for themselves, or 16 narrower ones: vectors of
 # points that share the loads of a factor; features up to which the compiler may order all columns
 # as it likes; rows of a piece of a triangle, and its sums.
-VECTORS, FREELY_ORDERED, ROWS, MOST_SUMS = (1, 20, 4, 24) if VECTOR_BYTES == 64 else (2, 8, 3, 9)
+TOGETHER, FREELY_ORDERED, ROWS, MOST_SUMS = (1, 20, 4, 24) if VECTOR_BYTES == 64 else (2, 8, 3, 9)
 
 
 def _centred(v, x, pitch, mean, p, features):
@@ -46,7 +46,7 @@ def small_log_density(typingctx, points, means, factors, constants, k, length, o
     """out[k, p] = constantₖ - ½ ‖Uₖᵀ(x_p - μₖ)‖² with every feature in a register, d literal.
 
     `points` (d, pitch) has a row per feature; `factors` (K, d(d+1)/2) holds U's columns one
-    after the other. `length` is rounded up to whole blocks of `VECTORS` vectors. The square is
+    after the other. `length` is rounded up to whole blocks of `TOGETHER` vectors. The square is
     limited to the farthest.
     """
     n, width = d.literal_value, n_bytes.literal_value
@@ -62,14 +62,14 @@ def small_log_density(typingctx, points, means, factors, constants, k, length, o
         constant = v.splat(builder.load(v.pointer(constants, constants_, k_)[0]))
         # What a block of columns needs lies in memory, from which it is taken anew: the compiler
         # would let all columns advance together, and run out of registers for their sums.
-        buffer = cgutils.alloca_once(builder, v.type, size=n * VECTORS)
-        distances = v.accumulators(VECTORS)
-        with v.loop(length_, VECTORS * v.lanes) as p:
-            starts = [builder.add(p, i64(c * v.lanes)) for c in range(VECTORS)]
+        buffer = cgutils.alloca_once(builder, v.type, size=n * TOGETHER)
+        distances = v.accumulators(TOGETHER)
+        with v.loop(length_, TOGETHER * v.lanes) as p:
+            starts = [builder.add(p, i64(c * v.lanes)) for c in range(TOGETHER)]
             for c, start in enumerate(starts):
                 builder.store(v.zero, distances[c])
                 for i, y in _centred(v, x, pitch, mean, start, range(n)).items():
-                    builder.store(y, builder.gep(buffer, [i64(i * VECTORS + c)]))
+                    builder.store(y, builder.gep(buffer, [i64(i * TOGETHER + c)]))
             for some in np.array_split(np.arange(n), max(1, round(n / COLUMNS))):
                 if n > FREELY_ORDERED:
                     v.barrier([buffer, *distances])
@@ -77,14 +77,14 @@ def small_log_density(typingctx, points, means, factors, constants, k, length, o
                 sums = [dict.fromkeys(columns, v.zero) for _ in starts]
                 for i in range(columns.stop):
                     own = [
-                        builder.load(builder.gep(buffer, [i64(i * VECTORS + c)]))
-                        for c in range(VECTORS)
+                        builder.load(builder.gep(buffer, [i64(i * TOGETHER + c)]))
+                        for c in range(TOGETHER)
                     ]
                     for j in range(max(i, columns.start), columns.stop):
                         entry = v.splat(builder.load(v.at(factor, j * (j + 1) // 2 + i)))
-                        for c in range(VECTORS):
+                        for c in range(TOGETHER):
                             sums[c][j] = v.fma(entry, own[c], sums[c][j])
-                for c in range(VECTORS):
+                for c in range(TOGETHER):
                     distance = builder.load(distances[c])
                     for y in sums[c].values():
                         distance = v.fma(y, y, distance)
@@ -182,7 +182,7 @@ def triangle_order(d):
 def _register_tiles(d, most=MOST_SUMS):
     """Rows and columns of the pieces of a triangle whose sums fit in `most` registers together.
 
-    Few features take whole rows, more of them four rows at a time; the sums of a piece at the
+    Few features take whole rows, more of them `ROWS` at a time; the sums of a piece at the
     diagonal include first moments.
     """
     start = 0
