@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from axes import each_dtype_by_name
+from axes import compiled_only, each_dtype_by_name
 from registry import TOLERANCES, Case
 
 from fastgmm import reference
@@ -87,6 +87,7 @@ def test_a_distant_first_point_is_no_bad_origin():
     assert_elementwise(actual.second, direct.second, "float64")
 
 
+@compiled_only  # the plain-numpy twins warn of what overflows
 @pytest.mark.parametrize(("dtype", "far"), [("float32", 4e18), ("float64", 3e153)])
 def test_squares_that_overflow_are_not_taken_for_a_scatter(dtype: str, far: float):
     X, weights, means, factor = tied_problem(dtype, 0.5, n=300)
