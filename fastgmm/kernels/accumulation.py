@@ -175,9 +175,7 @@ class Accumulator:
             return self._run_by_components(model, points, n_tiles, wanted)
         n_threads = min(n_blocks, max_threads())
         tiles = self._kept(
-            "tiles",
-            model,
-            lambda: allocate_tiles(model, length, self.X.dtype, n_threads),
+            "tiles", model, lambda: allocate_tiles(model, length, self.X.dtype, n_threads)
         )
         moments = self._cleared_moments(model, n_blocks, wanted)
         drivers.expectation_blocks(n_blocks, ExpectationTask(points, model, tiles, moments))

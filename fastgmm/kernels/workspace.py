@@ -124,7 +124,7 @@ class TiedScratch(NamedTuple):
     chosen: np.ndarray  # (1, P), as in DiagonalScratch
     centred: FloatArray  # (d, chunk)
     whitened: FloatArray  # (d, P)
-    packed: FloatArray  # (depth, row pitch): √w (x - mean of the means)
+    packed: FloatArray  # (depth, row pitch): x - origin, then √w (x - mean of the means); or √r c
     point_shares: FloatArray  # (depth, K padded): responsibilities of the packed points
     expected: FloatArray  # (depth, row pitch): their Σₖ rₖ μₖ
 

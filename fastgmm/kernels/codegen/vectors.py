@@ -1,7 +1,7 @@
 """Vector operations for the innermost loops, whose sums must stay in registers.
 
 The compiler vectorizes simple loops well, but keeps the sums of a blocked loop in memory or
-spills them. The `_*_blocks` modules are therefore emitted with explicit vectors; the plain-numpy
+spills them. The blocks of this folder are therefore emitted with explicit vectors; the plain-numpy
 twin of each block says what it computes. Everything else in this folder is ordinary jitted Python.
 """
 
