@@ -1,14 +1,20 @@
-"""What a process says while it compiles: nothing, unless a terminal is there and it takes long."""
+"""Waiting for numba: no longer than needed, and not without a word where a terminal is there."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 
+import numba
+import numpy as np
 import pytest
 from axes import compiled_only
 from processes import TESTS
+
+from fastgmm.kernels.jit.settings import worker
+from fastgmm.kernels.jit.waiting import waited_for
 
 pytestmark = compiled_only
 
@@ -52,3 +58,32 @@ def test_a_terminal_is_told_once_what_takes_long(tmp_path):
 
 def test_nobody_else_is_told(tmp_path):
     assert said(0, str(tmp_path), on_terminal=False) == ""
+
+
+def test_the_compiler_has_room_for_its_frames():
+    frame = waited_for("nothing", sys._getframe)
+    larger_than_a_piece = 2**14
+    assert frame.f_code.co_stacksize * np.dtype(np.intp).itemsize > larger_than_a_piece
+
+
+def test_arguments_and_errors_reach_the_compiler():
+    assert waited_for("nothing", int, "11", base=2) == 3
+    with pytest.raises(ZeroDivisionError):
+        waited_for("nothing", divmod, 1, 0)
+    assert gc.isenabled()
+
+
+def test_what_is_part_of_its_callers_has_no_machine_code():
+    @worker
+    def half(number):
+        return number / 2
+
+    @numba.njit
+    def quarter(number):
+        return half(half(number))
+
+    assert quarter(3.0) == 0.75
+    (compiled,) = half.overloads.values()
+    name = compiled.fndesc.llvm_func_name
+    assert compiled.library.get_function(name)
+    assert not compiled.library.codegen._engine.is_symbol_defined(name)

@@ -20,7 +20,7 @@ from fastgmm.kernels.density import (
     panel_width,
     triangular_squares,
 )
-from fastgmm.kernels.jit.settings import compiled_apart, worker
+from fastgmm.kernels.jit.settings import worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES, VECTORS
 from fastgmm.kernels.layouts import PANEL
 
@@ -33,7 +33,7 @@ MOST_POSSIBLE = 0.5
 add_squares_of_vector = triangular_squares(1)
 
 
-@compiled_apart
+@worker
 def pruned_log_density(model, tile, m):
     """Fill the shares of a tile; the first chunk, evaluated whole, tells whether bounds pay."""
     length = tile.scratch.centred.shape[1]

@@ -21,7 +21,7 @@ from fastgmm.kernels.jit.records import RecordAt, address_of, describe
 from fastgmm.kernels.jit.settings import FLAGS
 from fastgmm.kernels.jit.target import JIT_DISABLED
 from fastgmm.kernels.jit.threading_layer import layer
-from fastgmm.kernels.jit.waiting import explained, paused_collector
+from fastgmm.kernels.jit.waiting import waited_for
 from fastgmm.system.threads import mask_setter, most_threads
 
 # Number of a block, number of its thread, number of blocks.
@@ -55,8 +55,7 @@ class Block:
         """Compile or load for a task of this kind; return where the machine code is."""
         if kind not in self._addresses:
             signature = (*NUMBERS, RecordAt(numba.typeof(task)))
-            with paused_collector(), explained(self.dispatcher.py_func.__qualname__):
-                self.dispatcher.compile(signature)
+            waited_for(self.dispatcher.py_func.__qualname__, self.dispatcher.compile, signature)
             compiled = self.dispatcher.overloads[signature]
             name = compiled.fndesc.llvm_func_name
             self._addresses[kind] = compiled.library.get_pointer_to_function(name)

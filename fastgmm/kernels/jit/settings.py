@@ -10,8 +10,9 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from fastgmm.kernels.jit.cache import cached
+from fastgmm.kernels.jit.pieces import PieceCompiler
 from fastgmm.kernels.jit.target import JIT_DISABLED
-from fastgmm.kernels.jit.waiting import explained, paused_collector
+from fastgmm.kernels.jit.waiting import waited_for
 
 # contract: multiply-adds may fuse; nsz, arcp: signs of zero and reciprocals. Never nnan or
 # ninf, which delete the handling of overflow, and reassoc in the reduction loops alone.
@@ -20,33 +21,21 @@ REDUCTION_FLAGS = {*FLAGS, "reassoc"}
 
 
 # --- decorators -----------------------------------------------------------------------------
-# Workers are inlined into their driver by force: a call might be bound to the worker's own
-# machine code in the process that compiles it, and to the copy beside the driver in those that
-# load it from the disk, and two copies need not round alike. Nobody calls them from Python, so
-# wrappers would only take time to compile.
+# A worker is inlined into its driver by force: it has no machine code of its own, and the driver's
+# is the same in the process that compiles it and in those that load it from the disk. Nobody
+# calls it from Python, so wrappers would only take time to compile.
 _WORKER: dict[str, Any] = {
     "error_model": "numpy",
     "nogil": True,
     "forceinline": True,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
+    "pipeline_class": PieceCompiler,
 }
 
 
 def worker(function: Callable) -> Callable:
-    """Compile a serial function of one tile or block, lazily, as part of its callers.
-
-    Its statements become the caller's; compiled apart it would be optimized once for itself, and
-    again in each function around it.
-    """
-    return numba.njit(function, fastmath=FLAGS, inline="always", **_WORKER)
-
-
-def compiled_apart(function: Callable) -> Callable:
-    """Compile a large worker apart from its callers.
-
-    The time that numba takes to infer types grows faster than the number of statements.
-    """
+    """Compile a serial function of one tile or block, lazily, as part of its callers."""
     return numba.njit(function, fastmath=FLAGS, **_WORKER)
 
 
@@ -59,8 +48,7 @@ def compiled_alone(function: Callable) -> Callable:
     compile_for_arguments = dispatcher._compile_for_args
 
     def compile_soon(*arguments: Any, **options: Any) -> Any:
-        with paused_collector(), explained(function.__qualname__):
-            return compile_for_arguments(*arguments, **options)
+        return waited_for(function.__qualname__, compile_for_arguments, *arguments, **options)
 
     dispatcher._compile_for_args = compile_soon  # numba calls it by this name
     return cached(dispatcher, "alone")

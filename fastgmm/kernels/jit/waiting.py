@@ -6,11 +6,31 @@ import contextlib
 import gc
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 # Seconds that nobody is told of.
 UNNOTICED = 2.0
+# References that a frame has room for: 1 MiB, of which nothing is touched.
+ROOM = 2**17
 _told = threading.Event()
+
+
+def waited_for(what: str, compile_: Callable, *arguments: Any, **options: Any) -> Any:
+    """Call numba's compiler such that it takes no longer than it must, and say what is compiled."""
+    with paused_collector(), explained(what):
+        return _with_room(compile_, *arguments, **options)
+
+
+def _with_room(function: Callable, *arguments: Any, **options: Any) -> Any:
+    return function(*arguments, **options)
+
+
+# CPython keeps frames in pieces of 16 KiB (since 3.11). A call that finds its piece full has the
+# system map another, and unmaps it on return; where such a border meets an inner loop of the
+# compiler, that is up to a third of all time. A frame that is larger than a piece gets a large
+# one, and what it calls goes on in there.
+_with_room.__code__ = _with_room.__code__.replace(co_stacksize=ROOM)
 
 
 @contextlib.contextmanager
