@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastgmm.kernels.codegen.tiles import SQUARE, copy_run, transpose_square
+from fastgmm.kernels.codegen.tiles import SQUARE, copy_run, gather_columns, transpose_square
 from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE, LARGEST_SQUARE32
 from fastgmm.kernels.jit.settings import dispatch_on_record, element, worker
 from fastgmm.kernels.workspace import (
@@ -63,13 +63,17 @@ def transpose_chunk(source, base, count, chunk, points):
                 points[chunk, i, p] = source.flat[column + p]
         return
     p = 0
-    if source.column_stride == 1 and d >= SQUARE:
-        while p + SQUARE <= count:
-            row = base + p * source.row_stride
+    while p + SQUARE <= count:
+        row = base + p * source.row_stride
+        if source.column_stride == 1 and d >= SQUARE:
             for square in range(0, d, SQUARE):
                 i = min(square, d - SQUARE)
                 transpose_square(source.flat, row + i, source.row_stride, points, chunk, i, p)
-            p += SQUARE
+        else:
+            gather_columns(
+                source.flat, row, source.row_stride, source.column_stride, points, chunk, p
+            )
+        p += SQUARE
     for i in range(d):  # what is left of the squares
         column = base + i * source.column_stride
         for q in range(p, count):

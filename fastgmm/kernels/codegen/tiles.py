@@ -71,6 +71,39 @@ def transpose_square(typingctx, flat, start, row_stride, points, chunk, i, p):
     return types.void(flat, intp, intp, points, intp, intp, intp), codegen
 
 
+def _gather_columns_twin(flat, start, row_stride, column_stride, points, chunk, p):
+    columns = start + column_stride * np.arange(points.shape[1])[:, None]
+    points[chunk, :, p : p + SQUARE] = flat[columns + row_stride * np.arange(SQUARE)]
+
+
+@register_block(_gather_columns_twin)
+def gather_columns(typingctx, flat, start, row_stride, column_stride, points, chunk, p):
+    """points[chunk, i, p + q] = flat[start + q · row_stride + i · column_stride], for q < SQUARE.
+
+    The compiler would work out the place of each number anew, and whether it is negative.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        flat_, start_, row_stride_, column_stride_, points_, chunk_, p_ = arguments
+        zero = i64(0)
+        element = context.get_value_type(points.dtype)
+        v = Vectors(context, builder, element, SQUARE * points.dtype.bitwidth // 8)
+        source, _ = v.pointer(flat, flat_, start_)
+        target, pitch = v.pointer(points, points_, chunk_, zero, p_)
+        offsets = [builder.mul(i64(q), row_stride_) for q in range(SQUARE)]
+        with v.loop(v.length(points, points_, 1)) as i:
+            column = v.at(source, builder.mul(i, column_stride_))
+            gathered = ir.Constant(v.type, ir.Undefined)
+            for q, offset in enumerate(offsets):
+                number = builder.load(v.at(column, offset))
+                gathered = builder.insert_element(gathered, number, ir.IntType(32)(q))
+            v.store(gathered, v.at(target, builder.mul(i, pitch)))
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(flat, intp, intp, intp, points, intp, intp), codegen
+
+
 def _copy_run_twin(flat, start, rows, p, i):
     rows[p, i : i + SQUARE] = flat[start : start + SQUARE]
 

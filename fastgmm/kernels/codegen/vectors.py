@@ -50,10 +50,10 @@ class Vectors:
             offset = self.builder.add(self.builder.mul(offset, length), index)
         return self.builder.gep(view.data, [offset]), shape[-1]
 
-    def length(self, array_type, array):
-        """Number of an array's rows."""
+    def length(self, array_type, array, axis=0):
+        """Length of an array along an axis."""
         view = self.context.make_array(array_type)(self.context, self.builder, array)
-        return cgutils.unpack_tuple(self.builder, view.shape)[0]
+        return cgutils.unpack_tuple(self.builder, view.shape)[axis]
 
     def at(self, pointer, offset):
         """Address of the element `offset` places on."""
