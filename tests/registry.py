@@ -175,7 +175,7 @@ def _arrange(array: np.ndarray, order: str) -> np.ndarray:
 
 # --------------------------------------------------------------------------- for the tests
 
-FEATURES = (1, 2, 3, 5, 8, 9, 12, 13, 16, 17, 20, 24, 31, 33, 40, 41, 60, 64)
+FEATURES = (1, 2, 3, 5, 8, 9, 12, 13, 16, 17, 20, 24, 31, 33, 40, 42, 43, 60, 64)
 COMPONENTS = (1, 2, 7, 40, 256)
 AROUND_TILES = (1, 7, *(size + step for size in (128, 256, 512, 1024) for step in (-1, 0, 1)))
 

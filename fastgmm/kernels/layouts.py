@@ -15,7 +15,7 @@ from fastgmm._records import CovarianceType, FloatArray
 
 # Up to so many features the triangle of a component is unrolled into registers: always, and where
 # the second moments of all components have no more than so many numbers.
-ALWAYS_UNROLLED, MOST_UNROLLED, MOST_UNROLLED_MOMENTS = 16, 40, 2**16
+ALWAYS_UNROLLED, MOST_UNROLLED, MOST_UNROLLED_MOMENTS = 16, 42, 2**16
 # Up to this many, unrolled second moments of every component are cheaper than those of the tied
 # model, which pay by the point.
 MOST_UNROLLED_TIED = 8

@@ -37,13 +37,17 @@ _with_room.__code__ = _with_room.__code__.replace(co_stacksize=ROOM)
 def paused_collector() -> Iterator[None]:
     """Let Python's garbage collector rest while numba makes many objects, nearly all to be kept.
 
-    It would look through them again and again, which takes a sixth of the time to compile.
+    It would look through them again and again, which takes a sixth of the time to compile; and
+    through all of them afterwards, if they were not old by then.
     """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if not gc.get_freeze_count():  # what others have frozen stays so
+            gc.freeze()
+            gc.unfreeze()  # among the oldest
         if enabled:
             gc.enable()
 
