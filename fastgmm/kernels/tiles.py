@@ -58,8 +58,8 @@ def transpose_chunk(source, base, count, chunk, points):
     d = points.shape[1]
     if source.row_stride == 1:
         for i in range(d):
-            column = base + i * source.column_stride
-            for p in range(count):
+            column = np.uint64(base + i * source.column_stride)
+            for p in range(np.uint64(count)):  # not negative, so vectorized
                 points[chunk, i, p] = source.flat[column + p]
         return
     p = 0
