@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastgmm import kernels, plotting, reference
     from fastgmm._records import Parameters, Statistics
     from fastgmm.mixture import GaussianMixture
+    from fastgmm.model.conditioning import Conditional, Regression
     from fastgmm.model.functions import maximization, precisions_cholesky
     from fastgmm.persistence import load, save
     from fastgmm.plotting import (
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Conditional",
     "GaussianMixture",
     "Parameters",
+    "Regression",
     "Statistics",
     "__version__",
     "kernels",
@@ -58,8 +61,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Conditional": "fastgmm.model.conditioning",
     "GaussianMixture": "fastgmm.mixture",
     "Parameters": "fastgmm._records",
+    "Regression": "fastgmm.model.conditioning",
     "Statistics": "fastgmm._records",
     "load": "fastgmm.persistence",
     "maximization": "fastgmm.model.functions",

@@ -9,21 +9,7 @@ regression, and its variance says how far to trust it: here it grows to the righ
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fastgmm import GaussianMixture, kernels, plot_mixture, precisions_cholesky
-
-
-def condition(model, x):
-    """Mean and variance of the last feature, given the others: x is (n, d - 1)."""
-    mean_x, mean_y = model.means_[:, :-1], model.means_[:, -1]
-    xx, xy = model.covariances_[:, :-1, :-1], model.covariances_[:, :-1, -1]
-    slope = np.linalg.solve(xx, xy[:, :, None])[:, :, 0]
-    means = mean_y + np.einsum("nkd,kd->nk", x[:, None, :] - mean_x, slope)
-    variances = model.covariances_[:, -1, -1] - np.sum(xy * slope, axis=1)
-    U = precisions_cholesky(xx, "full")
-    r = kernels.responsibilities(x, model.weights_, mean_x, U, "full")
-    mean = np.sum(r * means, axis=1)
-    return mean, np.sum(r * (variances + means**2), axis=1) - mean**2
-
+from fastgmm import GaussianMixture, plot_mixture
 
 rng = np.random.default_rng(0)
 x = rng.uniform(0, 10, 1000)
@@ -32,7 +18,7 @@ data = np.stack([x, y], axis=1)
 model = GaussianMixture(n_components=7, random_state=0).fit(data)
 
 grid = np.linspace(0, 10, 200)
-mean, variance = condition(model, grid[:, None])
+mean, variance = (column[:, 0] for column in model.predict_regression([0], grid[:, None]))
 band = 2 * np.sqrt(variance)
 figure, ax = plt.subplots(figsize=(7, 4.4), layout="constrained")
 ax.plot(x, y, ".", color="#8a8f98", markersize=3)
@@ -52,6 +38,7 @@ ax.legend(loc="upper left")
 #
 # Its share :math:`r_k(x)` is its responsibility under the mixture of x alone. The mean is
 # :math:`\sum_k r_k m_k`, the variance :math:`\sum_k r_k (v_k + m_k^2)` less the square of the mean.
+# ``model.conditional([0], x)`` has all of these, to draw from or to look for a second peak.
 #
 # How well it does
 # ----------------
@@ -59,7 +46,7 @@ ax.legend(loc="upper left")
 x_new = rng.uniform(0, 10, 5000)
 noise = 0.1 + 0.06 * x_new
 y_new = np.sin(x_new) + 0.3 * x_new + noise * rng.normal(size=5000)
-mean, variance = condition(model, x_new[:, None])
+mean, variance = (column[:, 0] for column in model.predict_regression([0], x_new[:, None]))
 inside = np.abs(y_new - mean) < 2 * np.sqrt(variance)
 print("           of new points   inside the band   error of E[y | x]   noise")
 for left, right in [(0, 2.5), (2.5, 5), (5, 7.5), (7.5, 10)]:

@@ -1,0 +1,225 @@
+"""Mixtures of some features: their laws, names and order, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from axes import each_dtype
+from scipy.integrate import quad
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from fastgmm import GaussianMixture
+from fastgmm.model.families import FAMILIES, family_of
+
+each_family = pytest.mark.parametrize("covariance_type", list(FAMILIES))
+each_choice = pytest.mark.parametrize("features", [[0], [2, 0], [1, 3, 2], [-1]])
+
+
+def mixture_of(covariance_type, n_components=3, d=4, seed=0, offset=0.0):
+    """A mixture whose features depend on each other as far as its family allows."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(n_components, d, d))
+    family = family_of(covariance_type)
+    covariances = A @ A.swapaxes(1, 2) + 0.1 * np.eye(d)
+    if not family.is_matrix:
+        covariances = np.diagonal(covariances, axis1=1, axis2=2)
+    if "d" not in family.axes:
+        covariances = covariances.mean(axis=-1)
+    if family.is_shared:
+        covariances = covariances.mean(axis=0)
+    weights = rng.dirichlet(np.full(n_components, 3.0))
+    means = rng.normal(size=(n_components, d)) + offset
+    return GaussianMixture.from_parameters(weights, means, covariances, covariance_type)
+
+
+def log_density_of(conditional, points):
+    """Log-density of each point under its own mixture, by scipy."""
+    components = [
+        multivariate_normal(np.zeros(points.shape[1]), covariance).logpdf(points - means)
+        for means, covariance in zip(
+            conditional.means.swapaxes(0, 1), conditional.covariances, strict=True
+        )
+    ]
+    logs = np.reshape(components, (len(components), -1)).T
+    return logsumexp(logs, b=conditional.weights, axis=1)
+
+
+# --- laws -----------------------------------------------------------------------------------
+@each_family
+@each_choice
+def test_conditional_times_marginal_is_the_joint(covariance_type, features):
+    mixture = mixture_of(covariance_type)
+    X = np.random.default_rng(1).normal(size=(50, 4)) * 2
+    others = [i for i in range(4) if i not in np.arange(4)[features]]
+    given = mixture.conditional(features, X[:, features])
+    product = mixture.marginal(features).score_samples(X[:, features]) + log_density_of(
+        given, X[:, others]
+    )
+    np.testing.assert_allclose(product, mixture.score_samples(X), rtol=1e-10)
+    assert given.weights.shape == (50, 3)
+    assert given.means.shape == (50, 3, len(others))
+    assert given.covariances.shape == (3, len(others), len(others))
+
+
+@each_family
+def test_a_marginal_is_the_integral_over_the_others(covariance_type):
+    mixture = mixture_of(covariance_type, d=2)
+
+    def density(y, x):
+        return np.exp(mixture.score_samples([[x, y]])[0])
+
+    for x in (-1.0, 0.3):
+        integral, _ = quad(density, -40, 40, args=(x,), points=[-2, 0, 2], epsabs=1e-12)
+        marginal = np.exp(mixture.marginal(0).score_samples([[x]])[0])
+        assert marginal == pytest.approx(integral, rel=1e-9)
+
+
+@each_family
+def test_regression_has_the_moments_of_the_conditional_density(covariance_type):
+    mixture = mixture_of(covariance_type, d=2)
+    values = np.array([[-1.5], [0.0], [2.0]])
+    prediction = mixture.predict_regression([1], values)
+    for i, (value,) in enumerate(values):
+
+        def moment(power, centre=0.0, value=value):
+            def integrand(x):
+                return (x - centre) ** power * np.exp(mixture.score_samples([[x, value]])[0])
+
+            return quad(integrand, -40, 40, points=[-2, 0, 2], epsabs=1e-13)[0]
+
+        mean = moment(1) / moment(0)
+        assert prediction.mean[i, 0] == pytest.approx(mean, rel=1e-8)
+        variance = moment(2, mean) / moment(0)
+        assert prediction.variance[i, 0] == pytest.approx(variance, rel=1e-8)
+
+
+def test_an_offset_moves_the_means_alone():
+    near, far = mixture_of("full"), mixture_of("full", offset=2.0**20)
+    values = np.random.default_rng(2).integers(-3, 3, size=(20, 2)).astype(float)
+    a, b = near.conditional([3, 1], values), far.conditional([3, 1], values + 2.0**20)
+    # Means have lost what is beyond 2⁻³² beside the offset.
+    np.testing.assert_allclose(b.means - 2.0**20, a.means, atol=1e-8)
+    np.testing.assert_allclose(b.weights, a.weights, atol=1e-8)
+    np.testing.assert_array_equal(b.covariances, a.covariances)
+
+
+def test_the_order_of_the_given_features_does_not_matter():
+    mixture, X = mixture_of("full"), np.random.default_rng(3).normal(size=(9, 4))
+    a, b = (mixture.conditional(order, X[:, order]) for order in ([0, 2], [2, 0]))
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_far_away_the_mixture_is_one_component():
+    mixture = GaussianMixture.from_parameters(
+        [0.5, 0.5], [[0.0, 1.0], [9.0, 2.0]], [[[1.0, 0.5], [0.5, 1.0]]] * 2
+    )
+    given = mixture.conditional([0], [[1e12], [-1e12]])
+    np.testing.assert_array_equal(given.weights, [[0, 1], [1, 0]])
+    assert np.all(np.isfinite(given.means))
+
+
+@each_dtype
+def test_outputs_have_the_dtype_of_the_values(dtype):
+    mixture, values = mixture_of("tied"), np.zeros((2, 2), dtype)
+    assert {array.dtype.type for array in mixture.conditional([0, 1], values)} == {dtype}
+    prediction = mixture.predict_regression([0, 1], values)
+    assert {array.dtype.type for array in prediction} == {dtype}
+    assert prediction.mean.shape == prediction.variance.shape == (2, 2)
+
+
+def test_rows_do_not_matter_to_each_other():
+    mixture, values = mixture_of("full"), np.random.default_rng(4).normal(size=(300, 2))
+    together = mixture.conditional([1, 2], values)
+    for i in (0, 150, 299):
+        alone = mixture.conditional([1, 2], values[i : i + 1])
+        np.testing.assert_allclose(together.means[i], alone.means[0], rtol=1e-12)
+        np.testing.assert_allclose(together.weights[i], alone.weights[0], rtol=1e-12)
+
+
+# --- names ----------------------------------------------------------------------------------
+@pytest.fixture
+def frame():
+    pd = pytest.importorskip("pandas", reason="frames are of pandas")
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    return pd.DataFrame(X, columns=["height", "width", "mass"])
+
+
+def test_features_have_names(frame):
+    mixture = GaussianMixture(2, random_state=0).fit(frame)
+    chosen = mixture.marginal(["mass", "height"])
+    assert list(chosen.feature_names_in_) == ["mass", "height"]
+    np.testing.assert_array_equal(chosen.means_, mixture.means_[:, [2, 0]])
+    chosen.predict(frame[["mass", "height"]])  # no warning of names
+    by_name = mixture.conditional("width", frame[["width"]])
+    by_number = mixture.conditional([1], frame[["width"]].to_numpy())
+    for one, other in zip(by_name, by_number, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"no feature 'depth'; its features are height, width"):
+        mixture.marginal(["depth"])
+    with pytest.raises(ValueError, match=r"\['mass', 'width'\]; expected \['width', 'mass'\]"):
+        mixture.conditional(["width", "mass"], frame[["mass", "width"]])
+
+
+def test_a_mask_chooses_features():
+    mixture = mixture_of("full")
+    mask = np.array([True, False, False, True])
+    np.testing.assert_array_equal(mixture.marginal(mask).means_, mixture.means_[:, [0, 3]])
+
+
+def test_a_marginal_is_a_mixture_like_any_other():
+    mixture = mixture_of("tied_diag").set_params(n_jobs=1)
+    chosen = mixture.marginal([3, 1])
+    assert chosen.covariance_type == "tied_diag"
+    assert (chosen.n_features_in_, chosen.n_components, chosen.n_jobs) == (2, 3, 1)
+    assert chosen.sample(5)[0].shape == (5, 2)
+    np.testing.assert_allclose(chosen.precisions_, 1 / chosen.covariances_)
+
+
+# --- bad input ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([], "expected a list of one or more columns"),
+        ([[0, 1]], "expected a list of one or more columns"),
+        ([4], "Feature 4 is not there; columns are numbered from 0 to 3"),
+        ([-5], "Feature -5 is not there"),
+        ([0, 1, 0], "Feature 0 is given twice"),
+        ([3, -1], "Feature -1 is given twice"),
+        ([0.0], "should be numbers of columns or names"),
+        (["mass"], "they have no names"),
+        ([True, False], "mask of features has 2 elements; expected 4"),
+        ([False] * 4, "chooses none"),
+    ],
+)
+def test_bad_features_are_told(features, message):
+    mixture = mixture_of("full")
+    with pytest.raises(ValueError, match=message):
+        mixture.marginal(features)
+    with pytest.raises(ValueError, match=message):
+        mixture.conditional(features, np.zeros((1, np.size(features))))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[1.0]], r"values has shape \(1, 1\); expected 2 column"),
+        ([1.0, 2.0], "Expected 2D array"),
+        ([[1.0, np.nan]], "NaN"),
+        (np.zeros((0, 2)), "0 sample"),
+    ],
+)
+def test_bad_values_are_told(values, message):
+    with pytest.raises(ValueError, match=message):
+        mixture_of("full").conditional([0, 1], values)
+
+
+def test_something_must_be_left():
+    with pytest.raises(ValueError, match="none is left"):
+        mixture_of("diag").conditional([0, 1, 2, 3], np.zeros((1, 4)))
+
+
+def test_an_unfitted_mixture_says_so():
+    with pytest.raises(ValueError, match="not fitted"):
+        GaussianMixture().marginal([0])
