@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from fastgmm._records import FloatArray
+from fastgmm._records import FloatArray, Parameters
 from fastgmm.estimator.fitted import FittedMixture
 from fastgmm.estimator.validation import FLOAT_DTYPES
 from fastgmm.model.conditioning import Conditional, Regression, conditional, marginal, regression
@@ -50,12 +50,7 @@ class MixtureOfFeatures(FittedMixture):
         array([[2., 0.]])
         """
         chosen = self._chosen(features)
-        p = marginal(self._parameters(), chosen)
-        made = type(self).from_parameters(*p[:3], p.covariance_type)
-        made.n_jobs = self.n_jobs
-        if hasattr(self, "feature_names_in_"):
-            made.feature_names_in_ = self.feature_names_in_[chosen]
-        return made
+        return self._made_of(marginal(self._parameters(), chosen), chosen)
 
     @on_its_threads
     def conditional(self, features: Features, values: ArrayLike) -> Conditional:
@@ -129,11 +124,21 @@ class MixtureOfFeatures(FittedMixture):
         """
         return regression(self.conditional(features, values))
 
+    def _made_of(self, p: Parameters, features: list[int] | slice = slice(None)) -> Any:
+        """Return a fitted mixture of this class, of some of its features or all."""
+        made = type(self).from_parameters(*p[:3], p.covariance_type)
+        made.n_jobs = self.n_jobs
+        if hasattr(self, "feature_names_in_"):
+            made.feature_names_in_ = self.feature_names_in_[features]
+        return made
+
+    def _checked_parameters(self) -> Parameters:
+        check_is_fitted(self)
+        return self._parameters()
+
     def _chosen(self, features: Features) -> list[int]:
         """Return the numbers of features, once they are checked."""
-        check_is_fitted(self)
-        self._require("weights_", "means_", "precisions_cholesky_")
-        d = np.shape(self.means_)[1]
+        d = self._checked_parameters().means.shape[1]
         asked = np.atleast_1d(np.asarray(features))
         if asked.ndim != 1 or not asked.size:
             raise ValueError(

@@ -141,12 +141,16 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         source = self._scored(X, sample_weight)
         return mean_log_likelihood(source, self._parameters().astype(source.dtype))
 
-    def sample(self, n_samples: int = 1) -> tuple[FloatArray, np.ndarray]:
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> tuple[FloatArray, np.ndarray]:
         """Draw samples from the mixture.
 
         Parameters
         ----------
         n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+            Seed; None for the mixture's own `random_state`.
 
         Returns
         -------
@@ -159,7 +163,8 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         p = self._drawn_from()
         n_bytes = 16 * n_samples * p.means.shape[1]
         check_memory(n_bytes, "The samples", "draw fewer at a time")
-        return draw(p, n_samples, check_random_state(self.random_state))
+        seed = self.random_state if random_state is None else random_state
+        return draw(p, n_samples, check_random_state(seed))
 
     @on_its_threads
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
