@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,9 +12,6 @@ from fastgmm._records import FloatArray
 from fastgmm.estimator.features import MixtureOfFeatures
 from fastgmm.model.components import mahalanobis, merged, of_components
 from fastgmm.model.families import family_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class MixtureOfComponents(MixtureOfFeatures):
@@ -121,7 +118,7 @@ class MixtureOfComponents(MixtureOfFeatures):
             )
         return self._made_of(of_components(p, kept))
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> Any:  # pandas has no types of its own
         """Table of the components: weight, and mean and standard deviation of each feature.
 
         Returns
@@ -134,13 +131,12 @@ class MixtureOfComponents(MixtureOfFeatures):
         --------
         >>> from fastgmm import GaussianMixture
         >>> mixture = GaussianMixture.from_parameters([1.0], [[0.5]], [4.0], "spherical")
-        >>> mixture.to_frame()
-                   weight  mean_0  std_0
-        component
-        0             1.0     0.5    2.0
+        >>> print(mixture.to_frame().to_string(index=False))
+         weight  mean_0  std_0
+            1.0     0.5    2.0
         """
         try:
-            import pandas as pd
+            import pandas as pd  # type: ignore[import-untyped]
         except ImportError:
             raise ImportError("to_frame makes a table of pandas: pip install pandas") from None
         p = self._checked_parameters()
