@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         plot_selection,
         plot_snapshots,
     )
+    from fastgmm.selection.select import Selection, select_mixture
 
     __version__: str
 
@@ -37,6 +38,7 @@ __all__ = [
     "GaussianMixture",
     "Parameters",
     "Regression",
+    "Selection",
     "Statistics",
     "__version__",
     "kernels",
@@ -58,6 +60,7 @@ __all__ = [
     "precisions_cholesky",
     "reference",
     "save",
+    "select_mixture",
 ]
 
 _HOMES = {
@@ -65,6 +68,7 @@ _HOMES = {
     "GaussianMixture": "fastgmm.mixture",
     "Parameters": "fastgmm._records",
     "Regression": "fastgmm.model.conditioning",
+    "Selection": "fastgmm.selection.select",
     "Statistics": "fastgmm._records",
     "load": "fastgmm.persistence",
     "maximization": "fastgmm.model.functions",
@@ -82,6 +86,7 @@ _HOMES = {
     "plot_snapshots": "fastgmm.plotting",
     "precisions_cholesky": "fastgmm.model.functions",
     "save": "fastgmm.persistence",
+    "select_mixture": "fastgmm.selection.select",
 }
 
 

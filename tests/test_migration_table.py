@@ -19,7 +19,7 @@ from fastgmm import GaussianMixture
 from fastgmm._records import INIT_METHODS
 
 PAGE = Path(__file__).parents[1] / "docs" / "migration" / "scikit-learn.md"
-FUNCTIONS = ["save", "load", "precisions_cholesky", "maximization"]
+FUNCTIONS = ["save", "load", "select_mixture", "precisions_cholesky", "maximization"]
 KINDS = ["arguments", "methods", "attributes"]
 LATER = {"set_callbacks"}  # where scikit-learn is older than 1.9
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -128,7 +128,7 @@ def test_methods_called_the_same_give_the_same():
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
     ours, theirs = fitted(GaussianMixture), fitted(Peer)
     arguments = {"sample": (10,), "set_params": ()}
-    for name in named("methods", "same"):
+    for name in [*named("methods", "same"), "sample"]:
         results = [getattr(m, name)(*arguments.get(name, (frame,))) for m in (ours, theirs)]
         if name == "set_params":
             assert results == [ours, theirs]

@@ -9,7 +9,7 @@ likelihood against the number of parameters.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fastgmm import GaussianMixture, plot_mixture, plot_selection
+from fastgmm import GaussianMixture, plot_mixture, select_mixture
 
 rng = np.random.default_rng(0)
 X = np.concatenate([
@@ -20,19 +20,14 @@ X = np.concatenate([
 
 numbers = range(1, 9)
 types = ("full", "tied", "diag", "spherical")
-models = {
-    (kind, K): GaussianMixture(K, covariance_type=kind, n_init=5, random_state=0).fit(X)
-    for kind in types
-    for K in numbers
-}
-bic = {kind: [models[kind, K].bic(X) for K in numbers] for kind in types}
-plot_selection(numbers, bic, criterion="BIC")
+selection = select_mixture(X, numbers, types, n_init=5, random_state=0)
+selection.plot()
 
 # %%
 # The chosen mixture
 # ------------------
 
-best = min(models.values(), key=lambda model: model.bic(X))
+best = selection.best_model_
 print(f"{best.n_components} components with {best.covariance_type} covariances")
 plot_mixture(best, X)
 

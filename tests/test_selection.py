@@ -1,0 +1,246 @@
+"""Selection: the table against single fits, what each criterion chooses, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.metrics import fowlkes_mallows_score
+
+from fastgmm import GaussianMixture, select_mixture
+from fastgmm.selection.cells import Fits, split
+from fastgmm.selection.select import CRITERIA, Criterion
+from fastgmm.selection.stability import agreement, stabilities
+
+each_criterion = pytest.mark.parametrize("criterion", CRITERIA)
+
+
+@pytest.fixture(scope="module")
+def X():
+    """Three round clusters, far apart."""
+    rng = np.random.default_rng(0)
+    means = np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+    return means[rng.integers(3, size=300)] + rng.normal(size=(300, 2))
+
+
+# --- agreement ------------------------------------------------------------------------------
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 3), (4, 2), (5, 6)])
+def test_agreement_is_that_of_scikit_learn(sizes):
+    rng = np.random.default_rng(sum(sizes))
+    a, b = (rng.integers(K, size=100) for K in sizes)
+    assert agreement(a, b) == pytest.approx(fowlkes_mallows_score(a, b), rel=1e-12)
+    assert agreement(a, a) == pytest.approx(1)
+
+
+def test_labels_without_pairs_agree_in_nothing():
+    assert agreement(np.arange(4), np.arange(4)) == 0
+
+
+def test_a_fit_is_not_compared_with_those_of_its_own_number():
+    one, two = np.zeros(4, int), np.array([0, 0, 1, 1])
+    same = stabilities([[one, one], [two, two], []])
+    assert same[0] == same[1] == pytest.approx(agreement(one, two))
+    assert np.isnan(same[2])
+    apart = stabilities([[one, two], [two, one]])  # each agrees with the one it is not paired with
+    assert apart == pytest.approx([1.0, 1.0])
+
+
+# --- cells ----------------------------------------------------------------------------------
+def test_the_widest_component_is_split_across_its_longest_axis(X):
+    stretched = np.concatenate([X[:100] * 0.01, X[:100] * [0.01, 3.0] + 50])
+    model = GaussianMixture(2, random_state=0).fit(stretched)
+    labels = split(model, stretched)
+    before = model.predict(stretched)
+    assert sorted(np.unique(labels)) == [0, 1, 2]
+    changed = labels != before
+    assert np.all(changed[:100] == changed[0]) or not changed[:100].any()
+    low, high = stretched[100:][~changed[100:], 1], stretched[100:][changed[100:], 1]
+    assert low.max() < high.min() or high.max() < low.min()
+
+
+@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+def test_the_table_has_the_figures_of_the_models(X, criterion):
+    selection = select_mixture(X, [1, 3], ["full", "diag"], criterion, random_state=0)
+    table, model = selection.table, selection.best_model_
+    assert table.covariance_type.tolist() == ["full", "full", "diag", "diag"]
+    assert table.n_components.tolist() == [1, 3, 1, 3]
+    row = table[np.argmin(table.value)]
+    assert row.value == pytest.approx(getattr(model, criterion)(X), rel=1e-12)
+    assert row.log_likelihood == pytest.approx(model.score(X), rel=1e-12)
+    assert row.n_parameters == model._n_parameters()
+    assert (row.n_components, row.covariance_type) == (
+        selection.best_n_components_,
+        selection.best_covariance_type_,
+    )
+    one = GaussianMixture(1, covariance_type="diag").fit(X)
+    assert table[2].value == pytest.approx(getattr(one, criterion)(X), rel=1e-12)
+
+
+@each_criterion
+def test_clusters_far_apart_are_counted(X, criterion):
+    selection = select_mixture(
+        X, range(2, 6), ["full", "spherical"], criterion, random_state=0, n_init=3
+    )
+    # AIC takes more, as it is known to, and two of three clusters are joined in different ways.
+    if criterion not in ("aic", "stability"):
+        assert selection.best_n_components_ == 3
+    assert selection.best_model_.n_features_in_ == 2
+    assert len(selection.best_model_.predict(X)) == len(X)
+    assert np.all(np.isfinite(selection.table.value))
+    assert np.all(selection.table.failure == "")
+
+
+@each_criterion
+def test_the_same_seed_selects_the_same(X, criterion):
+    a, b = (
+        select_mixture(X, [2, 3], ["diag"], criterion, random_state=5, n_init=2) for _ in range(2)
+    )
+    np.testing.assert_array_equal(a.table.value, b.table.value)
+    np.testing.assert_array_equal(a.best_model_.means_, b.best_model_.means_)
+
+
+def test_stability_is_the_mean_agreement_with_both_neighbours(X):
+    selection = select_mixture(X, [2, 3], ["diag"], "stability", random_state=5, n_init=3)
+    seed = int(np.random.RandomState(5).randint(2**31 - 1))
+    fits = Fits(X, None, 3, seed, {})
+    labels = {K: [m.predict(X) for m in fits.each(K, "diag")] for K in range(1, 5)}
+    between = [
+        np.mean([
+            fowlkes_mallows_score(labels[K][i], labels[K + 1][j])
+            for i, j in itertools.permutations(range(3), 2)
+        ])
+        for K in (1, 2, 3)
+    ]  # fmt: skip
+    expected = [np.mean(between[:2]), np.mean(between[1:])]
+    np.testing.assert_allclose(selection.table.value, expected, rtol=1e-12)
+
+
+def test_held_out_values_are_means_over_all_rows(X):
+    selection = select_mixture(X, [1], ["full"], "held-out", random_state=0)
+    # Every point is judged by a fit without it, so a little worse than by one with it.
+    assert 0 < selection.best_model_.score(X) - selection.table.value[0] < 0.1
+
+
+def test_a_split_finds_what_a_start_does_not():
+    rng = np.random.default_rng(0)
+    means = np.array([[0.0, 0], [0, 1.5], [40, 0], [41.5, 0], [80, 80]])
+    X = means[rng.integers(5, size=500)] + 0.2 * rng.normal(size=(500, 2))
+    selection = select_mixture(X, range(1, 6), ["spherical"], random_state=0)
+    alone = [GaussianMixture(K, covariance_type="spherical", random_state=0).fit(X)
+             for K in range(1, 6)]  # fmt: skip
+    assert np.all(selection.table.log_likelihood >= [m.score(X) - 1e-3 for m in alone])
+    assert selection.best_n_components_ == 5
+
+
+def test_weights_are_multiplicities(X):
+    weight = np.random.default_rng(1).integers(0, 3, size=len(X)).astype(float)
+    selection = select_mixture(X, [1, 2], ["tied"], random_state=0, sample_weight=weight)
+    repeated = np.repeat(X, weight.astype(int), axis=0)
+    assert selection.table.value[0] == pytest.approx(
+        GaussianMixture(1, covariance_type="tied").fit(repeated).bic(repeated), rel=1e-9
+    )
+    held_out = select_mixture(X, [1], ["tied"], "held-out", random_state=0, sample_weight=weight)
+    assert np.isfinite(held_out.table.value[0])
+
+
+def test_many_rows_start_by_themselves(X, monkeypatch):
+    monkeypatch.setattr("fastgmm.selection.cells.MOST_ROWS_SHARED", 100)
+    selection = select_mixture(X, [3], ["full"], random_state=0)
+    assert selection.best_model_.converged_
+
+
+def test_arguments_reach_the_mixture(X):
+    selection = select_mixture(X, [2], ["full"], random_state=0, tol=1e-7, max_iter=500)
+    assert (selection.best_model_.tol, selection.best_model_.max_iter) == (1e-7, 500)
+    own = select_mixture(X, [2], ["full"], random_state=0, init_params="random_from_data")
+    assert own.best_model_.init_params == "random_from_data"
+    with pytest.raises(TypeError, match="tolerance"):
+        select_mixture(X, tolerance=1)
+
+
+# --- what fails, and what is told -----------------------------------------------------------
+@each_criterion
+def test_a_cell_that_fails_leaves_the_others(criterion):
+    X = np.repeat(np.arange(3.0), 10)[:, None]  # four components cannot all have a variance
+    selection = select_mixture(
+        X, [1, 2, 31], ["full"], criterion, random_state=0, n_init=2, reg_covar=1e-3
+    )
+    failed = selection.table[2]
+    assert np.isnan(failed.value)
+    assert failed.failure
+    assert selection.best_n_components_ < 31
+    assert np.isfinite(selection.table.value[:2]).all()
+
+
+def test_components_that_have_collapsed_are_counted():
+    X = np.concatenate([np.zeros((20, 1)), np.random.default_rng(0).normal(9, 1, size=(60, 1))])
+    selection = select_mixture(X, [1, 2], ["full"], random_state=0)
+    assert selection.table.n_degenerate.tolist() == [0, 1]
+
+
+@each_criterion
+def test_where_all_fail_the_reason_is_told(criterion):
+    with pytest.raises(ValueError, match=r"no value of .*40 components need as many rows"):
+        select_mixture(np.eye(3), [40], ["full"], criterion, random_state=0, n_init=2)
+
+
+def test_a_best_model_that_has_not_converged_is_told(X):
+    with pytest.warns(UserWarning, match="increase max_iter"):
+        select_mixture(X, [3], ["full"], random_state=0, max_iter=1)
+
+
+def test_frames_and_pictures(X):
+    pd = pytest.importorskip("pandas", reason="frames are of pandas")
+    pytest.importorskip("matplotlib", reason="pictures are of matplotlib")
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    selection = select_mixture(frame, range(1, 4), ["full", "diag"], "held-out", random_state=0)
+    assert list(selection.best_model_.feature_names_in_) == ["a", "b"]
+    selection.best_model_.predict(frame)
+    table = selection.to_frame()
+    assert table.shape == (6, 10)
+    assert set(table["covariance_type"]) == {"full", "diag"}
+    ax = selection.plot()
+    assert ax.get_ylabel() == "- held-out"
+    drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_array_equal(drawn["diag"], -selection.table.value[3:])
+
+
+def test_a_pipe_sees_no_progress(X, capsys):
+    select_mixture(X, [1, 2], ["diag"], random_state=0, verbose=1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_sees_progress(X, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    select_mixture(X, [1, 2], ["diag"], random_state=0, verbose=1)
+    assert "selecting" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_components": []}, r"one or more numbers from 1 on.*got \[\]"),
+        ({"n_components": range(3, 3)}, "one or more numbers from 1 on"),
+        ({"n_components": [0, 1]}, "one or more numbers from 1 on"),
+        ({"n_components": [2.5]}, "one or more numbers from 1 on"),
+        ({"covariance_types": []}, "covariance_types is empty"),
+        ({"covariance_types": ["round"]}, "covariance_type should be one of"),
+        ({"criterion": "BIC"}, "criterion should be one of bic, aic"),
+        ({"n_init": 0}, "n_init should be 1 or more"),
+        ({"criterion": "stability", "n_init": 1}, "n_init should be 2 or more"),
+        ({"X": np.zeros((0, 2))}, "0 sample"),
+        ({"X": [[np.nan, 1.0], [0.0, 1.0]]}, "NaN"),
+    ],
+)
+def test_bad_input_is_told_before_any_work(arguments, message, monkeypatch):
+    monkeypatch.setattr(GaussianMixture, "fit", None)  # nothing is fitted
+    with pytest.raises(ValueError, match=message):
+        select_mixture(**{"X": np.eye(4), **arguments})
+
+
+def test_one_number_and_one_type_need_no_list(X):
+    criterion: Criterion = "bic"
+    selection = select_mixture(X, 2, "diag", criterion, random_state=0)
+    assert selection.table.n_components.tolist() == [2]
