@@ -120,6 +120,117 @@ def test_rows_do_not_matter_to_each_other():
         np.testing.assert_allclose(together.weights[i], alone.weights[0], rtol=1e-12)
 
 
+# --- whatever the attributes are ---------------------------------------------------------
+def test_integers_set_by_hand_are_numbers():
+    mixture = GaussianMixture(2)
+    mixture.weights_ = np.array([0.5, 0.5])
+    mixture.means_ = np.array([[0, 0], [5, 5]])
+    mixture.covariances_ = 6.25 * np.array([np.eye(2)] * 2)
+    mixture.precisions_cholesky_ = 0.4 * np.array([np.eye(2)] * 2)
+    X = np.array([[1.0, 2.0], [4.0, 7.0]])
+    chosen = mixture.marginal([0])
+    np.testing.assert_allclose(chosen.covariances_, np.full((2, 1, 1), 6.25))
+    product = chosen.score_samples(X[:, :1]) + log_density_of(
+        mixture.conditional([0], X[:, :1]), X[:, 1:]
+    )
+    np.testing.assert_allclose(product, mixture.score_samples(X), rtol=1e-10)
+
+
+def test_single_precision_goes_by_the_factors():
+    """Whose squares, the covariances, are singular in float32."""
+    rng = np.random.default_rng(0)
+    X = 300 * rng.normal(size=(2000, 4))
+    X[:, 3] = X[:, 0] + X[:, 1]
+    X = X.astype(np.float32)
+    mixture = GaussianMixture(2, random_state=0, tol=0.1).fit(X)
+    single = np.linalg.eigvalsh(mixture.covariances_.astype(np.float64))
+    assert single.min() < 1e-2 * 1e-6 * single.max() or single.min() <= 0
+    given = mixture.conditional([0, 1], X[:50, :2])
+    np.testing.assert_allclose(given.means[:, 0, 1], X[:50, 3], rtol=1e-3, atol=1)
+    prediction = mixture.predict_regression([0, 1], X[:50, :2])
+    assert np.all(prediction.variance > 0)
+    assert np.all(np.isfinite(mixture.marginal([0, 1, 3]).score_samples(X[:50, [0, 1, 3]])))
+
+
+def test_conditionals_go_by_what_predictions_go_by():
+    mixture = mixture_of("full")
+    mixture.covariances_ = mixture.covariances_ * 2
+    with pytest.warns(UserWarning, match="predictions and scores are of"):
+        contradicted = mixture.conditional([0], np.zeros((1, 1)))
+    for one, other in zip(
+        contradicted, mixture_of("full").conditional([0], np.zeros((1, 1))), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_weights_need_not_sum_to_one_exactly():
+    mixture = mixture_of("diag")
+    mixture.weights_ = mixture.weights_ * (1 - 1e-5)
+    np.testing.assert_array_equal(mixture.marginal([1]).weights_, mixture.weights_)
+
+
+class Two(GaussianMixture):
+    """Whose constructor takes other arguments."""
+
+    def __init__(self, random_state=None):
+        super().__init__(2, random_state=random_state, means_init=[[0.0, 0.0], [1.0, 1.0]])
+
+
+def test_subclasses_stay_what_they_are():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    mixture = Two(random_state=4).fit(X)
+    chosen = mixture.marginal([1])
+    assert type(chosen) is Two
+    np.testing.assert_array_equal(chosen.means_, mixture.means_[:, 1:])
+    np.testing.assert_array_equal(chosen.sample(3)[0], chosen.sample(3)[0])
+
+
+class Weighted(GaussianMixture):
+    """Weights of its own, by a method of scikit-learn's."""
+
+    def _estimate_log_weights(self):
+        return np.log([0.99, 0.01])
+
+
+def test_overridden_methods_have_their_say():
+    mixture = Weighted(2, random_state=0).fit(np.random.default_rng(0).normal(size=(60, 2)))
+    values = np.array([[0.5], [1.5]])
+    np.testing.assert_allclose(
+        mixture.conditional([0], values).weights, mixture.marginal([0]).predict_proba(values)
+    )
+    plain = GaussianMixture.from_parameters(
+        mixture.weights_, mixture.means_, mixture.covariances_
+    ).conditional([0], values)
+    assert not np.allclose(mixture.conditional([0], values).weights, plain.weights)
+
+
+def test_single_precision_sums_in_double():
+    means = [[0.0, 1e5], [1.0, 1e5]]
+    mixture = GaussianMixture.from_parameters([0.5, 0.5], means, [[1.0, 1e-4]] * 2, "diag")
+    prediction = mixture.predict_regression([0], np.zeros((1, 1), np.float32))
+    np.testing.assert_allclose(prediction.variance, 1e-4, rtol=1e-6)
+
+
+def test_far_values_overflow_without_a_word():
+    mixture = GaussianMixture.from_parameters(
+        [0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]], [[[1.0, 0.5], [0.5, 1.0]]] * 2
+    )
+    prediction = mixture.predict_regression([0], [[1e200]])
+    assert not np.isnan(prediction.mean).any()
+    assert not np.isnan(prediction.variance).any()
+
+
+def test_arguments_are_kept_but_for_starting_values():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    mixture = GaussianMixture(2, means_init=X[:2], tol=0.5, random_state=3).fit(X)
+    chosen = mixture.marginal([0])
+    assert (chosen.tol, chosen.random_state, chosen.means_init) == (0.5, 3, None)
+    chosen.fit(X[:, :1])
+    chosen.means_[:] = 0
+    chosen.weights_[:] = 0
+    assert mixture.weights_.all()
+
+
 # --- names ----------------------------------------------------------------------------------
 @pytest.fixture
 def frame():
@@ -144,6 +255,12 @@ def test_features_have_names(frame):
         mixture.conditional(["width", "mass"], frame[["mass", "width"]])
 
 
+def test_numbers_are_of_any_kind():
+    mixture = mixture_of("full")
+    for features in (np.array([1, 2], np.int8), np.array([1, 2], object), (1, -2), range(1, 3)):
+        np.testing.assert_array_equal(mixture.marginal(features).means_, mixture.means_[:, 1:3])
+
+
 def test_a_mask_chooses_features():
     mixture = mixture_of("full")
     mask = np.array([True, False, False, True])
@@ -165,11 +282,14 @@ def test_a_marginal_is_a_mixture_like_any_other():
     [
         ([], "expected a list of one or more columns"),
         ([[0, 1]], "expected a list of one or more columns"),
-        ([4], "Feature 4 is not there; columns are numbered from 0 to 3"),
-        ([-5], "Feature -5 is not there"),
-        ([0, 1, 0], "Feature 0 is given twice"),
-        ([3, -1], "Feature -1 is given twice"),
+        ([4], "There is no feature 4; columns are numbered from 0 to 3"),
+        ([-5], "There is no feature -5"),
+        ([0, 1, 0], "Column 0 is given twice"),
+        ([3, -1], "Column 3 is given twice"),
+        (np.array([True, False], object), "should be numbers of columns or names; got True"),
         ([0.0], "should be numbers of columns or names"),
+        ([True, 2], "should be numbers of columns or names; got True"),
+        ([0, "mass"], "has no feature 'mass'"),
         (["mass"], "they have no names"),
         ([True, False], "mask of features has 2 elements; expected 4"),
         ([False] * 4, "chooses none"),
@@ -190,6 +310,7 @@ def test_bad_features_are_told(features, message):
         ([1.0, 2.0], "Expected 2D array"),
         ([[1.0, np.nan]], "NaN"),
         (np.zeros((0, 2)), "0 sample"),
+        (np.ma.masked_array([[0.0, 1.0]], [[True, False]]), "masked"),
     ],
 )
 def test_bad_values_are_told(values, message):
@@ -198,6 +319,8 @@ def test_bad_values_are_told(values, message):
 
 
 def test_something_must_be_left():
+    with pytest.raises(ValueError, match="none is left"):
+        mixture_of("diag", d=1).conditional([0], np.zeros((1, 1)))
     with pytest.raises(ValueError, match="none is left"):
         mixture_of("diag").conditional([0, 1, 2, 3], np.zeros((1, 4)))
 

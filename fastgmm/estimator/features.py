@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm._records import FloatArray, Parameters
-from fastgmm.estimator.fitted import FittedMixture
+from fastgmm.em.results import EMResult, Status
+from fastgmm.estimator.containers import refuse_missing, refuse_other_namespaces
+from fastgmm.estimator.fitted import PREDICTIONS, FittedMixture
+from fastgmm.estimator.hooks import overridden
 from fastgmm.estimator.validation import FLOAT_DTYPES
-from fastgmm.model.conditioning import Conditional, Regression, conditional, marginal, regression
-from fastgmm.system.threads import on_its_threads
+from fastgmm.model.conditioning import (
+    Conditional,
+    Regression,
+    conditional,
+    marginal,
+    regression,
+    weights_given,
+)
+from fastgmm.system.memory import check_memory
+from fastgmm.system.threads import blas_on_one_thread, on_its_threads
 
+INITIAL_VALUES = ("weights_init", "means_init", "precisions_init")
 # Numbers of columns, their names, or a mask over all of them; one alone need not be in a list.
 Features: TypeAlias = int | str | Sequence[int] | Sequence[str] | np.ndarray
 
@@ -29,12 +44,13 @@ class MixtureOfFeatures(FittedMixture):
         Parameters
         ----------
         features : list of int or of str, or mask of shape (d,)
-            Columns, by number or by name, in the order in which the new mixture has them.
+            Columns, by number (negative ones from the end) or by name, in the order in which the
+            new mixture has them.
 
         Returns
         -------
         mixture : GaussianMixture
-            Fitted, with the same components.
+            Fitted, with the same components and arguments, but for starting values.
 
         Raises
         ------
@@ -49,9 +65,11 @@ class MixtureOfFeatures(FittedMixture):
         >>> mixture.marginal([2, 0]).means_
         array([[2., 0.]])
         """
-        chosen = self._chosen(features)
-        return self._made_of(marginal(self._parameters(), chosen), chosen)
+        p = self._checked_parameters()
+        chosen = self._chosen(features, p.means.shape[1])
+        return self._made_of(marginal(p, chosen), chosen)
 
+    @blas_on_one_thread()
     @on_its_threads
     def conditional(self, features: Features, values: ArrayLike) -> Conditional:
         """Mixtures of the other features at points that are known in some.
@@ -84,15 +102,13 @@ class MixtureOfFeatures(FittedMixture):
         (array([[1.],
                [3.]]), array([[[0.5]]]))
         """
-        chosen = self._chosen(features)
-        p = self._parameters()
-        d = p.means.shape[1]
-        if len(chosen) == d:
-            raise ValueError(
-                f"All of the {d} feature(s) are given, so that none is left; give fewer."
-            )
-        return conditional(p, chosen, self._checked_values(values, chosen))
+        p, chosen, given = self._given(features, values)
+        n_bytes = len(given) * p.means.size * given.itemsize
+        check_memory(n_bytes, "The conditional means", "ask for fewer points at a time")
+        return conditional(p, chosen, given, self._weights_given(p, chosen, given))
 
+    @blas_on_one_thread()
+    @on_its_threads
     def predict_regression(self, features: Features, values: ArrayLike) -> Regression:
         """Mean and variance of the other features at points that are known in some.
 
@@ -122,29 +138,61 @@ class MixtureOfFeatures(FittedMixture):
         >>> mixture.predict_regression([0], [[4.0]])
         Regression(mean=array([[3.]]), variance=array([[0.5]]))
         """
-        return regression(self.conditional(features, values))
+        p, chosen, given = self._given(features, values)
+        return regression(p, chosen, given, self._weights_given(p, chosen, given))
+
+    def _given(
+        self, features: Features, values: ArrayLike
+    ) -> tuple[Parameters, list[int], FloatArray]:
+        """Return parameters, the numbers of features that are given, and their values."""
+        p = self._checked_parameters()
+        d = p.means.shape[1]
+        chosen = self._chosen(features, d)
+        if len(chosen) == d:
+            raise ValueError(
+                f"All features are given ({d}), so that none is left to say anything of."
+            )
+        return p, chosen, self._checked_values(values, chosen)
+
+    def _weights_given(self, p: Parameters, chosen: list[int], values: FloatArray) -> FloatArray:
+        if overridden(self, PREDICTIONS):
+            return np.asarray(self._made_of(marginal(p, chosen), chosen).predict_proba(values))
+        return weights_given(p, chosen, values)
 
     def _made_of(self, p: Parameters, features: list[int] | slice = slice(None)) -> Any:
-        """Return a fitted mixture of this class, of some of its features or all."""
-        made = type(self).from_parameters(*p[:3], p.covariance_type)
-        made.n_jobs = self.n_jobs
+        """Return a fitted mixture with this one's arguments, of some of its features or all.
+
+        Starting values, which would not fit, are left out.
+        """
+        made: Any = clone(self)
+        arguments = {"n_components": len(p.weights), **dict.fromkeys(INITIAL_VALUES)}
+        if not isinstance(getattr(self, "init_params", ""), str):
+            arguments["init_params"] = "kmeans"
+        known = made.get_params(deep=False)
+        made.set_params(**{name: arguments[name] for name in arguments if name in known})
+        made.n_features_in_ = p.means.shape[1]
         if hasattr(self, "feature_names_in_"):
-            made.feature_names_in_ = self.feature_names_in_[features]
+            made.feature_names_in_ = np.asarray(self.feature_names_in_, object)[features]
+        own = Parameters(
+            np.array(p.weights), np.array(p.means), np.array(p.covariances),
+            np.array(p.precisions_cholesky), p.covariance_type,
+        )  # fmt: skip
+        made._keep(EMResult(own, Status.INITIALIZED), math.nan)
         return made
 
     def _checked_parameters(self) -> Parameters:
         check_is_fitted(self)
-        return self._parameters()
+        p = self._parameters()
+        return p.astype(np.result_type(p.means, np.float32))  # integers may have been set by hand
 
-    def _chosen(self, features: Features) -> list[int]:
+    def _chosen(self, features: Features, d: int) -> list[int]:
         """Return the numbers of features, once they are checked."""
-        d = self._checked_parameters().means.shape[1]
-        asked = np.atleast_1d(np.asarray(features))
+        asked = np.atleast_1d(np.asarray(features, None if _is_mask(features) else object))
         if asked.ndim != 1 or not asked.size:
             raise ValueError(
                 f"features has shape {np.shape(features)}; expected a list of one or more columns."
             )
-        if asked.dtype.kind == "b":
+        if asked.dtype == bool:
             if len(asked) != d:
                 raise ValueError(f"The mask of features has {len(asked)} elements; expected {d}.")
             numbers = np.flatnonzero(asked).tolist()
@@ -152,10 +200,10 @@ class MixtureOfFeatures(FittedMixture):
                 raise ValueError("The mask of features chooses none; choose one or more.")
             return numbers
         names = list(getattr(self, "feature_names_in_", ()))
-        numbers = [_number(feature, names, d) for feature in asked.tolist()]
-        twice = sorted({str(asked[i]) for i, n in enumerate(numbers) if n in numbers[:i]})
+        numbers = [_number(feature, names, d) for feature in asked]
+        twice = sorted({n for i, n in enumerate(numbers) if n in numbers[:i]})
         if twice:
-            raise ValueError(f"Feature {', '.join(twice)} is given twice; name each one once.")
+            raise ValueError(f"Column {twice[0]} is given twice in features; give each one once.")
         return numbers
 
     def _checked_values(self, values: ArrayLike, chosen: list[int]) -> FloatArray:
@@ -167,6 +215,8 @@ class MixtureOfFeatures(FittedMixture):
                     f"The columns of values are {list(columns)}; expected {expected}, as in "
                     "features."
                 )
+        refuse_other_namespaces(values)
+        refuse_missing(values, "values")
         array: FloatArray = check_array(values, dtype=FLOAT_DTYPES, input_name="values")
         if array.shape[1] != len(chosen):
             raise ValueError(
@@ -176,6 +226,10 @@ class MixtureOfFeatures(FittedMixture):
         return array
 
 
+def _is_mask(features: Any) -> bool:
+    return np.asarray(features).dtype == bool
+
+
 def _number(feature: object, names: list[str], d: int) -> int:
     """Return the number of a feature that is given by number or name."""
     if isinstance(feature, str):
@@ -183,8 +237,9 @@ def _number(feature: object, names: list[str], d: int) -> int:
             known = f"its features are {', '.join(names)}" if names else "they have no names"
             raise ValueError(f"The mixture has no feature {feature!r}; {known}.")
         return names.index(feature)
-    if not isinstance(feature, int):
+    if isinstance(feature, bool | np.bool_) or not isinstance(feature, Integral):
         raise ValueError(f"features should be numbers of columns or names; got {feature!r}.")
-    if not -d <= feature < d:
-        raise ValueError(f"Feature {feature} is not there; columns are numbered from 0 to {d - 1}.")
-    return feature % d
+    number = int(feature)
+    if not -d <= number < d:
+        raise ValueError(f"There is no feature {number}; columns are numbered from 0 to {d - 1}.")
+    return number % d

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters
-from fastgmm.model.factors import precisions_cholesky_from_covariances
+from fastgmm.model.factors import (
+    covariances_from_cholesky,
+    precisions_cholesky_from_covariances,
+)
 from fastgmm.model.families import Family, family_of
 
 
@@ -48,13 +51,14 @@ def merged(parameters: Parameters, together: list[int]) -> Parameters:
     Aerospace and Electronic Systems 43 (2007), equations 7 to 9.
     """
     dtype, exact = parameters.means.dtype, parameters.astype(np.float64)
-    weights, means, covariances, _, covariance_type = exact
+    weights, means, _, factors, covariance_type = exact
+    covariances = covariances_from_cholesky(factors, covariance_type)  # what predictions go by
     family, place = family_of(covariance_type), together[0]
     total = weights[together].sum()
     shares = weights[together] / total if total > 0 else np.full(len(together), 1 / len(together))
     mean = shares @ means[together]
     between = _scatter(means[together] - mean, shares, family)
-    weights, means, covariances = weights.copy(), means.copy(), covariances.copy()
+    weights, means = weights.copy(), means.copy()
     weights[place], means[place] = total, mean
     if family.is_shared:
         covariances = covariances + total * between

@@ -38,7 +38,7 @@ ax.legend(loc="upper left")
 #
 # Its share :math:`r_k(x)` is its responsibility under the mixture of x alone. The mean is
 # :math:`\sum_k r_k m_k`, the variance :math:`\sum_k r_k (v_k + m_k^2)` less the square of the mean.
-# ``model.conditional([0], x)`` has all of these, to draw from or to look for a second peak.
+# ``model.conditional([0], x[:, None])`` has all of these, to draw from or to look for two peaks.
 #
 # How well it does
 # ----------------

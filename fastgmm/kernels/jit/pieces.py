@@ -38,7 +38,10 @@ class PieceCompiler(Compiler):
 
 
 def without_machine_code(library: Piece, description: Any, environment: Any) -> Any:
-    """Return what callers refer to a function by. There is no code at its address."""
-    library.finalize()
+    """Return what callers refer to a function by. There is no code at its address.
+
+    Nor is there an environment, so that a piece can neither print nor raise what it formats.
+    """
+    library._ensure_finalized()
     name, module = description.qualname, description.lookup_module()
     return _dynfunc.make_function(module, name, name, 0, environment, (library,))

@@ -16,13 +16,13 @@ ROOM = 2**17
 _told = threading.Event()
 
 
-def waited_for(what: str, compile_: Callable, *arguments: Any, **options: Any) -> Any:
-    """Call numba's compiler such that it takes no longer than it must, and say what is compiled."""
+def waited_for(what: str, compile_: Callable, /, *arguments: Any, **options: Any) -> Any:
+    """Call numba's compiler so that it takes no longer than it must, and say what is compiled."""
     with paused_collector(), explained(what):
         return _with_room(compile_, *arguments, **options)
 
 
-def _with_room(function: Callable, *arguments: Any, **options: Any) -> Any:
+def _with_room(function: Callable, /, *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **options)
 
 
@@ -38,7 +38,8 @@ def paused_collector() -> Iterator[None]:
     """Let Python's garbage collector rest while numba makes many objects, nearly all to be kept.
 
     It would look through them again and again, which takes a sixth of the time to compile; and
-    through all of them afterwards, if they were not old by then.
+    through all of them afterwards, if they were not old by then. So is whatever else the process
+    has made lately: garbage among it waits for the next full collection.
     """
     enabled = gc.isenabled()
     gc.disable()
