@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
 from sklearn.metrics import fowlkes_mallows_score
+from sklearn.mixture import GaussianMixture as Peer
 
 from fastgmm import GaussianMixture, select_mixture
-from fastgmm.selection.cells import Fits, split
+from fastgmm.selection.cells import Fits, distinct, split
 from fastgmm.selection.select import CRITERIA, Criterion
 from fastgmm.selection.stability import agreement, stabilities
 
@@ -59,6 +61,23 @@ def test_the_widest_component_is_split_across_its_longest_axis(X):
     assert low.max() < high.min() or high.max() < low.min()
 
 
+def test_equal_clusters_under_other_numbers_are_one_start():
+    labellings = [np.array(labels) for labels in ([0, 0, 1, 2], [2, 2, 0, 1], [0, 1, 1, 2])]
+    kept = distinct(labellings)
+    assert [list(labels) for labels in kept] == [[0, 0, 1, 2], [0, 1, 1, 2]]
+
+
+def test_the_best_of_several_starts_is_that_of_single_fits(X):
+    crowded = X * 0.3  # so that starts end in different places
+    fits = Fits(crowded, None, 5, 0, {})
+    best = fits.best(4, "full")
+    single = max(fits.each(4, "full"), key=lambda model: model.lower_bound_)
+    assert best.lower_bound_ == pytest.approx(single.lower_bound_, rel=1e-12)
+    assert (best.n_init, best.init_params, best.init_size) == (5, "kmeans", 20_000)
+    best.fit(crowded)  # an estimator like any other
+    pickle.dumps(best)
+
+
 @pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
 def test_the_table_has_the_figures_of_the_models(X, criterion):
     selection = select_mixture(X, [1, 3], ["full", "diag"], criterion, random_state=0)
@@ -102,8 +121,7 @@ def test_the_same_seed_selects_the_same(X, criterion):
 
 def test_stability_is_the_mean_agreement_with_both_neighbours(X):
     selection = select_mixture(X, [2, 3], ["diag"], "stability", random_state=5, n_init=3)
-    seed = int(np.random.RandomState(5).randint(2**31 - 1))
-    fits = Fits(X, None, 3, seed, {})
+    fits = Fits(X, None, 3, 5, {})
     labels = {K: [m.predict(X) for m in fits.each(K, "diag")] for K in range(1, 5)}
     between = [
         np.mean([
@@ -131,6 +149,16 @@ def test_a_split_finds_what_a_start_does_not():
              for K in range(1, 6)]  # fmt: skip
     assert np.all(selection.table.log_likelihood >= [m.score(X) - 1e-3 for m in alone])
     assert selection.best_n_components_ == 5
+
+
+@pytest.mark.parametrize("criterion", ["bic", "aic"])
+def test_no_cell_is_worse_than_scikit_learns(X, criterion):
+    crowded = X * 0.3
+    options = {"n_init": 4, "random_state": 3}
+    selection = select_mixture(crowded, range(1, 6), criterion=criterion, **options)
+    for row in selection.table:
+        peer = Peer(row.n_components, covariance_type=row.covariance_type, **options).fit(crowded)
+        assert row.value <= getattr(peer, criterion)(crowded) + 1e-6 * len(crowded)
 
 
 def test_weights_are_multiplicities(X):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -59,35 +59,73 @@ class Fits:
         self.seed = seed
         self._labels: dict[int, list[np.ndarray]] = {}
 
-    def each(self, K: int, kind: str) -> Iterator[GaussianMixture]:
-        """Fit from each start."""
-        if len(self.X) < K:
-            raise ValueError(f"{K} components need as many rows, and there are {len(self.X)}.")
-        seeds = np.random.default_rng([self.seed, K]).integers(2**31, size=self.n_init).tolist()
-        shares = len(self.X) <= MOST_ROWS_SHARED and "init_params" not in self.options
-        labels = self._clusters(K, seeds) if shares else None
-        for i, seed in enumerate(seeds):
-            own = {"random_state": seed} if labels is None else {"init_params": labels[i]}
-            yield self._fit(K, kind, own)
+    def each(self, K: int, kind: str) -> list[GaussianMixture]:
+        """Fit from each start by itself."""
+        if not self.shares_starts:
+            return [self._fit(K, kind, {"random_state": seed}) for seed in self._seeds(K)]
+        return [self._fit(K, kind, {"init_params": labels}) for labels in self._clusters(K)]
 
     def best(self, K: int, kind: str, smaller: GaussianMixture | None = None) -> GaussianMixture:
         """Return the fit of the highest likelihood, also from a smaller model that is split."""
-        models = list(self.each(K, kind))
-        if smaller is not None and len(smaller.weights_) == K - 1:
+        cut = smaller is not None and len(smaller.weights_) == K - 1
+        if self.shares_starts:
+            starts = distinct(self._clusters(K))
+            if smaller is not None and cut:
+                starts = distinct([*starts, split(smaller, self.X)])
+            return self._fit_from(starts, K, kind)
+        own = {"random_state": self._seeds(K)[0], "n_init": self.n_init}
+        models = [self._fit(K, kind, own)]
+        if smaller is not None and cut:
             models.append(self._fit(K, kind, {"init_params": split(smaller, self.X)}))
         return max(models, key=lambda model: model.lower_bound_)
+
+    @property
+    def shares_starts(self) -> bool:
+        """Whether all covariance types start from the same clusters."""
+        return len(self.X) <= MOST_ROWS_SHARED and "init_params" not in self.options
+
+    def _seeds(self, K: int) -> list[int]:
+        self._check(K)
+        random = np.random.default_rng([self.seed, K])
+        return [int(seed) for seed in random.integers(2**31, size=self.n_init)]
+
+    def _check(self, K: int) -> None:
+        if len(self.X) < K:
+            raise ValueError(f"{K} components need as many rows, and there are {len(self.X)}.")
 
     def _fit(self, K: int, kind: str, own: dict[str, Any]) -> GaussianMixture:
         model = GaussianMixture(K, covariance_type=kind, **{**self.options, **own})
         return model.fit(self.X, sample_weight=self.sample_weight)
 
-    def _clusters(self, K: int, seeds: list[int]) -> list[np.ndarray]:
+    def _fit_from(self, starts: list[np.ndarray], K: int, kind: str) -> GaussianMixture:
+        """Fit once from several labellings; the data are looked at once."""
+        following = iter(starts)
+        own = {"init_params": lambda *_: next(following), "init_size": None}
+        model = self._fit(K, kind, {**own, "n_init": len(starts)})
+        arguments = {"init_params": "kmeans", "init_size": 20_000, **self.options}
+        names = ("init_params", "init_size")
+        return model.set_params(n_init=self.n_init, **{name: arguments[name] for name in names})
+
+    def _clusters(self, K: int) -> list[np.ndarray]:
         if K not in self._labels:
+            self._check(K)
+            random = np.random.RandomState(self.seed)  # as scikit-learn goes on from start to start
+            kmeans = KMeans(K, n_init=1, random_state=random)
             self._labels[K] = [
-                KMeans(K, n_init=1, random_state=seed).fit(self.X, None, self.sample_weight).labels_
-                for seed in seeds
+                kmeans.fit(self.X, None, self.sample_weight).labels_ for _ in range(self.n_init)
             ]
         return self._labels[K]
+
+
+def distinct(labellings: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Leave out those that differ from an earlier one in the numbers of their clusters alone."""
+    seen: dict[bytes, np.ndarray] = {}
+    for labels in labellings:
+        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+        ranks = np.empty(len(first), np.int32)
+        ranks[np.argsort(first)] = np.arange(len(first))
+        seen.setdefault(ranks[inverse].tobytes(), labels)
+    return list(seen.values())
 
 
 def split(model: GaussianMixture, X: FloatArray) -> np.ndarray:
@@ -161,7 +199,7 @@ def by_stability(fits: Fits, sizes: Sequence[int], types: Sequence[str], tell: T
             tell(f"{kind}, K = {K}")
             began = perf_counter()
             try:
-                each = list(fits.each(K, kind))
+                each = fits.each(K, kind)
                 labels.append([model.predict(fits.X).astype(np.int32) for model in each])
                 found[K] = _row(each, kind, K, np.nan, began)
             except ValueError as error:

@@ -123,6 +123,7 @@ def select_mixture(
     n_init : int, default=None
         Starts of each cell; None for 1, or 10 for ``'stability'``.
     random_state : int, RandomState instance or None, default=None
+        With an int, each cell has the starts of `GaussianMixture` with the same, and one more.
     sample_weight : array-like of shape (n,), default=None
         Multiplicities of the rows; they do not count for ``'stability'`` once the fits are made.
     verbose : int, default=0
@@ -159,7 +160,11 @@ def select_mixture(
     n_init = _n_init(n_init, criterion)
     template = GaussianMixture(**options)
     data, weight = check_fit_data(template, X, sample_weight, 1)
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    if weight is not None and not np.all(weight > 0):  # those rows are not there
+        data, weight = data[weight > 0], weight[weight > 0]
+    is_seed = isinstance(random_state, Integral)
+    random = check_random_state(random_state)
+    seed = int(random_state) if is_seed else random.randint(2**31 - 1)  # type: ignore[arg-type]
     fits = Fits(data, weight, n_init, seed, options)
     n_cells = len(types) * (len(sizes) + 2 * (criterion == "stability"))
     with _telling(n_cells, verbose) as tell, warnings.catch_warnings():
