@@ -1,4 +1,4 @@
-"""The command line: ``fastgmm demo | fit | predict | warmup | bench | info``.
+"""The command line: ``fastgmm fit``, ``predict``, ``select`` and so on.
 
 One file per command: `describe` adds its arguments, `run` does the work. Nothing heavy is imported
 before a command needs it, so that ``fastgmm --help`` is immediate.
@@ -13,13 +13,17 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from fastgmm.cli import bench, demo, fit, info, predict, warmup
+from fastgmm.cli import bench, demo, fit, info, plot, predict, sample, score, select, warmup
 
 FAILURE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141  # exit codes: the last two as shells give them
 COMMANDS = {
     "demo": (demo, "segment a photograph, beside scikit-learn"),
     "fit": (fit, "fit a mixture to the rows of a file"),
     "predict": (predict, "most probable component of each row of a file"),
+    "score": (score, "log-density of each row of a file"),
+    "select": (select, "choose the number of components and the covariance type"),
+    "sample": (sample, "draw points from a model"),
+    "plot": (plot, "draw a model and the rows of a file"),
     "warmup": (warmup, "compile ahead, so that first fits are warm"),
     "bench": (bench, "how fast iterations are here, in about a minute"),
     "info": (info, "versions, processor, threads, cache folder"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import io
 import lzma
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -142,18 +143,29 @@ def read_npz(stream: BinaryIO) -> FloatArray:
     return tables[0]
 
 
-def csv_lines(array: np.ndarray) -> Iterator[str]:
-    """Lines of a ``.csv`` file, each number in the fewest digits that tell it apart."""
+def csv_lines(array: np.ndarray, names: Sequence[str] = ()) -> Iterator[str]:
+    """Lines of a ``.csv`` file, each number in the fewest digits that tell it apart.
+
+    The first has the names of the columns, if there are any.
+    """
+    if names:
+        yield _row_of_names(names)
     rows = array.reshape(len(array), -1)
     for first in range(0, len(rows), ROWS_AT_ONCE):
         for row in rows[first : first + ROWS_AT_ONCE].astype(str).tolist():
             yield ",".join(row) + "\n"
 
 
-def write_table(path: str | os.PathLike[str], array: np.ndarray) -> None:
+def _row_of_names(names: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(names)
+    return line.getvalue()
+
+
+def write_table(path: str | os.PathLike[str], array: np.ndarray, names: Sequence[str] = ()) -> None:
     """Write an array to a ``.npy`` file, or else its lines as text; whole or not at all."""
     with atomic_write(path) as stream:
         if Path(path).suffix.lower() == ".npy":
             np.save(stream, array, allow_pickle=False)
         else:
-            stream.writelines(line.encode() for line in csv_lines(array))
+            stream.writelines(line.encode() for line in csv_lines(array, names))

@@ -1,0 +1,45 @@
+"""``fastgmm sample``: points drawn from a model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from fastgmm.cli._common import Add, check_output, positive
+
+
+def describe(add: Add) -> None:
+    """Add the arguments of the command."""
+    add("model", metavar="MODEL", help="as saved by fastgmm fit --out")
+    add("-n", "--number", metavar="N", type=positive, required=True, help="how many points")
+    add("--seed", metavar="S", type=int, help="for the same points again")
+    add("--out", metavar="POINTS", help="write a .csv or .npy file in place of the terminal")
+    add("--components", action="store_true", help="the component of each point, as a last column")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print or write points, in random order; text has the names of the columns, if there are any.
+
+    A .npy file has numbers alone.
+    """
+    import numpy as np
+
+    from fastgmm.cli.tables import csv_lines, write_table
+
+    check_output(options.out, (".csv", ".npy"), options.model)
+
+    from fastgmm.persistence import load
+
+    model = load(options.model)
+    random = np.random.RandomState(options.seed)
+    points, components = model.sample(options.number, random_state=random)
+    if options.components:
+        points = np.column_stack([points, components])
+    points = points[random.permutation(len(points))]
+    names = list(getattr(model, "feature_names_in_", ()))
+    if names and options.components:
+        names.append("component")
+    if options.out:
+        write_table(options.out, points, names)
+    else:
+        sys.stdout.writelines(csv_lines(points, names))

@@ -1,0 +1,110 @@
+"""``fastgmm select``: choose the number of components and the covariance type."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fastgmm.cli._common import DEFAULT, Add, check_output, describe_data, positive, read_data
+from fastgmm.model.families import FAMILIES
+
+if TYPE_CHECKING:
+    from fastgmm.selection.select import Selection
+
+MOST_ROWS = 12  # of the table that is printed
+CRITERIA = ("bic", "aic", "icl", "held-out", "stability")
+
+
+def describe(add: Add) -> None:
+    """Add the arguments of the command."""
+    describe_data(add)
+    add(
+        "-k", "--components", metavar="K", type=numbers, default="1-9",
+        help=f"such as 1-9 or 2,4,8; {DEFAULT}",
+    )  # fmt: skip
+    types = ("full", "tied", "diag", "spherical")
+    add(
+        "--covariance-types", nargs="+", choices=tuple(FAMILIES), default=types, metavar="TYPE",
+        help=f"of {', '.join(FAMILIES)}; default: {' '.join(types)}",
+    )  # fmt: skip
+    add("--criterion", choices=CRITERIA, default="bic", help=DEFAULT)
+    add("--n-init", metavar="N", type=positive, help="starts of each; default: 1, stability: 10")
+    add("--seed", metavar="S", type=int, default=0, help=f"of the starts; {DEFAULT}")
+    add("--out", metavar="MODEL", help="save the best model: .npz")
+    add("--plot", metavar="PICTURE", help="draw the criterion: .png, .svg or .pdf")
+
+
+def numbers(text: str) -> list[int]:
+    """Parse numbers of components: 3, 1-9, or 2,4,8-10."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        first, last = (match[1], match[2] or match[1]) if match else ("1", "0")
+        if int(first) < 1 or int(last) < int(first):
+            raise argparse.ArgumentTypeError(f"{text!r} is not like 3, 1-9 or 2,4,8")
+        found += range(int(first), int(last) + 1)
+    return found
+
+
+def run(options: argparse.Namespace) -> None:
+    """Select, save, draw, print."""
+    check_output(options.out, (".npz",), options.data)
+    check_output(options.plot, (".png", ".svg", ".pdf"), options.data)
+    points = read_data(options)
+
+    import numpy as np
+
+    from fastgmm.persistence import save
+    from fastgmm.selection.select import select_mixture
+    from fastgmm.system.files import atomic_write
+
+    selection = select_mixture(
+        points.X,
+        options.components,
+        options.covariance_types,
+        options.criterion,
+        n_init=options.n_init,
+        random_state=options.seed,
+        verbose=int(sys.stderr.isatty()),
+    )
+    best = selection.best_model_
+    if points.feature_names:
+        best.feature_names_in_ = np.array(points.feature_names, dtype=object)
+    if options.out:
+        save(best, options.out)
+    if options.plot:
+        with atomic_write(options.plot) as stream:
+            figure: Any = selection.plot().figure
+            figure.savefig(stream, format=options.plot.rpartition(".")[2].lower(), dpi=150)
+    print_selection(selection, options)
+
+
+def print_selection(selection: Selection, options: argparse.Namespace) -> None:
+    """Print the best cells, what was chosen, and what failed."""
+    import numpy as np
+
+    from fastgmm.selection.select import HIGHER_IS_BETTER
+    from fastgmm.system.terminal import Terminal, key_values, plain_table
+
+    table = plain_table()
+    for name in ("covariances", "components", options.criterion, "converged"):
+        table.add_column(name, justify="left" if name == "covariances" else "right")
+    rows = selection.table[~np.isnan(selection.table.value)]
+    sign = -1 if options.criterion in HIGHER_IS_BETTER else 1
+    for row in rows[np.argsort(sign * rows.value, kind="stable")][:MOST_ROWS]:
+        marks = "yes" if row.converged else "no"
+        table.add_row(row.covariance_type, str(row.n_components), f"{row.value:.4f}", marks)
+    figures = {
+        "best": f"{selection.best_n_components_} components, {selection.best_covariance_type_}",
+        "tried": f"{len(selection.table)}, the best {min(len(rows), MOST_ROWS)} are shown",
+    }
+    failed = selection.table[selection.table.failure != ""]
+    if len(failed):
+        figures["failed"] = f"{len(failed)}; the last: {failed[-1].failure}"
+    if options.out:
+        figures["saved to"] = options.out
+    if options.plot:
+        figures["picture"] = options.plot
+    Terminal().show(table, key_values(figures))

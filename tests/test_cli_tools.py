@@ -1,0 +1,194 @@
+"""The commands select, score, sample and plot: right answers, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from commands import fail, succeed
+from processes import TESTS
+
+from fastgmm import GaussianMixture, load, save, select_mixture
+from fastgmm.cli.select import numbers
+
+PICTURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with points of two clusters, and models with names and without."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(0, 1, (50, 2)), rng.normal([8, -8], 2, (70, 2))])
+    np.savetxt("named.csv", X, fmt="%.17g", delimiter=",", header="x,y", comments="")
+    np.save("points.npy", X)
+    np.save("wide.npy", np.column_stack([X, X]))
+    bare = GaussianMixture(2, random_state=0).fit(X)
+    save(bare, "bare.npz")
+    bare.feature_names_in_ = np.array(["x", "y"], object)
+    save(bare, "model.npz")
+    return tmp_path
+
+
+def table_of(out):
+    return np.loadtxt(io.StringIO(out), delimiter=",", ndmin=1)
+
+
+# --- score ----------------------------------------------------------------------------------
+def test_score_prints_log_densities(folder, capsys):
+    X, model = np.load("points.npy"), load("bare.npz")
+    scores = model.score_samples(X)
+    for data in ("points.npy", "named.csv"):
+        printed = table_of(succeed(capsys, "score", "model.npz", data))
+        np.testing.assert_array_equal(printed, scores)
+    mean = table_of(succeed(capsys, "score", "model.npz", "points.npy", "--mean"))
+    np.testing.assert_allclose(mean, [model.score(X)], rtol=1e-12)
+    assert succeed(capsys, "score", "model.npz", "points.npy", "--out", "scores.npy") == ""
+    np.testing.assert_array_equal(np.load("scores.npy"), scores)
+
+
+# --- sample ---------------------------------------------------------------------------------
+def test_sample_draws_from_the_model(folder, capsys):
+    out = succeed(capsys, "sample", "model.npz", "-n", "500", "--seed", "1")
+    header, _, rest = out.partition("\n")
+    assert header == "x,y"
+    points = table_of(rest)
+    assert points.shape == (500, 2)
+    model = load("bare.npz")
+    drawn, _ = model.sample(500, random_state=np.random.RandomState(1))
+    np.testing.assert_array_equal(np.sort(points[:, 0]), np.sort(drawn[:, 0]))
+    assert np.any(np.diff(model.predict(points)) < 0)  # in random order
+    assert out == succeed(capsys, "sample", "model.npz", "-n", "500", "--seed", "1")
+    assert out != succeed(capsys, "sample", "model.npz", "-n", "500", "--seed", "2")
+    assert succeed(capsys, "sample", "bare.npz", "-n", "3").count("\n") == 3  # without names
+
+
+def test_samples_are_points_for_fit(folder, capsys):
+    arguments = ["sample", "model.npz", "-n", "200", "--seed", "0", "--components"]
+    succeed(capsys, *arguments, "--out", "drawn.csv")
+    lines = (folder / "drawn.csv").read_text().splitlines()
+    assert lines[0] == "x,y,component"
+    labels = table_of("\n".join(lines[1:]))[:, 2]
+    assert set(labels) == {0, 1}
+    succeed(capsys, *arguments[:-1], "--out", "drawn.npy")
+    assert np.load("drawn.npy").shape == (200, 2)
+    assert "200 × 3" in succeed(capsys, "fit", "drawn.csv", "-k", "2")
+
+
+# --- select ---------------------------------------------------------------------------------
+def test_select_prints_and_saves_the_best(folder, capsys):
+    arguments = ["-k", "1-4", "--covariance-types", "full", "diag", "--out", "best.npz"]
+    out = succeed(capsys, "select", "named.csv", *arguments, "--plot", "bic.svg")
+    expected = select_mixture(np.load("points.npy"), range(1, 5), ["full", "diag"], random_state=0)
+    assert f"{expected.table.value.min():.4f}" in out
+    kind, K = expected.best_covariance_type_, expected.best_n_components_
+    for said in ("bic", f"{K} components, {kind}", "best.npz", "bic.svg", "8, the best 8"):
+        assert said in out
+    best = load("best.npz")
+    np.testing.assert_array_equal(best.means_, expected.best_model_.means_)
+    assert list(best.feature_names_in_) == ["x", "y"]
+    assert (folder / "bic.svg").read_bytes().startswith(PICTURES["svg"])
+    assert max(map(len, out.splitlines())) <= 60
+
+
+def test_select_tells_what_failed(folder, capsys):
+    np.save("few.npy", np.arange(6.0).reshape(3, 2))
+    out = succeed(capsys, "select", "few.npy", "-k", "1,9", "--covariance-types", "spherical")
+    assert "1; the last: 9 components need as many rows, and there are 3." in out
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("3", [3]), ("1-3", [1, 2, 3]), ("2, 4-5", [2, 4, 5])]
+)
+def test_numbers_of_components(text, expected):
+    assert numbers(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0-2", "5-3", "a", "1.5", "-2", "1-2-3", "1,,2"])
+def test_bad_numbers_of_components_are_told(text, folder, capsys):
+    with pytest.raises(SystemExit) as ended:
+        succeed(capsys, "select", "points.npy", f"-k={text}")
+    assert ended.value.code == 2
+    assert "is not like 3, 1-9 or 2,4,8" in capsys.readouterr().err
+
+
+# --- plot -----------------------------------------------------------------------------------
+@pytest.mark.parametrize("suffix", PICTURES)
+def test_plot_writes_pictures(suffix, folder, capsys):
+    pytest.importorskip("matplotlib", reason="pictures are of matplotlib")
+    out = f"picture.{suffix}"
+    for model, data in (("model.npz", "named.csv"), ("bare.npz", "points.npy")):
+        assert succeed(capsys, "plot", model, data, "--out", out) == ""
+        assert (folder / out).read_bytes().startswith(PICTURES[suffix])
+
+
+@pytest.mark.parametrize("d", [1, 3, 7])
+def test_plot_draws_any_number_of_features(d, folder, capsys):
+    pytest.importorskip("matplotlib", reason="pictures are of matplotlib")
+    X = np.random.default_rng(0).normal(size=(60, d))
+    np.save("x.npy", X)
+    save(GaussianMixture(2, random_state=0).fit(X), "of.npz")
+    succeed(capsys, "plot", "of.npz", "x.npy", "--out", "of.png")
+    if d > 1:
+        features = ["--features", "0", str(d - 1)]
+        succeed(capsys, "plot", "of.npz", "x.npy", "--out", "of.png", *features)
+    assert (folder / "of.png").stat().st_size > 5000
+
+
+def test_plot_takes_names(folder, capsys):
+    pytest.importorskip("matplotlib", reason="pictures are of matplotlib")
+    features = ["--features", "y", "x"]
+    succeed(capsys, "plot", "model.npz", "named.csv", "--out", "a.svg", *features)
+    assert "nothing" in fail(
+        capsys, "plot", "model.npz", "named.csv", "--out", "b.svg", "--features", "y", "nothing"
+    )
+    assert not (folder / "b.svg").exists()
+
+
+# --- bad input ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["score", "missing.npz", "points.npy"], "missing.npz: No such file"),
+        (["score", "points.npy", "points.npy"], "points.npy"),
+        (["score", "model.npz", "wide.npy"], "2 features"),
+        (["score", "model.npz", "points.npy", "--out", "x.txt"], "written as .csv or .npy"),
+        (["sample", "missing.npz", "-n", "3"], "missing.npz: No such file"),
+        (["sample", "model.npz", "-n", "3", "--out", "x.txt"], "written as .csv or .npy"),
+        (["plot", "model.npz", "points.npy", "--out", "x.gif"], "written as .png or .svg or .pdf"),
+        (["plot", "model.npz", "wide.npy", "--out", "x.png"], "4 columns, but the model"),
+        (["select", "missing.csv"], "missing.csv: No such file"),
+        (["select", "points.npy", "--out", "x.csv"], "written as .npz"),
+        (["select", "points.npy", "-k", "500"], "500 components need as many rows"),
+        (["select", "points.npy", "--n-init", "1", "--criterion", "stability"], "2 or more"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, folder, capsys):
+    before = sorted(folder.iterdir())
+    assert message in fail(capsys, *arguments)
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["score", "model.npz", "points.npy", "--mean"],
+        ["sample", "model.npz", "-n", "10"],
+        ["select", "points.npy", "-k", "1-2"],
+        ["plot", "model.npz", "points.npy", "--out", "picture.png"],
+    ],
+)
+def test_each_command_runs_by_itself(arguments, folder):
+    command = [sys.executable, "-W", "error", "-m", "fastgmm", *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path])}
+    good = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (good.returncode, good.stderr) == (0, "")
+    bad = [*command[:6], "missing.npz", *command[7:]]
+    ended = subprocess.run(bad, capture_output=True, text=True, check=False, env=environment)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "fastgmm: error: missing.npz: No such file or directory\n"
