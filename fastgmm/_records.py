@@ -14,6 +14,9 @@ COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "tied", "diag", "spheric
 
 FloatArray: TypeAlias = NDArray[np.floating]
 
+Criterion: TypeAlias = Literal["bic", "aic", "icl", "held-out", "stability"]
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+
 InitMethod: TypeAlias = Literal["kmeans", "k-means++", "random", "random_from_data", "random_means"]
 INIT_METHODS: tuple[InitMethod, ...] = get_args(InitMethod)
 # (rows, number of components, random state) → responsibilities

@@ -11,8 +11,8 @@ from sklearn.metrics import fowlkes_mallows_score
 from sklearn.mixture import GaussianMixture as Peer
 
 from fastgmm import GaussianMixture, select_mixture
+from fastgmm._records import CRITERIA, Criterion
 from fastgmm.selection.cells import Fits, distinct, split
-from fastgmm.selection.select import CRITERIA, Criterion
 from fastgmm.selection.stability import agreement, stabilities
 
 each_criterion = pytest.mark.parametrize("criterion", CRITERIA)
@@ -74,6 +74,7 @@ def test_the_best_of_several_starts_is_that_of_single_fits(X):
     single = max(fits.each(4, "full"), key=lambda model: model.lower_bound_)
     assert best.lower_bound_ == pytest.approx(single.lower_bound_, rel=1e-12)
     assert (best.n_init, best.init_params, best.init_size) == (5, "kmeans", 20_000)
+    assert best.random_state == 0
     best.fit(crowded)  # an estimator like any other
     pickle.dumps(best)
 

@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Peer
 
-from fastgmm import GaussianMixture, reference
+from fastgmm import GaussianMixture, reference, select_mixture
 
 from .common import TINY, Case, parameters_of, ratio
 from .fit import fit, unfitted_model
@@ -50,6 +50,14 @@ class Iteration:
     def time_hundred_iterations(self, covariance_type, d, K):
         model = fit(self.model, self.X)
         assert model.n_iter_ == model.max_iter
+
+
+class Selecting:
+    """Numbers of components and covariance types of a small table, by BIC."""
+
+    def time_select(self):
+        selection = select_mixture(IRIS, range(1, 3 if TINY else 10), n_init=3, random_state=0)
+        assert abs(selection.table.value.min() / selection.best_model_.bic(IRIS) - 1) < 1e-9
 
 
 # --- jobs, for any class of mixtures: they return mean log-likelihoods or criteria ------------

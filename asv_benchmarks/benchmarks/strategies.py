@@ -21,7 +21,7 @@ from .common import TINY, Case, _Gain, assert_agree
 class VanishingShares(_Gain):
     """Points left out where their share vanishes: clusters far apart, against overlapping ones."""
 
-    params = (["full", "diag"], ["moments", "expectation"], [16, 32, 64])
+    params = (["full", "tied", "diag"], ["moments", "expectation"], [16, 32, 64])
     param_names = ("covariance_type", "step", "d")
 
     def setup(self, covariance_type, step, d):

@@ -8,16 +8,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastgmm.system.files import check_writable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fastgmm.cli.tables import NumericTable
+    from fastgmm.mixture import GaussianMixture
 
 Add = Callable[..., object]  # add_argument of a parser
 
 DEFAULT = "default: %(default)s"
+PICTURES = (".png", ".svg", ".pdf")
 DATA = (
     "one point per row: .npy, .npz, or text (.csv, .tsv, .txt) with cells between commas, "
     "semicolons, tabs or blanks; # begins a comment; also compressed (.gz, .bz2, .xz); - reads "
@@ -36,6 +40,11 @@ def describe_data(add: Add) -> None:
     add("--header", action=argparse.BooleanOptionalAction, help=HEADER)
 
 
+def describe_model(add: Add) -> None:
+    """Add the argument that names the model."""
+    add("model", metavar="MODEL", help="as saved by fastgmm fit --out")
+
+
 def read_data(options: argparse.Namespace) -> NumericTable:
     """Read the points, and say on stderr how they were understood where that may surprise."""
     from fastgmm.cli.tables import read_table
@@ -44,6 +53,46 @@ def read_data(options: argparse.Namespace) -> NumericTable:
     for note in table.notes:
         print(f"fastgmm: note: {options.data}: {note}", file=sys.stderr)
     return table
+
+
+def read_model(
+    options: argparse.Namespace, points: NumericTable
+) -> tuple[GaussianMixture, list[str]]:
+    """Load a model and the names of its features, which have to be those of the points' header.
+
+    The model itself has no names any more: they have been compared, and would ask for a data frame.
+    """
+    from fastgmm.persistence import load
+
+    model = load(options.model)
+    if not hasattr(model, "feature_names_in_"):
+        return model, []
+    expected = model.feature_names_in_.tolist()
+    del model.feature_names_in_
+    if points.feature_names not in (None, expected):
+        raise ValueError(
+            f"{options.data}: the columns are {', '.join(points.feature_names or [])}, but the "
+            f"model was fitted on {', '.join(expected)}; give the same columns in the same order."
+        )
+    return model, expected
+
+
+def show(answer: np.ndarray, path: str | None, names: Sequence[str] = ()) -> None:
+    """Write rows to a file, or print them, below the names of their columns if there are any."""
+    from fastgmm.cli.tables import csv_lines, write_table
+
+    if path:
+        write_table(path, answer, names)
+    else:
+        sys.stdout.writelines(csv_lines(answer, names))
+
+
+def write_picture(figure: Any, path: str) -> None:
+    """Write a figure of matplotlib, whole or not at all, in the format that the name ends with."""
+    from fastgmm.system.files import atomic_write
+
+    with atomic_write(path) as stream:
+        figure.savefig(stream, format=Path(path).suffix[1:].lower(), dpi=150)
 
 
 def positive(text: str) -> int:

@@ -6,17 +6,24 @@ import argparse
 import warnings
 from typing import Any
 
-from fastgmm.cli._common import Add, check_output, describe_data, read_data
-from fastgmm.cli.predict import check_same_features
+from fastgmm.cli._common import (
+    PICTURES,
+    Add,
+    check_output,
+    describe_data,
+    describe_model,
+    read_data,
+    read_model,
+    write_picture,
+)
 
-SUFFIXES = (".png", ".svg", ".pdf")
 # Up to so many features, all pairs of them are drawn.
 MOST_PAIRED = 5
 
 
 def describe(add: Add) -> None:
     """Add the arguments of the command."""
-    add("model", metavar="MODEL", help="as saved by fastgmm fit --out")
+    describe_model(add)
     describe_data(add)
     add("--out", metavar="PICTURE", required=True, help="a .png, .svg or .pdf file")
     add(
@@ -30,18 +37,14 @@ def describe(add: Add) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Draw one feature as a histogram, two as clusters, a few more as a matrix of pairs."""
-    check_output(options.out, SUFFIXES, options.data)
+    check_output(options.out, PICTURES, options.data)
     points = read_data(options)
 
     import numpy as np
 
-    from fastgmm.persistence import load
     from fastgmm.plotting import plot_histogram, plot_mixture, plot_pairs
-    from fastgmm.system.files import atomic_write
 
-    model = load(options.model)
-    names = list(getattr(model, "feature_names_in_", ()))
-    check_same_features(model, points, options.data)
+    model, names = read_model(options, points)
     d = model.means_.shape[1]
     if points.X.shape[1] != d:
         raise ValueError(
@@ -61,8 +64,7 @@ def run(options: argparse.Namespace) -> None:
             figure = plot_histogram(model, points.X).figure
         else:
             figure = plot_pairs(model, points.X)
-    with atomic_write(options.out) as stream:
-        figure.savefig(stream, format=options.out.rpartition(".")[2].lower(), dpi=150)
+    write_picture(figure, options.out)
 
 
 def _feature(text: str) -> int | str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from fastgmm.cli._common import Add, check_output, positive
+from fastgmm.cli._common import Add, check_output, describe_model, positive, show
 
 
 def describe(add: Add) -> None:
     """Add the arguments of the command."""
-    add("model", metavar="MODEL", help="as saved by fastgmm fit --out")
+    describe_model(add)
     add("-n", "--number", metavar="N", type=positive, required=True, help="how many points")
     add("--seed", metavar="S", type=int, help="for the same points again")
     add("--out", metavar="POINTS", help="write a .csv or .npy file in place of the terminal")
@@ -22,11 +21,9 @@ def run(options: argparse.Namespace) -> None:
 
     A .npy file has numbers alone.
     """
-    import numpy as np
-
-    from fastgmm.cli.tables import csv_lines, write_table
-
     check_output(options.out, (".csv", ".npy"), options.model)
+
+    import numpy as np
 
     from fastgmm.persistence import load
 
@@ -39,7 +36,4 @@ def run(options: argparse.Namespace) -> None:
     names = list(getattr(model, "feature_names_in_", ()))
     if names and options.components:
         names.append("component")
-    if options.out:
-        write_table(options.out, points, names)
-    else:
-        sys.stdout.writelines(csv_lines(points, names))
+    show(points, options.out, names)

@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastgmm.cli._common import DEFAULT, Add, check_output, describe_data, positive, read_data
+from fastgmm._records import COVARIANCE_TYPES, CRITERIA
+from fastgmm.cli._common import (
+    DEFAULT,
+    PICTURES,
+    Add,
+    check_output,
+    describe_data,
+    positive,
+    read_data,
+    write_picture,
+)
 from fastgmm.model.families import FAMILIES
 
 if TYPE_CHECKING:
     from fastgmm.selection.select import Selection
 
 MOST_ROWS = 12  # of the table that is printed
-CRITERIA = ("bic", "aic", "icl", "held-out", "stability")
 
 
 def describe(add: Add) -> None:
@@ -24,10 +33,10 @@ def describe(add: Add) -> None:
         "-k", "--components", metavar="K", type=numbers, default="1-9",
         help=f"such as 1-9 or 2,4,8; {DEFAULT}",
     )  # fmt: skip
-    types = ("full", "tied", "diag", "spherical")
     add(
-        "--covariance-types", nargs="+", choices=tuple(FAMILIES), default=types, metavar="TYPE",
-        help=f"of {', '.join(FAMILIES)}; default: {' '.join(types)}",
+        "--covariance-types", metavar="TYPE", nargs="+", choices=tuple(FAMILIES),
+        default=COVARIANCE_TYPES,
+        help=f"of {', '.join(FAMILIES)}; default: {' '.join(COVARIANCE_TYPES)}",
     )  # fmt: skip
     add("--criterion", choices=CRITERIA, default="bic", help=DEFAULT)
     add("--n-init", metavar="N", type=positive, help="starts of each; default: 1, stability: 10")
@@ -51,14 +60,13 @@ def numbers(text: str) -> list[int]:
 def run(options: argparse.Namespace) -> None:
     """Select, save, draw, print."""
     check_output(options.out, (".npz",), options.data)
-    check_output(options.plot, (".png", ".svg", ".pdf"), options.data)
+    check_output(options.plot, PICTURES, options.data)
     points = read_data(options)
 
     import numpy as np
 
     from fastgmm.persistence import save
     from fastgmm.selection.select import select_mixture
-    from fastgmm.system.files import atomic_write
 
     selection = select_mixture(
         points.X,
@@ -75,9 +83,7 @@ def run(options: argparse.Namespace) -> None:
     if options.out:
         save(best, options.out)
     if options.plot:
-        with atomic_write(options.plot) as stream:
-            figure: Any = selection.plot().figure
-            figure.savefig(stream, format=options.plot.rpartition(".")[2].lower(), dpi=150)
+        write_picture(selection.plot().figure, options.plot)
     print_selection(selection, options)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgmm._records import FloatArray
+from fastgmm.estimator.containers import pandas
 from fastgmm.estimator.features import MixtureOfFeatures
 from fastgmm.model.components import mahalanobis, merged, of_components
 from fastgmm.model.families import family_of
@@ -135,10 +136,7 @@ class MixtureOfComponents(MixtureOfFeatures):
          weight  mean_0  std_0
             1.0     0.5    2.0
         """
-        try:
-            import pandas as pd  # type: ignore[import-untyped]
-        except ImportError:
-            raise ImportError("to_frame makes a table of pandas: pip install pandas") from None
+        pd = pandas()
         p = self._checked_parameters()
         K, d = p.means.shape
         deviations = np.sqrt(family_of(p.covariance_type).variances(p.covariances, K, d))

@@ -59,3 +59,12 @@ def _starts_with_time(values: Any) -> bool:
         values = values[0]
     first = values.flat[0] if isinstance(values, np.ndarray) and values.size else values
     return isinstance(first, np.datetime64 | np.timedelta64)
+
+
+def pandas() -> Any:
+    """Import pandas, which nothing but tables needs."""
+    try:
+        import pandas as module  # type: ignore[import-untyped]
+    except ImportError:
+        raise ImportError("to_frame makes a table of pandas: pip install pandas") from None
+    return module

@@ -102,9 +102,13 @@ class Fits:
         following = iter(starts)
         own = {"init_params": lambda *_: next(following), "init_size": None}
         model = self._fit(K, kind, {**own, "n_init": len(starts)})
-        arguments = {"init_params": "kmeans", "init_size": 20_000, **self.options}
-        names = ("init_params", "init_size")
-        return model.set_params(n_init=self.n_init, **{name: arguments[name] for name in names})
+        default = GaussianMixture(**self.options)  # for whoever fits the model again
+        return model.set_params(
+            n_init=self.n_init,
+            init_params=default.init_params,
+            init_size=default.init_size,
+            random_state=self.seed,
+        )
 
     def _clusters(self, K: int) -> list[np.ndarray]:
         if K not in self._labels:

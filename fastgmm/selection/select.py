@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from fastgmm._records import COVARIANCE_TYPES
+from fastgmm._records import COVARIANCE_TYPES, CRITERIA, Criterion
+from fastgmm.estimator.containers import pandas
 from fastgmm.estimator.validation import check_fit_data
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.families import family_of
@@ -24,8 +25,6 @@ from fastgmm.selection.cells import Fits, Row, Tried, by_held_out, by_informatio
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Criterion = Literal["bic", "aic", "icl", "held-out", "stability"]
-CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 HIGHER_IS_BETTER = ("held-out", "stability")
 # Fits of each cell, if nothing is said: stability is an average over pairs of them.
 N_INIT, N_REFITS = 1, 10
@@ -68,11 +67,7 @@ class Selection:
 
     def to_frame(self) -> Any:  # pandas has no types of its own
         """Return the table as a pandas.DataFrame."""
-        try:
-            import pandas as pd  # type: ignore[import-untyped]
-        except ImportError:
-            raise ImportError("to_frame makes a table of pandas: pip install pandas") from None
-        return pd.DataFrame.from_records(self.table)
+        return pandas().DataFrame.from_records(self.table)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the criterion against the number of components, a line for each covariance type.
