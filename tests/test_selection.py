@@ -12,7 +12,8 @@ from sklearn.mixture import GaussianMixture as Peer
 
 from fastgmm import GaussianMixture, select_mixture
 from fastgmm._records import CRITERIA, Criterion
-from fastgmm.selection.cells import Fits, distinct, split
+from fastgmm.em.clusters import Clusters
+from fastgmm.selection.cells import Fits, split
 from fastgmm.selection.stability import agreement, stabilities
 
 each_criterion = pytest.mark.parametrize("criterion", CRITERIA)
@@ -63,8 +64,22 @@ def test_the_widest_component_is_split_across_its_longest_axis(X):
 
 def test_equal_clusters_under_other_numbers_are_one_start():
     labellings = [np.array(labels) for labels in ([0, 0, 1, 2], [2, 2, 0, 1], [0, 1, 1, 2])]
-    kept = distinct(labellings)
-    assert [list(labels) for labels in kept] == [[0, 0, 1, 2], [0, 1, 1, 2]]
+    kept = dict.fromkeys(Clusters(labels, 3) for labels in labellings)
+    assert [list(start.labels) for start in kept] == [[0, 0, 1, 2], [0, 1, 1, 2]]
+    assert Clusters(labellings[0], 3) != "clusters"
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_all_covariance_types_start_from_the_moments_of_one(X, kind, weighted):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=len(X))
+    labels[labels == 1] = 2  # none has it
+    rows = X, rng.uniform(size=len(X)) if weighted else None
+    alone, shared = Clusters(labels, 3), Clusters(labels, 3)
+    shared.moments(rows, "full")
+    for own, derived in zip(alone.moments(rows, kind), shared.moments(rows, kind), strict=True):
+        np.testing.assert_allclose(derived, own, rtol=1e-12, atol=1e-12)
 
 
 def test_the_best_of_several_starts_is_that_of_single_fits(X):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import DTypeLike
 from sklearn.cluster import KMeans, kmeans_plusplus
 
-from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod, Parameters
+from fastgmm._records import (
+    FloatArray,
+    InitFunction,
+    InitialValues,
+    InitMethod,
+    Parameters,
+)
 from fastgmm.data.isometry import isometric_rows
 from fastgmm.data.moments import DataMoments, moments_of
 from fastgmm.data.source import FEW_FEATURES, ArraySource, Source, WeightedRows
+from fastgmm.em.clusters import Clusters, Moments
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
 from fastgmm.kernels.covariances import weighted_moments
 from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_precisions
@@ -28,20 +35,18 @@ KMEANS_TOL: float = KMeans().tol
 INVISIBLE = 2.0**-54
 
 
-Moments: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # counts, means, covariances
-
-
 class Initialization(NamedTuple):
     """How a start is to be found.
 
-    `init_params` is the name of a method, responsibilities (n, K), or a function that gives them of
-    the rows to start from, K and the random state. Where all values are given, nothing is estimated
-    and no random number drawn. Of more than `init_size` rows a random subset is used, but not where
-    responsibilities are given. With `whiten`, k-means and k-means++ see whitened data. K-means ends
-    where the centres move less than `kmeans_tol`, in parts of the mean variance of a feature.
+    `init_params` is the name of a method, clusters, responsibilities (n, K), or a function that
+    gives these of the rows to start from, K and the random state. Where all values are given,
+    nothing is estimated and no random number drawn. Of more than `init_size` rows a random subset
+    is used, but not where responsibilities are given. With `whiten`, k-means and k-means++ see
+    whitened data. K-means ends where the centres move less than `kmeans_tol`, in parts of the mean
+    variance of a feature.
     """
 
-    init_params: InitMethod | InitFunction | FloatArray = "kmeans"
+    init_params: InitMethod | InitFunction | FloatArray | Clusters = "kmeans"
     initial_values: InitialValues = InitialValues()
     init_size: int | None = None
     whiten: bool = False
@@ -120,6 +125,8 @@ def _moments_of_start(
         moments = _moments_of(source, rows, matrix=True)
         whitened = (X - moments.mean.astype(X.dtype)) @ moments.whitening.astype(X.dtype)
         seen = whitened, weight
+    if isinstance(method, Clusters):
+        return method.moments(rows, family.pass_type)
     if not isinstance(method, str) or method not in (*SINGLE_POINTS, "random_means"):
         return weighted_moments(X, _share(seen, K, how, random_state), family.pass_type)
     chosen = _choose(seen, K, method, random_state)

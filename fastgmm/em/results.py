@@ -52,7 +52,7 @@ class EMResult:
     repairs: list[Repair] = field(default_factory=list)
     largest_fall: float = 0.0  # of the lower bound in an iteration, repairs apart
     statistics: Statistics | None = None  # the last, until it is known what has degenerated
-    degenerate: np.ndarray = field(default_factory=lambda: np.empty(0, np.intp))  # components
+    degenerate: np.ndarray | None = None  # components, once it is known which
 
     @property
     def n_iter(self) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial, wraps
+from itertools import repeat
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from fastgmm._records import FloatArray, Parameters
 from fastgmm.data.criteria import mean_log_likelihood
 from fastgmm.data.source import ArraySource
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
-from fastgmm.em.initialization import Initialization
+from fastgmm.em.initialization import Clusters, Initialization
 from fastgmm.em.loop import Rules, run_em
 from fastgmm.em.memory import bytes_of_fit
 from fastgmm.em.progress import Progress, Watcher
@@ -58,7 +59,7 @@ class Plan(NamedTuple):
     maximization: MaximumLikelihood
     repairing: Repairing | None
     n_components: int
-    how: Initialization
+    hows: Iterator[Initialization]  # for each start
     resumed: Parameters | None  # the last fit's, if this one goes on from there
     lower_bound: float
     random_state: np.random.RandomState
@@ -84,7 +85,7 @@ class Plan(NamedTuple):
             self.source,
             self.n_components,
             self.maximization,
-            self.how,
+            next(self.hows),
             self.random_state,
             self.repairing,
             self.rules.tol,
@@ -92,12 +93,18 @@ class Plan(NamedTuple):
 
     def limits(self) -> AbstractContextManager[None]:
         """Keep the threads of BLAS from those of the kernels, unless the host has little to do."""
+        return nullcontext() if self.is_small else blas_on_one_thread()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it takes no time to speak of."""
         shape = len(self.source.X), self.n_components, self.source.n_features
-        small = is_small(*shape, self.maximization.covariance_type)
-        return nullcontext() if small else blas_on_one_thread()
+        return is_small(*shape, self.maximization.covariance_type)
 
     def completed(self, result: EMResult) -> EMResult:
-        """Tell what is degenerate in the end of a run."""
+        """Tell what is degenerate in the end of a run, once."""
+        if result.degenerate is not None:
+            return result
         return with_degenerate(result, self.source, self.maximization)
 
 
@@ -193,14 +200,18 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureOfComponents):
         y: object = None,
         sample_weight: ArrayLike | None = None,
         watchers: Sequence[Watcher] | None = None,
+        starts: Sequence[Clusters] | None = None,
     ) -> FloatArray:
         """Check, run EM from each start, keep the best run; return X as it was used.
 
-        Without watchers the progress is printed as `verbose` says.
+        Without watchers the progress is printed as `verbose` says. `starts` take
+        the place of what `init_params`, `init_size` and `n_init` say.
         """
         data, weight = check_fit_data(self, X, sample_weight, self.n_components)
-        plan = self._plan(data, weight)
-        callbacks = callbacks_of(self, (data, y, weight), plan.n_starts, fitted_attributes)
+        plan = self._plan(data, weight, starts)
+        callbacks = callbacks_of(
+            self, (data, y, weight), plan.n_starts, lambda r: fitted_attributes(plan.completed(r))
+        )
         if watchers is None:
             watchers = [Progress(self.verbose, self.verbose_interval)] if self.verbose else []
         finished: list[EMResult] = []  # the best run so far
@@ -214,7 +225,7 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureOfComponents):
                     [*watchers, *callbacks],
                     self.keep_on_interrupt,
                 )
-            kept = outcome.best
+            kept = plan.completed(outcome.best)
             self._keep(kept, self._log_likelihood(plan.source, kept))
             for watcher in callbacks:
                 watcher.fit_ends(kept)
@@ -232,7 +243,9 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureOfComponents):
                 self._keep(kept, self._log_likelihood(plan.source, kept))
         return data
 
-    def _plan(self, X: FloatArray, weight: FloatArray | None) -> Plan:
+    def _plan(
+        self, X: FloatArray, weight: FloatArray | None, starts: Sequence[Clusters] | None = None
+    ) -> Plan:
         """Check every argument before any work; return what there is to fit."""
         model: Any = self
         K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
@@ -258,14 +271,18 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureOfComponents):
             resumed = self._parameters(n_components=expected, n_features=d).astype(X.dtype)
             lower_bound = model.lower_bound_
         known = resumed is not None or isinstance(init_params, np.ndarray)
-        random_state = check_random_state(self.random_state)
+        # Making one takes as long as three iterations of a small fit.
+        random_state = check_random_state(self.random_state if starts is None else None)
         source = ArraySource(X, weight)
         maximization, action = self._maximization(source), model.on_degenerate
         repairing = None if action == "raise" else Repairing(action, source, maximization)
         how = Initialization(init_params, given, model.init_size, model.init_whiten)
         rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
-        start = how, resumed, lower_bound, random_state
-        n_starts = 1 if known else model.n_init
+        hows, n_starts = repeat(how), 1 if known else model.n_init
+        if starts is not None:
+            hows = (how._replace(init_params=start, init_size=None) for start in starts)
+            n_starts = len(starts)
+        start = hows, resumed, lower_bound, random_state
         return Plan(source, maximization, repairing, K, *start, rules, n_starts)
 
     def _maximization(self, source: ArraySource) -> MaximumLikelihood:
@@ -307,4 +324,5 @@ def _run(
         on_iteration=on_iteration,
         on_result=keep_better,
     )
-    return plan.completed(result)
+    # Statistics of a large model are not kept while the next run is under way.
+    return result if plan.is_small else plan.completed(result)

@@ -46,7 +46,7 @@ def in_scikit_learns_place(cls: Class) -> Class:
 
 def fitted_attributes(result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
     """Attributes of a fitted mixture, under scikit-learn's names and ours."""
-    p = result.parameters
+    p, unknown = result.parameters, result.degenerate is None
     return {
         "weights_": p.weights,
         "means_": p.means,
@@ -58,7 +58,7 @@ def fitted_attributes(result: EMResult, log_likelihood: float = math.nan) -> dic
         "lower_bound_": result.lower_bound,
         "lower_bounds_": result.lower_bounds,
         "largest_fall_": result.largest_fall,
-        "degenerate_components_": result.degenerate,
+        "degenerate_components_": np.empty(0, np.intp) if unknown else result.degenerate,
         "log_likelihood_": log_likelihood,
         "fit_history_": result.history,
         "repairs_": result.repairs,

@@ -336,10 +336,13 @@ def _responsibilities(
         f"init_params should be responsibilities of shape ({n_samples}, {n_components}) or labels "
         f"of shape ({n_samples},)"
     )
-    try:
-        array = check_array(value, ensure_2d=False, dtype=None, input_name="init_params")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{expected}, or a function that returns them. {error}") from error
+    if type(value) is np.ndarray and value.ndim == 1 and value.dtype.kind in "iu":
+        array: np.ndarray = value  # labels, of which nothing is left to check but their range
+    else:
+        try:
+            array = check_array(value, ensure_2d=False, dtype=None, input_name="init_params")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{expected}, or a function that returns them. {error}") from error
     if array.shape == (n_samples,):
         if array.dtype.kind not in "iub":
             raise ValueError(

@@ -70,24 +70,28 @@ def weighted_moments(
     if r.ndim != 2 or len(r) != n:
         raise ValueError(f"responsibilities have shape {r.shape}; expected ({n}, n_components).")
     check_covariance_type(covariance_type)
-    # The first pass finds the means, the second takes the moments about them: nothing cancels.
-    moments_about = _moments(X, r, covariance_type)
-    means = np.tile(X.mean(axis=0, dtype=np.float64), (r.shape[1], 1))
-    for _ in range(2):
-        exact = moments_about(means)
-        means = exact.reference + _per_count(exact.first, exact.counts)
+    # Moments are taken about means that are nearly right: nothing cancels.
+    small = is_small(n, r.shape[1], d, covariance_type)
+    moments_about = _moments(X, r, covariance_type, small)
+    if small:
+        exact = moments_about(_means_by_product(X, r))
+    else:
+        about = moments_about(np.tile(X.mean(axis=0, dtype=np.float64), (r.shape[1], 1)))
+        exact = moments_about(about.reference + _per_count(about.first, about.counts))
+    means = exact.reference + _per_count(exact.first, exact.counts)
     counts, second = exact.counts, exact.second
     shift = _per_count(exact.first, counts)
     weighted = counts[:, None] * shift
     match covariance_type:
         case "full":
-            for matrix, one, other in zip(second, weighted, shift, strict=True):
-                matrix -= one[:, None] * other
+            if small:
+                second -= weighted[:, :, None] * shift[:, None, :]
+            else:
+                for matrix, one, other in zip(second, weighted, shift, strict=True):
+                    matrix -= one[:, None] * other
             covariances = _per_count(second, counts)
         case "tied":
-            corrections = np.zeros_like(second)
-            for one, other in zip(weighted, shift, strict=True):
-                corrections += one[:, None] * other
+            corrections = weighted.T @ shift
             total = counts.sum(keepdims=True)
             covariances = _per_count((second - corrections)[None], total)[0]
         case "diag":
@@ -98,11 +102,10 @@ def weighted_moments(
 
 
 def _moments(
-    X: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType
+    X: FloatArray, responsibilities: FloatArray, covariance_type: CovarianceType, small: bool
 ) -> Callable[[FloatArray], Statistics]:
     """Return a function from means to the moments about them."""
-    (n, K), d = responsibilities.shape, X.shape[1]
-    if is_small(n, K, d, covariance_type):
+    if small:
         few = SmallProblem(X)
         return lambda means: few.moments(means, responsibilities, covariance_type)
     points = Accumulator(X, np.empty(0, X.dtype), "one")
@@ -114,7 +117,20 @@ def _moments(
     return moments
 
 
+def _means_by_product(X: FloatArray, responsibilities: FloatArray) -> FloatArray:
+    """Means in the precision of the points; of components without any, that of all points."""
+    counts = responsibilities.sum(axis=0)
+    if counts.min() > 0:
+        return np.asarray((responsibilities.T @ X) / counts[:, None], np.float64)
+    means = np.tile(X.mean(axis=0, dtype=np.float64), (len(counts), 1))
+    counted = counts > 0
+    means[counted] = (responsibilities[:, counted].T @ X) / counts[counted, None]
+    return means
+
+
 def _per_count(moments: FloatArray, counts: FloatArray) -> FloatArray:
     """moments / counts along the first axis, 0 where nothing was counted."""
     counts = counts.reshape(-1, *[1] * (moments.ndim - 1))
+    if counts.min() > 0:
+        return moments / counts
     return np.divide(moments, counts, out=np.zeros_like(moments), where=counts > 0)

@@ -58,7 +58,8 @@ def precisions_cholesky_from_covariances(
     """
     covariances = np.asarray(covariances, dtype=np.float64)
     if not family_of(covariance_type).is_matrix:
-        if not np.all((covariances > 0.0) & (covariances < np.inf)):
+        lowest = np.minimum.reduce(covariances, axis=None)  # NaN if there is one
+        if not (lowest > 0.0 and np.maximum.reduce(covariances, axis=None) < np.inf):
             raise IllDefinedCovariance
         return np.asarray(1.0 / np.sqrt(covariances))
     d = covariances.shape[-1]

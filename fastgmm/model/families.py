@@ -98,7 +98,7 @@ class Family:
         elif "d" in self.axes:
             covariances += addend
         else:
-            covariances += np.mean(addend)
+            covariances += addend if isinstance(addend, float) else np.mean(addend)
 
 
 # Tied diagonal and spherical ones are EEI and EII of Banfield and Raftery (1993).

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.model_selection import KFold
 
 from fastgmm._records import FloatArray
+from fastgmm.em.clusters import Clusters
+from fastgmm.em.results import EMResult, Iteration
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.families import family_of
 from fastgmm.selection.stability import stabilities
@@ -18,6 +22,8 @@ from fastgmm.selection.stability import stabilities
 FOLDS = 5
 # Up to so many rows, the covariance types share the clusters that they start from.
 MOST_ROWS_SHARED = 20_000
+# The iteration from which on a start may be given up.
+FIRST_JUDGED = 3
 # Called before each fit, with what it is of.
 Tell = Callable[[str], object]
 
@@ -44,6 +50,33 @@ class Tried(NamedTuple):
     model: Callable[[int], Any]
 
 
+class Hopeless:
+    """Gives a start up that does not come near the best one before it.
+
+    If in all the iterations that it has left it rose as in its last, it would not get there.
+    """
+
+    def __init__(self, max_iter: int) -> None:
+        self._max_iter, self._best = max_iter, -np.inf
+
+    def run_begins(self, index: int) -> None:
+        """Nothing is known of the start."""
+
+    def iteration_ends(self, iteration: Iteration) -> bool:
+        """Tell whether the run is hopeless; the first rises are no measure of those to come."""
+        n_iter, lower_bound, change, _ = iteration
+        left = self._max_iter - n_iter
+        return n_iter >= FIRST_JUDGED and lower_bound + left * abs(change) < self._best
+
+    def run_ends(self, result: EMResult) -> bool:
+        """Remember the best."""
+        self._best = max(self._best, result.lower_bound)
+        return False
+
+    def run_fails(self, error: Exception) -> None:
+        """Others go on."""
+
+
 class Fits:
     """Fits to one set of rows, whose clusters are found once for all covariance types."""
 
@@ -57,27 +90,36 @@ class Fits:
     ) -> None:
         self.X, self.sample_weight, self.n_init, self.options = X, sample_weight, n_init, options
         self.seed = seed
-        self._labels: dict[int, list[np.ndarray]] = {}
+        self._total_weight = float(len(X) if sample_weight is None else sample_weight.sum())
+        self._found: dict[int, list[Clusters]] = {}
 
     def each(self, K: int, kind: str) -> list[GaussianMixture]:
         """Fit from each start by itself."""
         if not self.shares_starts:
-            return [self._fit(K, kind, {"random_state": seed}) for seed in self._seeds(K)]
-        return [self._fit(K, kind, {"init_params": labels}) for labels in self._clusters(K)]
+            return [self._fit(K, kind, random_state=s, n_init=1) for s in self._seeds(K)]
+        starts = self._starts(K)
+        fits = {start: self._fit(K, kind, [start]) for start in dict.fromkeys(starts)}
+        return [fits[start] for start in starts]
 
     def best(self, K: int, kind: str, smaller: GaussianMixture | None = None) -> GaussianMixture:
         """Return the fit of the highest likelihood, also from a smaller model that is split."""
-        cut = smaller is not None and len(smaller.weights_) == K - 1
+        more = []
+        if smaller is not None and len(smaller.weights_) == K - 1:
+            more = [Clusters(split(smaller, self.X), K)]
         if self.shares_starts:
-            starts = distinct(self._clusters(K))
-            if smaller is not None and cut:
-                starts = distinct([*starts, split(smaller, self.X)])
-            return self._fit_from(starts, K, kind)
-        own = {"random_state": self._seeds(K)[0], "n_init": self.n_init}
-        models = [self._fit(K, kind, own)]
-        if smaller is not None and cut:
-            models.append(self._fit(K, kind, {"init_params": split(smaller, self.X)}))
+            return self._fit(K, kind, list(dict.fromkeys([*more, *self._starts(K)])))
+        models = [self._fit(K, kind, random_state=self._seeds(K)[0])]
+        if more:
+            models.append(self._fit(K, kind, more))
         return max(models, key=lambda model: model.lower_bound_)
+
+    def information(self, model: GaussianMixture, criterion: str) -> float:
+        """Return ``'bic'``, ``'aic'`` or ``'icl'`` of a model that has been fitted here."""
+        if criterion == "icl":
+            return model.icl(self.X, self.sample_weight)
+        penalty = 2.0 if criterion == "aic" else math.log(self._total_weight)
+        deviance = -2 * model.log_likelihood_ * self._total_weight
+        return float(deviance + penalty * model._n_parameters())
 
     @property
     def shares_starts(self) -> bool:
@@ -93,43 +135,29 @@ class Fits:
         if len(self.X) < K:
             raise ValueError(f"{K} components need as many rows, and there are {len(self.X)}.")
 
-    def _fit(self, K: int, kind: str, own: dict[str, Any]) -> GaussianMixture:
-        model = GaussianMixture(K, covariance_type=kind, **{**self.options, **own})
-        return model.fit(self.X, sample_weight=self.sample_weight)
+    def _fit(
+        self, K: int, kind: str, starts: list[Clusters] | None = None, **own: Any
+    ) -> GaussianMixture:
+        own = {"random_state": self.seed, "n_init": self.n_init, **self.options, **own}
+        model = GaussianMixture(K, covariance_type=kind, **own)
+        watchers = [Hopeless(model.max_iter)]
+        model._fit(self.X, None, self.sample_weight, watchers, starts)
+        return model
 
-    def _fit_from(self, starts: list[np.ndarray], K: int, kind: str) -> GaussianMixture:
-        """Fit once from several labellings; the data are looked at once."""
-        following = iter(starts)
-        own = {"init_params": lambda *_: next(following), "init_size": None}
-        model = self._fit(K, kind, {**own, "n_init": len(starts)})
-        default = GaussianMixture(**self.options)  # for whoever fits the model again
-        return model.set_params(
-            n_init=self.n_init,
-            init_params=default.init_params,
-            init_size=default.init_size,
-            random_state=self.seed,
-        )
-
-    def _clusters(self, K: int) -> list[np.ndarray]:
-        if K not in self._labels:
+    def _starts(self, K: int) -> list[Clusters]:
+        """Clusters of k-means, each time anew."""
+        if K not in self._found:
             self._check(K)
             random = np.random.RandomState(self.seed)  # as scikit-learn goes on from start to start
             kmeans = KMeans(K, n_init=1, random_state=random)
-            self._labels[K] = [
-                kmeans.fit(self.X, None, self.sample_weight).labels_ for _ in range(self.n_init)
-            ]
-        return self._labels[K]
-
-
-def distinct(labellings: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Leave out those that differ from an earlier one in the numbers of their clusters alone."""
-    seen: dict[bytes, np.ndarray] = {}
-    for labels in labellings:
-        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-        ranks = np.empty(len(first), np.int32)
-        ranks[np.argsort(first)] = np.arange(len(first))
-        seen.setdefault(ranks[inverse].tobytes(), labels)
-    return list(seen.values())
+            n_different = self.n_init if K > 1 else 1
+            with config_context(assume_finite=True, skip_parameter_validation=True):
+                found = [
+                    Clusters(kmeans.fit(self.X, None, self.sample_weight).labels_, K)
+                    for _ in range(n_different)
+                ]
+            self._found[K] = found * (self.n_init // n_different)
+        return self._found[K]
 
 
 def split(model: GaussianMixture, X: FloatArray) -> np.ndarray:
@@ -155,8 +183,7 @@ def by_information(
             began = perf_counter()
             try:
                 model = fits.best(K, kind, smaller)
-                value = getattr(model, criterion)(fits.X, fits.sample_weight)
-                rows.append(_row([model], kind, K, float(value), began))
+                rows.append(_row([model], kind, K, fits.information(model, criterion), began))
             except ValueError as error:
                 rows.append(_failed(kind, K, error, began))
                 model = None

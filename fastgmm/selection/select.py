@@ -154,6 +154,7 @@ def select_mixture(
     sizes, types = _sizes(n_components), _types(covariance_types)
     n_init = _n_init(n_init, criterion)
     template = GaussianMixture(**options)
+    template._validate_params()
     data, weight = check_fit_data(template, X, sample_weight, 1)
     if weight is not None and not np.all(weight > 0):  # those rows are not there
         data, weight = data[weight > 0], weight[weight > 0]
