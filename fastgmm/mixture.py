@@ -55,7 +55,7 @@ class GaussianMixture(EMMixture):
         RandomState, and returns either.
     weights_init : array-like of shape (K,), default=None
         Starting proportions, in place of those that `init_params` gives.
-    means_init : array-like of shape (K, d), default=None
+    means_init : array-like of shape (K, d), or (K,) of one feature, default=None
         Starting means.
     precisions_init : array-like, default=None
         Starting precisions, inverses of the covariances, of the shape of `covariances_`.
@@ -260,10 +260,10 @@ class GaussianMixture(EMMixture):
         ----------
         weights : array-like of shape (K,)
             Proportions, which sum to 1.
-        means : array-like of shape (K, d)
+        means : array-like of shape (K, d), or (K,) of one feature
         covariances : array-like
             Of shape (K, d, d) for ``'full'``, (d, d) for ``'tied'``, (K, d) for ``'diag'``, (K,)
-            for ``'spherical'``.
+            for ``'spherical'``. Of one feature, variances in place of matrices will do.
         covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
 
         Returns

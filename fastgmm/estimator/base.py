@@ -30,7 +30,7 @@ from fastgmm.em.settling import settled_start
 from fastgmm.em.step import Step, em_step
 from fastgmm.estimator.arguments import RememberedArguments
 from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
-from fastgmm.estimator.components import MixtureOfComponents
+from fastgmm.estimator.distribution import MixtureAsDistribution
 from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm.estimator.interchange import fitted_attributes, is_kept, set_by_fit
 from fastgmm.estimator.validation import (
@@ -132,7 +132,7 @@ def attributes_kept_on_failure(method: Method) -> Method:
 
 
 @originals
-class EMMixture(RememberedArguments, CallbackSupport, MixtureOfComponents):
+class EMMixture(RememberedArguments, CallbackSupport, MixtureAsDistribution):
     """A mixture that is fitted by EM; its arguments are those of `GaussianMixture`."""
 
     n_components: int

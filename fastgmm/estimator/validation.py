@@ -174,6 +174,8 @@ def check_given_parameters(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the parameters of a mixture as float arrays of one dtype, the one of `means`."""
     family = family_of(covariance_type)
+    if np.ndim(means) == 1:  # numbers, of one feature
+        means = np.reshape(np.asarray(means), (-1, 1))
     centres: FloatArray = check_array(means, dtype=FLOAT_DTYPES, copy=True, input_name="means")
     K, d = centres.shape
     proportions = _check_weights(weights, "weights", K)
@@ -243,14 +245,17 @@ def check_n_samples(n_samples: int) -> None:
 
 # Of errors of the same kind the first sentence is scikit-learn's, for code that searches for it.
 def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, ...]) -> FloatArray:
-    """Return a finite float array of exactly this shape, a copy that the caller does not own."""
+    """Return a finite float array of exactly this shape, a copy that the caller does not own.
+
+    Of one feature, the axes of features may be left out.
+    """
     is_plain = type(value) is np.ndarray and value.dtype in FLOAT_DTYPES
     if is_plain and value.shape == shape != () and np.isfinite(value).all():  # type: ignore[union-attr]
         return value.copy()  # type: ignore[union-attr]
     refuse_missing(value, argument)
     array = check_array(
         value
-        if shape
+        if max(shape, default=1) > 1
         else np.atleast_1d(value),  # scikit-learn does not take a single number for an array
         dtype=FLOAT_DTYPES,
         ensure_2d=False,
@@ -258,6 +263,9 @@ def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, .
         copy=True,
         input_name=argument,
     )
+    left_out = shape[array.ndim :]
+    if array.shape + left_out == shape and set(left_out) == {1}:
+        array = array.reshape(shape)
     array = array if shape or array.size > 1 else array.reshape(())
     if array.shape != shape:
         raise ValueError(
