@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastgmm import kernels, plotting, reference
     from fastgmm._records import Parameters, Statistics
+    from fastgmm.classifier import GaussianMixtureClassifier
     from fastgmm.mixture import GaussianMixture
     from fastgmm.model.conditioning import Conditional, Regression
     from fastgmm.model.functions import maximization, precisions_cholesky
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
         plot_snapshots,
     )
     from fastgmm.selection.select import Selection, select_mixture
+    from fastgmm.selection.selector import MixtureSelector
 
     __version__: str
 
 __all__ = [
     "Conditional",
     "GaussianMixture",
+    "GaussianMixtureClassifier",
+    "MixtureSelector",
     "Parameters",
     "Regression",
     "Selection",
@@ -66,6 +70,8 @@ __all__ = [
 _HOMES = {
     "Conditional": "fastgmm.model.conditioning",
     "GaussianMixture": "fastgmm.mixture",
+    "GaussianMixtureClassifier": "fastgmm.classifier",
+    "MixtureSelector": "fastgmm.selection.selector",
     "Parameters": "fastgmm._records",
     "Regression": "fastgmm.model.conditioning",
     "Selection": "fastgmm.selection.select",
