@@ -13,6 +13,7 @@ import json
 import math
 import os
 import zipfile
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from importlib.metadata import version
 from typing import Any, BinaryIO
@@ -42,7 +43,7 @@ LATER_ARRAYS = ("log_likelihood_", "largest_fall_")  # that files of earlier ver
 
 
 # Long: for its documentation.
-def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
+def save(model: GaussianMixture, path: str | os.PathLike[str] | BinaryIO) -> None:
     """Write a fitted mixture to one ``.npz`` file.
 
     The file is written whole or not at all: when saving fails, a file that was at `path` before
@@ -54,8 +55,8 @@ def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
     ----------
     model : GaussianMixture
         Fitted.
-    path : path
-        Taken as it is: no suffix is added.
+    path : path, or binary file
+        A path is taken as it is: no suffix is added.
 
     Raises
     ------
@@ -91,19 +92,19 @@ def save(model: GaussianMixture, path: str | os.PathLike[str]) -> None:
     check_arrays(arrays, header)  # what is written can be read
     members = {HEADER: json.dumps(header, indent=1, default=plain).encode()}
     members |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
-    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with _opened(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for member, content in members.items():
             entry = zipfile.ZipInfo(member)  # with the same date always: same model, same bytes
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content)
 
 
-def load(path: str | os.PathLike[str]) -> GaussianMixture:
+def load(path: str | os.PathLike[str] | BinaryIO) -> GaussianMixture:
     """Read a mixture that `save` wrote; it predicts, scores and samples as it did before.
 
     Parameters
     ----------
-    path : path
+    path : path, or binary file that can be read from any place
 
     Returns
     -------
@@ -116,11 +117,17 @@ def load(path: str | os.PathLike[str]) -> GaussianMixture:
     OSError
         If the file cannot be opened.
     """
-    with open(path, "rb") as file:
+    is_path = isinstance(path, str | os.PathLike)
+    with open(path, "rb") if is_path else nullcontext(path) as file:
         try:
             return rebuild(*read_checked(file))
         except InvalidFile as error:
-            raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}.") from error
+            name = repr(os.fspath(path)) if is_path else "The file"
+            raise ValueError(f"{name} cannot be loaded: {error}.") from error
+
+
+def _opened(path: str | os.PathLike[str] | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    return atomic_write(path) if isinstance(path, str | os.PathLike) else nullcontext(path)
 
 
 class InvalidFile(ValueError):

@@ -295,7 +295,7 @@ UNREADABLE = {
     "junk.npz": (b"PK\x03\x04junk", "not a whole .npz"),
     "none.npz": (saved(np.savez, a=np.ones(3)), "0 two-dimensional arrays"),
     "two.npz": (saved(np.savez, a=np.eye(3), b=np.eye(3)), "2 two-dimensional arrays"),
-    "points.parquet": (b"PAR1\x15\x04\0\0", "neither text, .npy nor .npz"),
+    "points.parquet": (b"PAR1\x15\x04\0\0", "cut off or damaged"),
 }
 
 
@@ -323,7 +323,6 @@ def test_csv_of_other_systems_is_read(folder):
         (["fit", "nothing.csv", "-k", "2"], "nothing.csv: No such file"),
         (["fit", ".", "-k", "2"], "Is a directory"),
         (["fit", "model.npz", "-k", "2"], "saved model"),
-        (["fit", "points.npy", "-k", "0"], "n_components"),
         (["fit", "points.npy", "-k", "500"], "n_samples"),
         (["fit", "points.npy", "-k", "2", "--tol", "-1"], "tol"),
         (["fit", "points.npy", "-k", "2", "--reg-covar", "nan"], "reg_covar"),
@@ -361,6 +360,8 @@ def test_a_model_file_that_is_damaged(folder, capsys):
         [],
         ["fit", "points.npy"],
         ["fit", "points.npy", "-k", "two"],
+        ["fit", "points.npy", "-k", "0"],
+        ["fit", "points.npy", "-k", "3-1"],
         ["fit", "points.npy", "-k", "2", "--covariance-type", "round"],
         ["demo", "--every", "0"],
         ["paint"],

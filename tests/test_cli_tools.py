@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,8 @@ import pytest
 from commands import fail, succeed
 from processes import TESTS
 
-from fastgmm import GaussianMixture, load, save, select_mixture
-from fastgmm.cli.select import numbers
+from fastgmm import GaussianMixture, cli, load, save, select_mixture
+from fastgmm.cli._common import numbers
 
 PICTURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -150,6 +151,78 @@ def test_plot_takes_names(folder, capsys):
     assert not (folder / "b.svg").exists()
 
 
+# --- one of several numbers of components ---------------------------------------------------
+def test_fit_chooses_among_numbers_of_components(folder, capsys):
+    out = succeed(capsys, "fit", "named.csv", "-k", "1-4", "--out", "new.npz", "--tol", "1e-4")
+    assert "of 4 numbers of components, by bic" in out
+    model, X = load("new.npz"), np.load("points.npy")
+    expected = select_mixture(X, range(1, 5), ["full"], random_state=0, tol=1e-4).best_model_
+    np.testing.assert_array_equal(model.means_, expected.means_)
+    assert (model.n_components, model.tol, model.random_state) == (2, 1e-4, 0)
+    assert model.feature_names_in_.tolist() == ["x", "y"]
+
+
+def test_fit_chooses_as_it_is_asked_to(folder, capsys):
+    options = ["--criterion", "icl", "--covariance-type", "diag", "--init-params", "k-means++"]
+    out = succeed(capsys, "fit", "points.npy", "-k", "1,2,3", *options, "--seed", "1")
+    assert "by icl" in out
+    assert "diag" in out
+
+
+# --- for other programs ---------------------------------------------------------------------
+def test_fit_in_json(folder, capsys):
+    told = json.loads(succeed(capsys, "fit", "named.csv", "-k", "2", "--json", "--out", "new.npz"))
+    model, X = load("new.npz"), np.load("points.npy")
+    np.testing.assert_array_equal(told["means"], model.means_)
+    np.testing.assert_array_equal(told["weights"], model.weights_)
+    assert (told["features"], told["n_points"], told["saved_to"]) == (["x", "y"], 120, "new.npz")
+    bare = load("bare.npz")
+    assert told["bic"] == bare.bic(X)
+    assert told["converged"] is True
+
+
+def test_select_in_json(folder, capsys):
+    out = succeed(capsys, "select", "points.npy", "-k", "1,121", "--json")
+    told = json.loads(out)
+    assert told["best"] == {"n_components": 1, "covariance_type": "full"}
+    assert len(told["table"]) == 8
+    failed = next(row for row in told["table"] if row["n_components"] == 121)
+    assert failed["value"] is None  # JSON has no NaN
+    assert "need as many rows" in failed["failure"]
+
+
+def test_info_and_warmup_in_json(folder, capsys):
+    assert json.loads(succeed(capsys, "info", "--json"))["fastgmm"]
+    options = ["--features", "2", "--covariance-types", "diag", "--dtypes", "float64"]
+    told = json.loads(succeed(capsys, "warmup", *options, "--json"))
+    assert [one["dtype"] for one in told["specializations"]] == ["float64"]
+
+
+# --- standard input and output --------------------------------------------------------------
+def test_a_model_through_standard_output_and_input(folder, capfdbinary, monkeypatch):
+    assert cli.main(["fit", "named.csv", "-k", "2", "--out", "-"]) == 0
+    captured = capfdbinary.readouterr()
+    assert b"120 \xc3\x97 2" in captured.err  # the summary stands beside
+    model = load(io.BytesIO(captured.out))
+    np.testing.assert_array_equal(model.means_, load("model.npz").means_)
+    for command in (["predict", "-", "named.csv"], ["sample", "-", "-n", "3"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(captured.out)))
+        assert cli.main(command) == 0
+        assert capfdbinary.readouterr().out
+
+
+def test_answers_go_to_standard_output_by_its_name(folder, capsys):
+    plain = succeed(capsys, "score", "model.npz", "points.npy")
+    assert succeed(capsys, "score", "model.npz", "points.npy", "--out", "-") == plain
+
+
+def test_damaged_standard_input(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"PK nothing")))
+    assert "The file cannot be loaded: it is not a .npz archive" in fail(
+        capsys, "predict", "-", "points.npy"
+    )
+
+
 # --- bad input ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -165,6 +238,9 @@ def test_plot_takes_names(folder, capsys):
         (["select", "missing.csv"], "missing.csv: No such file"),
         (["select", "points.npy", "--out", "x.csv"], "written as .npz"),
         (["select", "points.npy", "-k", "500"], "500 components need as many rows"),
+        (["plot", "model.npz", "points.npy", "--out", "-"], "written as .png or .svg or .pdf"),
+        (["score", "-", "-"], "both"),
+        (["fit", "points.npy", "-k", "1-2", "--criterion", "stability"], "2 or more"),
         (["select", "points.npy", "--n-init", "1", "--criterion", "stability"], "2 or more"),
     ],
 )
@@ -174,21 +250,50 @@ def test_bad_input_is_one_line(arguments, message, folder, capsys):
     assert sorted(folder.iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["score", "model.npz", "points.npy", "--mean"],
-        ["sample", "model.npz", "-n", "10"],
-        ["select", "points.npy", "-k", "1-2"],
-        ["plot", "model.npz", "points.npy", "--out", "picture.png"],
-    ],
-)
-def test_each_command_runs_by_itself(arguments, folder):
+# --- every command as a process of its own --------------------------------------------------
+COMMANDS = {
+    "fit": (["named.csv", "-k", "1-2"], ["missing.csv", "-k", "2"]),
+    "predict": (["model.npz", "points.npy"], ["missing.npz", "points.npy"]),
+    "score": (["model.npz", "points.npy", "--mean"], ["missing.npz", "points.npy"]),
+    "sample": (["model.npz", "-n", "10"], ["missing.npz", "-n", "10"]),
+    "select": (["points.npy", "-k", "1-2"], ["missing.csv"]),
+    "plot": (
+        ["model.npz", "points.npy", "--out", "picture.png"],
+        ["missing.npz", "points.npy", "--out", "picture.png"],
+    ),
+    "demo": (
+        ["--every", "32", "--components", "2", "--max-iter", "2", "--no-peer"],
+        ["--image", "missing.jpg"],
+    ),
+    "warmup": (
+        ["--features", "2", "--covariance-types", "diag", "--dtypes", "float64"],
+        ["--features", "0"],
+    ),
+    "bench": (["--mine", "mine:fit"], ["--against", "missing.json"]),
+    "info": ([], ["missing"]),
+}
+
+
+def test_no_command_is_forgotten():
+    assert set(COMMANDS) == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_runs_by_itself(command, folder):
+    (folder / "mine.py").write_text("def fit(X, n_components):\n    pass\n")
+    good, bad = COMMANDS[command]
+    ended = run_alone(command, *good)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout or (folder / "picture.png").exists()
+    before = sorted(folder.iterdir())
+    ended = run_alone(command, *bad)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("fastgmm: error: ")
+    assert ended.stderr.count("\n") == 1
+    assert sorted(folder.iterdir()) == before
+
+
+def run_alone(*arguments):
     command = [sys.executable, "-W", "error", "-m", "fastgmm", *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path])}
-    good = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert (good.returncode, good.stderr) == (0, "")
-    bad = [*command[:6], "missing.npz", *command[7:]]
-    ended = subprocess.run(bad, capture_output=True, text=True, check=False, env=environment)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "fastgmm: error: missing.npz: No such file or directory\n"
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -16,6 +16,10 @@ from typing import Any, NoReturn
 from fastgmm.cli import bench, demo, fit, info, plot, predict, sample, score, select, warmup
 
 FAILURE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141  # exit codes: the last two as shells give them
+EXIT_CODES = (
+    f"Exit codes: 0 after success, {FAILURE} after a failure, which is one line on stderr, "
+    f"{INTERRUPTED} after Ctrl-C, {PIPE_CLOSED} where the reader of the output has gone."
+)
 COMMANDS = {
     "demo": (demo, "segment a photograph, beside scikit-learn"),
     "fit": (fit, "fit a mixture to the rows of a file"),
@@ -88,7 +92,11 @@ class ShowVersion(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """Describe the commands and their options."""
-    top = Parser(prog="fastgmm", description="Gaussian mixtures at the speed of the processor.")
+    top = Parser(
+        prog="fastgmm",
+        description="Gaussian mixtures at the speed of the processor.",
+        epilog=EXIT_CODES,
+    )
     top.add_argument("--version", action=ShowVersion, nargs=0, help="print the version")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (command, summary) in COMMANDS.items():

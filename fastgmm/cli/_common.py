@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
+import io
+import json
+import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,21 +28,29 @@ Add = Callable[..., object]  # add_argument of a parser
 DEFAULT = "default: %(default)s"
 PICTURES = (".png", ".svg", ".pdf")
 DATA = (
-    "one point per row: .npy, .npz, or text (.csv, .tsv, .txt) with cells between commas, "
-    "semicolons, tabs or blanks; # begins a comment; also compressed (.gz, .bz2, .xz); - reads "
-    "standard input"
+    "one point per row: .npy, .npz, .parquet, or text (.csv, .tsv, .txt) with cells between "
+    "commas, semicolons, tabs or blanks; # begins a comment; also compressed (.gz, .bz2, .xz); "
+    "- reads standard input"
 )
 HEADER = (
     "whether the first line of a text file has the names of the columns; by default it does if it "
     "has no number, or if its numbers are plainly labels: successive years, or pandas' 0, 1, 2, …. "
     "A first column without a name is an index, as pandas writes it, and is left out"
 )
+COLUMNS = (
+    "those that are points, by name or by number from 0 on, such as width,height or 0,2-4; by "
+    "default all are"
+)
+JSON = "print everything as JSON in place of tables"
+STREAM = "-"  # standard input or output
 
 
 def describe_data(add: Add) -> None:
     """Add the arguments that name the points."""
     add("data", metavar="FILE", help=DATA)
     add("--header", action=argparse.BooleanOptionalAction, help=HEADER)
+    add("--columns", metavar="COLUMNS", type=listed, default=(), help=COLUMNS)
+    add("--index", metavar="COLUMN", help="the column that names the rows, which is left out")
 
 
 def describe_model(add: Add) -> None:
@@ -47,9 +60,13 @@ def describe_model(add: Add) -> None:
 
 def read_data(options: argparse.Namespace) -> NumericTable:
     """Read the points, and say on stderr how they were understood where that may surprise."""
+    if options.data == STREAM == getattr(options, "model", None):
+        raise ValueError("the model and the points cannot both come from standard input.")
+    from fastgmm.cli.columns import Choice
     from fastgmm.cli.tables import read_table
 
-    table = read_table(options.data, header=options.header)
+    choice = Choice(options.columns, options.index)
+    table = read_table(options.data, options.header, choice)
     for note in table.notes:
         print(f"fastgmm: note: {options.data}: {note}", file=sys.stderr)
     return table
@@ -62,9 +79,7 @@ def read_model(
 
     The model itself has no names any more: they have been compared, and would ask for a data frame.
     """
-    from fastgmm.persistence import load
-
-    model = load(options.model)
+    model = load_model(options.model)
     if not hasattr(model, "feature_names_in_"):
         return model, []
     expected = model.feature_names_in_.tolist()
@@ -77,14 +92,44 @@ def read_model(
     return model, expected
 
 
+def load_model(path: str) -> GaussianMixture:
+    """Load a model from a file, or from standard input."""
+    from fastgmm.persistence import load
+
+    return load(io.BytesIO(sys.stdin.buffer.read()) if path == STREAM else path)
+
+
+def save_model(model: GaussianMixture, path: str) -> None:
+    """Save a model in a file, or write it to standard output."""
+    from fastgmm.persistence import save
+
+    save(model, sys.stdout.buffer if path == STREAM else path)
+
+
 def show(answer: np.ndarray, path: str | None, names: Sequence[str] = ()) -> None:
     """Write rows to a file, or print them, below the names of their columns if there are any."""
     from fastgmm.cli.tables import csv_lines, write_table
 
-    if path:
+    if path and path != STREAM:
         write_table(path, answer, names)
     else:
         sys.stdout.writelines(csv_lines(answer, names))
+
+
+def show_json(value: Any) -> None:
+    """Print as JSON, which has no NaN: null stands for it."""
+    print(json.dumps(_plain(value), indent=1, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON holds in place of arrays, numpy's numbers, and numbers that are not finite."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_picture(figure: Any, path: str) -> None:
@@ -95,6 +140,11 @@ def write_picture(figure: Any, path: str) -> None:
         figure.savefig(stream, format=Path(path).suffix[1:].lower(), dpi=150)
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Parse what stands between commas; quotes keep a comma within a name."""
+    return tuple(cell.strip() for cell in next(csv.reader([text], skipinitialspace=True), []))
+
+
 def positive(text: str) -> int:
     """Parse a number from 1 on."""
     if not text.isdecimal() or int(text) < 1:
@@ -102,9 +152,21 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def numbers(text: str) -> list[int]:
+    """Parse numbers of components: 3, 1-9, or 2,4,8-10."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        first, last = (match[1], match[2] or match[1]) if match else ("1", "0")
+        if int(first) < 1 or int(last) < int(first):
+            raise argparse.ArgumentTypeError(f"{text!r} is not like 3, 1-9 or 2,4,8")
+        found += range(int(first), int(last) + 1)
+    return found
+
+
 def check_output(path: str | None, suffixes: Sequence[str], data: str) -> None:
     """Refuse a place that cannot be written, or should not be, before any work."""
-    if path is None:
+    if path is None or (path == STREAM and suffixes is not PICTURES):
         return
     if Path(path).suffix.lower() not in suffixes:
         raise ValueError(f"{path}: this is written as {' or '.join(suffixes)}; name it so.")

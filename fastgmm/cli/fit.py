@@ -8,10 +8,21 @@ import sys
 import warnings
 from collections import Counter
 from copy import copy
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from fastgmm._records import INIT_METHODS
-from fastgmm.cli._common import DEFAULT, Add, check_output, describe_data, read_data
+from fastgmm._records import CRITERIA, INIT_METHODS
+from fastgmm.cli._common import (
+    DEFAULT,
+    JSON,
+    STREAM,
+    Add,
+    check_output,
+    describe_data,
+    numbers,
+    read_data,
+    save_model,
+    show_json,
+)
 from fastgmm.em.results import RepairAction
 from fastgmm.model.families import FAMILIES
 
@@ -25,7 +36,9 @@ IN_WORDS = {"reset": "started again", "drop": "left out", "floor": "given a floo
 def describe(add: Add) -> None:
     """Add the arguments of the command: the estimator's, with its defaults."""
     describe_data(add)
-    add("-k", "--components", metavar="K", type=int, required=True, help="number of components")
+    components = "number of components; of several, such as 1-9 or 2,4,8, the best is chosen"
+    add("-k", "--components", metavar="K", type=numbers, required=True, help=components)
+    add("--criterion", choices=CRITERIA, default="bic", help=f"by which; {DEFAULT}")
     add("--out", metavar="MODEL", help="save the model, after Ctrl-C as far as it got: .npz")
     add("--covariance-type", choices=tuple(FAMILIES), default="full", help=DEFAULT)
     tol = f"converged when the mean log-likelihood changes by less; {DEFAULT}"
@@ -43,37 +56,67 @@ def describe(add: Add) -> None:
     )
     add("--on-degenerate", choices=actions, default="raise", help=on_degenerate)
     add("--seed", metavar="S", type=int, default=0, help=f"of the start; {DEFAULT}")
+    add("--json", action="store_true", help=JSON)
 
 
 def run(options: argparse.Namespace) -> None:
     """Fit, save, summarize."""
     check_output(options.out, (".npz",), options.data)
     points = read_data(options)
-
-    from fastgmm.mixture import GaussianMixture
-    from fastgmm.persistence import save
-
-    model = GaussianMixture(
-        options.components,
-        covariance_type=options.covariance_type,
-        tol=options.tol,
-        reg_covar=options.reg_covar,
-        max_iter=options.max_iter,
-        n_init=options.n_init,
-        init_params=options.init_params,
-        random_state=options.seed,
-        on_degenerate=options.on_degenerate,
-    )
-    interrupted = fit_in_sight(model, points)
+    if len(options.components) == 1:
+        model, interrupted = fitted(points, options)
+    else:
+        model, interrupted = selected(points, options), False
     if options.out:  # before anything else that Ctrl-C may end
-        save(named(model, points), options.out)
-    figures = figures_of(model, points)
-    if options.out:
-        figures["saved to"] = options.out
-    print_summary(named(model, points), figures)
+        save_model(named(model, points), options.out)
+    if options.json:
+        show_json(in_json(model, points, options))
+    else:
+        print_summary(named(model, points), figures_of(model, points, options), options)
     if interrupted:
         where = f" and saved to {options.out}" if options.out else ""
         raise KeyboardInterrupt(f"what iteration {model.n_iter_} had found was kept{where}")
+
+
+def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the estimator is told, beside the number of components and the covariance type.
+
+    The start is left out where nothing is said of it, so that others may have their own.
+    """
+    arguments = {
+        "tol": options.tol,
+        "reg_covar": options.reg_covar,
+        "max_iter": options.max_iter,
+        "n_init": options.n_init,
+        "random_state": options.seed,
+        "on_degenerate": options.on_degenerate,
+    }
+    if options.init_params != "kmeans":
+        arguments["init_params"] = options.init_params
+    return arguments
+
+
+def fitted(points: NumericTable, options: argparse.Namespace) -> tuple[GaussianMixture, bool]:
+    """Fit one model; tell whether Ctrl-C ended the fit."""
+    from fastgmm.mixture import GaussianMixture
+
+    own = {"covariance_type": options.covariance_type, **arguments_of(options)}
+    model = GaussianMixture(*options.components, **own)
+    return model, fit_in_sight(model, points)
+
+
+def selected(points: NumericTable, options: argparse.Namespace) -> GaussianMixture:
+    """Fit models of all the numbers of components, and return the best."""
+    from fastgmm.selection.select import select_mixture
+
+    return select_mixture(
+        points.X,
+        options.components,
+        [options.covariance_type],
+        options.criterion,
+        verbose=int(sys.stderr.isatty()),
+        **arguments_of(options),
+    ).best_model_
 
 
 def named(model: GaussianMixture, points: NumericTable) -> GaussianMixture:
@@ -102,7 +145,9 @@ def fit_in_sight(model: GaussianMixture, points: NumericTable) -> bool:
     return progress.interrupted
 
 
-def figures_of(model: GaussianMixture, points: NumericTable) -> dict[str, str]:
+def figures_of(
+    model: GaussianMixture, points: NumericTable, options: argparse.Namespace
+) -> dict[str, str]:
     """What there is to say about the fit as a whole."""
     n, d = points.X.shape
     end = f"after {model.n_iter_} iteration{'s' * (model.n_iter_ != 1)}"
@@ -115,9 +160,39 @@ def figures_of(model: GaussianMixture, points: NumericTable) -> dict[str, str]:
         "BIC": f"{model.bic(points.X):.2f}",
         "AIC": f"{model.aic(points.X):.2f}",
     }
+    n_tried = len(options.components)
+    if n_tried > 1:
+        figures["chosen"] = f"of {n_tried} numbers of components, by {options.criterion}"
     if model.repairs_:
         figures["repaired"] = repairs_in_words(model)
+    if options.out:
+        figures["saved to"] = options.out
     return figures
+
+
+def in_json(
+    model: GaussianMixture, points: NumericTable, options: argparse.Namespace
+) -> dict[str, Any]:
+    """The fit and its components."""
+    from fastgmm.cli.summary import standard_deviations
+
+    return {
+        "n_points": len(points.X),
+        "n_features": points.X.shape[1],
+        "features": points.feature_names,
+        "covariance_type": model.covariance_type,
+        "converged": model.converged_,
+        "n_iter": model.n_iter_,
+        "log_likelihood": model.log_likelihood_,
+        "bic": model.bic(points.X),
+        "aic": model.aic(points.X),
+        "tried": options.components,
+        "weights": model.weights_,
+        "means": model.means_,
+        "standard_deviations": standard_deviations(model),
+        "degenerate_components": model.degenerate_components_,
+        "saved_to": options.out,
+    }
 
 
 def repairs_in_words(model: GaussianMixture) -> str:
@@ -129,12 +204,14 @@ def repairs_in_words(model: GaussianMixture) -> str:
     return f"{done}; {len(model.means_)} components remain"
 
 
-def print_summary(model: GaussianMixture, figures: dict[str, str]) -> None:
-    """Print the components and the figures of the fit."""
+def print_summary(
+    model: GaussianMixture, figures: dict[str, str], options: argparse.Namespace
+) -> None:
+    """Print the components and the figures of the fit, beside a model that goes to stdout."""
     from fastgmm.cli.summary import advice_on_degenerate, components_table
     from fastgmm.system.terminal import Terminal, key_values
 
-    terminal = Terminal()
+    terminal = Terminal(stderr=options.out == STREAM)
     terminal.show(components_table(model, terminal.width), key_values(figures))
     advice = advice_on_degenerate(model)
     if advice:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from fastgmm.cli._common import Add
+from fastgmm.cli._common import JSON, Add, show_json
 
 
 def describe(add: Add) -> None:
-    """Add no arguments: the command has none."""
+    """Add the arguments of the command."""
+    add("--json", action="store_true", help=JSON)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -16,4 +17,7 @@ def run(options: argparse.Namespace) -> None:
     from fastgmm.benchmarking.environment import describe_environment
     from fastgmm.system.terminal import Terminal, key_values
 
-    Terminal().show(key_values(describe_environment()))
+    if options.json:
+        show_json(describe_environment())
+    else:
+        Terminal().show(key_values(describe_environment()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fastgmm.cli._common import Add, check_output, describe_model, positive, show
+from fastgmm.cli._common import Add, check_output, describe_model, load_model, positive, show
 
 
 def describe(add: Add) -> None:
@@ -25,9 +25,7 @@ def run(options: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from fastgmm.persistence import load
-
-    model = load(options.model)
+    model = load_model(options.model)
     random = np.random.RandomState(options.seed)
     points, components = model.sample(options.number, random_state=random)
     if options.components:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastgmm._records import COVARIANCE_TYPES, CRITERIA
 from fastgmm.cli._common import (
     DEFAULT,
+    JSON,
     PICTURES,
+    STREAM,
     Add,
     check_output,
     describe_data,
+    numbers,
     positive,
     read_data,
+    save_model,
+    show_json,
     write_picture,
 )
 from fastgmm.model.families import FAMILIES
@@ -43,18 +47,7 @@ def describe(add: Add) -> None:
     add("--seed", metavar="S", type=int, default=0, help=f"of the starts; {DEFAULT}")
     add("--out", metavar="MODEL", help="save the best model: .npz")
     add("--plot", metavar="PICTURE", help="draw the criterion: .png, .svg or .pdf")
-
-
-def numbers(text: str) -> list[int]:
-    """Parse numbers of components: 3, 1-9, or 2,4,8-10."""
-    found: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        first, last = (match[1], match[2] or match[1]) if match else ("1", "0")
-        if int(first) < 1 or int(last) < int(first):
-            raise argparse.ArgumentTypeError(f"{text!r} is not like 3, 1-9 or 2,4,8")
-        found += range(int(first), int(last) + 1)
-    return found
+    add("--json", action="store_true", help=JSON)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -65,7 +58,6 @@ def run(options: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from fastgmm.persistence import save
     from fastgmm.selection.select import select_mixture
 
     selection = select_mixture(
@@ -81,10 +73,28 @@ def run(options: argparse.Namespace) -> None:
     if points.feature_names:
         best.feature_names_in_ = np.array(points.feature_names, dtype=object)
     if options.out:
-        save(best, options.out)
+        save_model(best, options.out)
     if options.plot:
         write_picture(selection.plot().figure, options.plot)
-    print_selection(selection, options)
+    if options.json:
+        show_json(in_json(selection, options))
+    else:
+        print_selection(selection, options)
+
+
+def in_json(selection: Selection, options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that was tried, and the best of it."""
+    names = selection.table.dtype.names
+    return {
+        "criterion": options.criterion,
+        "best": {
+            "n_components": selection.best_n_components_,
+            "covariance_type": selection.best_covariance_type_,
+        },
+        "table": [dict(zip(names, row, strict=True)) for row in selection.table.tolist()],
+        "saved_to": options.out,
+        "picture": options.plot,
+    }
 
 
 def print_selection(selection: Selection, options: argparse.Namespace) -> None:
@@ -113,4 +123,4 @@ def print_selection(selection: Selection, options: argparse.Namespace) -> None:
         figures["saved to"] = options.out
     if options.plot:
         figures["picture"] = options.plot
-    Terminal().show(table, key_values(figures))
+    Terminal(stderr=options.out == STREAM).show(table, key_values(figures))

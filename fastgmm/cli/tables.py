@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from fastgmm._records import FloatArray
+from fastgmm.cli.columns import ALL, Choice
+from fastgmm.cli.parquet import PARQUET, read_parquet
 from fastgmm.cli.text_tables import MISSING, first_fault_of_values, read_text
 from fastgmm.system.files import atomic_write
 
@@ -37,18 +39,23 @@ class NumericTable(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_table(path: str | os.PathLike[str], header: bool | None = None) -> NumericTable:
-    """Read the points of a text, ``.npy`` or ``.npz`` file, compressed or not.
+def read_table(
+    path: str | os.PathLike[str], header: bool | None = None, choice: Choice = ALL
+) -> NumericTable:
+    """Read the points of a text, ``.npy``, ``.npz`` or Parquet file, compressed or not.
 
     ``-`` is standard input. Text has its cells between commas, semicolons, tabs or blanks; whether
     its first line has names is found out, unless `header` says so. A ``.npz`` file has one
-    two-dimensional array, or one that is named X. Nothing is unpickled. ValueError is raised if the
+    two-dimensional array, or one that is named X. Nothing is unpickled. All columns are points but
+    those that `choice` leaves out. ValueError is raised if the
     file is not a table of finite numbers; the message names the file, and the line if it can.
     """
     name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
     with opened(path) as stream:  # the operating system's own error, if that fails
         try:
-            return read_stream(stream, Path(path), header)
+            return read_stream(stream, Path(path), header, choice)
+        except ImportError:
+            raise
         except Exception as error:  # zipfile and numpy raise a dozen types on damaged bytes
             raise ValueError(f"{name}: {in_words(error)}") from error
 
@@ -71,20 +78,26 @@ def in_words(error: Exception) -> str:
     return str(error) or "it is damaged; write it again."
 
 
-def read_stream(stream: BinaryIO, path: Path, header: bool | None) -> NumericTable:
+def read_stream(stream: BinaryIO, path: Path, header: bool | None, choice: Choice) -> NumericTable:
     """Read what the first bytes, or else the name, say that this is."""
     start = peek(stream)
     for magic, decompressed in COMPRESSED.items():
         if start.startswith(magic):
             with decompressed(stream) as inner:
-                return read_stream(inner, path.with_suffix(""), header)
+                return read_stream(inner, path.with_suffix(""), header, choice)
     suffix = path.suffix.lower()
     if start.startswith(NPY) or suffix == ".npy":
         array = read_npy(stream, path)
     elif start.startswith(ZIP) or suffix == ".npz":
         array = read_npz(stream)
+    elif start.startswith(PARQUET) or suffix == ".parquet":
+        array, names, notes = read_parquet(stream, choice)
+        check_array(array)
+        return NumericTable(array, names, notes)
     else:
-        return NumericTable(*read_text(stream, header))
+        return NumericTable(*read_text(stream, header, choice))
+    if choice and array.ndim == 2:
+        array = array[:, choice.chosen((), range(array.shape[1]))]
     check_array(array)
     return NumericTable(array, None)
 

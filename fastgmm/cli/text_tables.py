@@ -8,13 +8,14 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import BinaryIO, TextIO
 
 import numpy as np
 
 from fastgmm._records import FloatArray
+from fastgmm.cli.columns import ALL, Choice
 
 MISSING = "fill it, or leave out the line"
 NO_VALUE = {"", "na", "n/a", "#n/a", "null", "none", "?", "-", "."}
@@ -39,15 +40,21 @@ class Layout:
     width: int  # number of cells of a line
     has_index: bool  # in the first column, which is left out
     has_tail: bool  # every line ends with a delimiter, after which nothing follows
+    chosen: list[int] | None = None  # columns, where not all are points that could be
 
     @property
-    def columns(self) -> slice:
+    def columns(self) -> list[int]:
         """Those that hold points."""
-        return slice(int(self.has_index), self.width - int(self.has_tail))
+        return self.available if self.chosen is None else self.chosen
+
+    @property
+    def available(self) -> list[int]:
+        """Those that hold points if nothing else is said."""
+        return list(range(int(self.has_index), self.width - int(self.has_tail)))
 
 
 def read_text(
-    stream: BinaryIO, header: bool | None = None
+    stream: BinaryIO, header: bool | None = None, choice: Choice = ALL
 ) -> tuple[FloatArray, list[str] | None, tuple[str, ...]]:
     """Return the numbers, the names of the columns if there are any, and notes for the reader.
 
@@ -56,16 +63,19 @@ def read_text(
     """
     text = as_text(stream)
     try:
-        return read_lines(text, header)
+        return read_lines(text, header, choice)
     finally:
         text.detach()  # the stream is its owner's to close
 
 
 def read_lines(
-    text: io.TextIOWrapper, header: bool | None
+    text: io.TextIOWrapper, header: bool | None, choice: Choice
 ) -> tuple[FloatArray, list[str] | None, tuple[str, ...]]:
     """Do so for decoded text."""
     layout, notes = layout_of(text, header)
+    if choice:
+        chosen = choice.chosen(layout.names, layout.available)
+        layout, notes = replace(layout, chosen=chosen), _still_true(notes, layout, choice)
     try:
         X = parse(text, layout)
     except ValueError as error:
@@ -74,14 +84,21 @@ def read_lines(
         marked = text.encoding == "utf-16"
         read_as = " (read as utf-16, for its byte order mark, not utf-8)" if marked else ""
         raise ValueError(f"it has no rows of numbers{read_as}.")
-    if X.shape[1] != layout.width:
-        raise ValueError(first_fault(text, layout) or "lines have different numbers of cells.")
-    X = np.ascontiguousarray(X[:, layout.columns])
+    if layout.chosen is None:
+        if X.shape[1] != layout.width:
+            raise ValueError(first_fault(text, layout) or "lines have different numbers of cells.")
+        X = np.ascontiguousarray(X[:, layout.columns])
     if not X.shape[1]:
         raise ValueError("it has no column of numbers beside the index.")
     if first_fault_of_values(X) is not None:
         raise ValueError(first_fault(text, layout) or "it has values that are not finite.")
-    return X, layout.names[layout.columns] or None, notes
+    names = [layout.names[column] for column in layout.columns] if layout.names else None
+    return X, names, notes
+
+
+def _still_true(notes: tuple[str, ...], layout: Layout, choice: Choice) -> tuple[str, ...]:
+    """Notes without the one on a first column that is left out, where columns are asked for."""
+    return notes[1:] if layout.has_index and choice.columns else notes
 
 
 def as_text(stream: BinaryIO) -> io.TextIOWrapper:
@@ -222,9 +239,9 @@ def parse(text: TextIO, layout: Layout) -> FloatArray:
     if layout.names:
         next(rows_of(text, layout.delimiter))
     converters: dict[int | str, Callable[[str], float]] = {}
-    if layout.has_index:
+    if layout.chosen is None and layout.has_index:
         converters[0] = lambda cell: 0.0
-    if layout.has_tail:
+    if layout.chosen is None and layout.has_tail:
         converters[layout.width - 1] = zero_if_empty
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "loadtxt: input contained no data")
@@ -234,6 +251,7 @@ def parse(text: TextIO, layout: Layout) -> FloatArray:
             comments="#",
             quotechar='"',
             converters=converters or None,
+            usecols=layout.chosen,
             ndmin=2,
         )
 
@@ -275,10 +293,10 @@ def first_fault(text: TextIO, layout: Layout) -> str | None:
                 f"line {line} has {len(row)} cells, but the first line has {width}; "
                 "give all lines as many."
             )
-        for column, cell in enumerate(row, start=1):
-            said = None if layout.has_index and column == 1 else fault_of(cell, layout.delimiter)
+        for column in layout.columns:
+            said = fault_of(row[column], layout.delimiter)
             if said:
-                return f"line {line}, column {column} is {said}"
+                return f"line {line}, column {column + 1} is {said}"
     return None
 
 
@@ -302,7 +320,7 @@ def fault_of(cell: str, delimiter: str) -> str | None:
         )
     return (
         f"{shortened(cell)}, not a number; cells are numbers with {DELIMITERS[delimiter]} between "
-        "them (--header, if the first line has names)."
+        "them (--header, if the first line has names; --columns, to leave some out)."
     )
 
 

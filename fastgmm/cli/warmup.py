@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from fastgmm._records import COVARIANCE_TYPES
-from fastgmm.cli._common import Add, steps_in_sight
+from fastgmm.cli._common import JSON, Add, show_json, steps_in_sight
 from fastgmm.warmup import (
     DTYPES,
     FEATURES,
@@ -27,6 +29,7 @@ def describe(add: Add) -> None:
     some_of = {"nargs": "+", "help": "default: all"}
     add("--covariance-types", choices=COVARIANCE_TYPES, default=COVARIANCE_TYPES, **some_of)
     add("--dtypes", choices=DTYPES, default=DTYPES, **some_of)
+    add("--json", action="store_true", help=JSON)
 
 
 def listed(values: Sequence[object]) -> str:
@@ -49,7 +52,21 @@ def run(options: argparse.Namespace) -> None:
             n_processes=processes_at_once(),
             on_next=show_kernel,
         )
-    print_warmup(result)
+    if options.json:
+        show_json(in_json(result))
+    else:
+        print_warmup(result)
+
+
+def in_json(result: WarmupResult) -> dict[str, Any]:
+    """What is on the disk now, and what was new."""
+    return {
+        "specializations": [
+            {**asdict(one), "compiled": compiled} for one, compiled in result.compiled.items()
+        ],
+        "seconds": result.seconds,
+        "cache_directory": result.cache_directory,
+    }
 
 
 def print_warmup(result: WarmupResult) -> None:

@@ -1,0 +1,73 @@
+"""Which columns of a table are points, as a user asks for them by name or by number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MOST_NAMED = 8  # columns that an error names
+
+
+class Choice(NamedTuple):
+    """What is asked for; nothing is the default."""
+
+    columns: tuple[str, ...] = ()  # names, numbers from 0 on, or ranges such as 2-5
+    index: str | None = None  # what names the rows, and is no point
+
+    def __bool__(self) -> bool:
+        return bool(self.columns) or self.index is not None
+
+    def chosen(self, names: Sequence[str], available: Sequence[int]) -> list[int]:
+        """Return the numbers of columns, in the order in which they are asked for.
+
+        `names` are of all columns, or there are none; `available` are the numbers of those that are
+        points by default. ValueError is raised if there is no such column, or one is asked for
+        twice.
+        """
+        index = [] if self.index is None else find(self.index, names, _width(names, available))
+        if len(index) > 1:
+            raise ValueError(f"the index should be one column, not {self.index}.")
+        if not self.columns:
+            found = [number for number in available if number not in index]
+        else:
+            width = _width(names, available)
+            found = [number for text in self.columns for number in find(text, names, width)]
+            both = next((number for number in found if number in index), None)
+            if both is not None:
+                raise ValueError(f"column {both} is both a point's and the index; choose one.")
+        twice = next((number for i, number in enumerate(found) if number in found[:i]), None)
+        if twice is not None:
+            raise ValueError(f"column {twice} is chosen twice; choose each one once.")
+        if not found:
+            raise ValueError("no column of numbers is left beside the index.")
+        return found
+
+
+def find(text: str, names: Sequence[str], width: int) -> list[int]:
+    """Numbers of the columns that a text stands for: a name, before a number or a range of them."""
+    named = [number for number, name in enumerate(names) if name == text]
+    if len(named) > 1:
+        raise ValueError(f"{len(named)} columns are named {text!r}; choose them by number from 0.")
+    if named:
+        return named
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    if match:
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first <= last < width:
+            return list(range(first, last + 1))
+    raise ValueError(f"there is no column {text!r}; {_known(names, width)}.")
+
+
+def _known(names: Sequence[str], width: int) -> str:
+    if not any(names):
+        return f"the {width} columns have no names, and numbers from 0 to {width - 1}"
+    shown = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+    return f"the columns, 0 to {width - 1}, are {shown}"
+
+
+def _width(names: Sequence[str], available: Sequence[int]) -> int:
+    return max(len(names), max(available, default=-1) + 1)
+
+
+ALL = Choice()

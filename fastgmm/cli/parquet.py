@@ -1,0 +1,72 @@
+"""Tables of numbers in Parquet files, by pyarrow."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fastgmm._records import FloatArray
+from fastgmm.cli.columns import Choice
+from fastgmm.cli.text_tables import MISSING
+
+PARQUET = b"PAR1"  # what such a file begins and ends with
+
+
+def read_parquet(stream: BinaryIO, choice: Choice) -> tuple[FloatArray, list[str], tuple[str, ...]]:
+    """Return the numbers, the names of the columns, and notes for the reader.
+
+    The index that pandas writes is left out. ImportError is raised without pyarrow, and ValueError
+    if a column is not of numbers or has nulls; other columns than those chosen are not read.
+    """
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError(
+            "a Parquet file is read by pyarrow, which is not installed: pip install "
+            "'fastgmm[files]'."
+        ) from error
+    try:
+        file = parquet.ParquetFile(stream)
+        names = file.schema_arrow.names
+        index = _index_of_pandas(file.schema_arrow)
+        others = [number for number, name in enumerate(names) if name not in index]
+        chosen = choice.chosen(names, others)
+        table = file.read(columns=[names[number] for number in chosen])
+    except arrow.ArrowException as error:
+        raise ValueError(f"it is cut off or damaged ({error}); write it again.") from error
+    columns = [_numbers(names[number], table.column(names[number])) for number in chosen]
+    if not table.num_rows:
+        raise ValueError("it has no rows of numbers.")
+    single = all(column.dtype == np.float32 for column in columns)
+    X = np.empty((table.num_rows, len(chosen)), np.float32 if single else np.float64)
+    for j, column in enumerate(columns):
+        X[:, j] = column
+    left_out = [name for name in index if name in names and names.index(name) not in chosen]
+    notes = [f"the column {name} is pandas' index, and is left out." for name in left_out]
+    return X, [names[number] for number in chosen], tuple(notes)
+
+
+def _index_of_pandas(schema: Any) -> list[str]:
+    """Names of the columns that pandas takes for the index, of a table that it has written."""
+    metadata = (schema.metadata or {}).get(b"pandas")
+    columns = json.loads(metadata)["index_columns"] if metadata else []
+    return [column for column in columns if isinstance(column, str)]
+
+
+def _numbers(name: str, column: Any) -> np.ndarray:
+    """The numbers of a column; ValueError if it has something else."""
+    import pyarrow as arrow
+
+    kind = column.type
+    known = (arrow.types.is_floating, arrow.types.is_integer, arrow.types.is_boolean)
+    if not any(is_known(kind) for is_known in known):
+        raise ValueError(
+            f"column {name} holds {kind}, not real numbers; leave it out by --columns."
+        )
+    if column.null_count:
+        row = column.is_null().index(True).as_py()
+        raise ValueError(f"row {row}, column {name} (rows counted from 0) is null; {MISSING}.")
+    return np.asarray(column.to_numpy())
