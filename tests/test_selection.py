@@ -13,8 +13,10 @@ from sklearn.mixture import GaussianMixture as Peer
 from fastgmm import GaussianMixture, select_mixture
 from fastgmm._records import CRITERIA, Criterion
 from fastgmm.em.clusters import Clusters
-from fastgmm.selection.cells import Fits, split
+from fastgmm.em.results import EMResult, Iteration, Status
+from fastgmm.selection.cells import Fits, Hopeless, split
 from fastgmm.selection.stability import agreement, stabilities
+from fastgmm.selection.workers import Workers
 
 each_criterion = pytest.mark.parametrize("criterion", CRITERIA)
 
@@ -288,3 +290,68 @@ def test_one_number_and_one_type_need_no_list(X):
     criterion: Criterion = "bic"
     selection = select_mixture(X, 2, "diag", criterion, random_state=0)
     assert selection.table.n_components.tolist() == [2]
+
+
+# --- side by side ---------------------------------------------------------------------------
+@pytest.fixture
+def many_rows(monkeypatch):
+    """Have few rows taken for many."""
+    for module in ("cells", "select"):
+        monkeypatch.setattr(f"fastgmm.selection.{module}.MOST_ROWS_SHARED", 100)
+
+
+@each_criterion
+def test_fits_side_by_side_are_those_in_turn(X, criterion, many_rows, monkeypatch):
+    def selected():
+        return select_mixture(X, [2, 3], ["full", "diag"], criterion, random_state=0, n_init=3)
+
+    together = selected()
+    monkeypatch.setattr("fastgmm.selection.workers.n_threads", lambda: 1)
+    in_turn = selected()
+    np.testing.assert_array_equal(together.table.value, in_turn.table.value)
+    np.testing.assert_array_equal(together.best_model_.means_, in_turn.best_model_.means_)
+    assert together.best_model_.n_jobs is None
+
+
+@pytest.mark.parametrize(
+    ("threads", "n_jobs", "n_tasks", "expected"),
+    [
+        (2, None, 4, (2, 1)),
+        (16, None, 4, (4, 4)),
+        (16, 3, 10, (3, 1)),
+        (16, None, 1, (1, None)),
+        (1, None, 4, (1, None)),
+        (16, 1, 4, (1, 1)),
+    ],
+)
+def test_threads_are_shared_among_fits(threads, n_jobs, n_tasks, expected, monkeypatch):
+    monkeypatch.setattr("fastgmm.selection.workers.n_threads", lambda: threads)
+    monkeypatch.setattr("fastgmm.selection.workers.max_threads", lambda: threads)
+    workers = Workers(n_jobs, n_tasks)
+    assert (workers.number, workers.n_jobs) == expected
+
+
+def test_an_interruption_ends_all_fits(monkeypatch):
+    monkeypatch.setattr("fastgmm.selection.workers.n_threads", lambda: 2)
+    workers, begun = Workers(None, 4), []
+
+    def fit(number):
+        begun.append(number)
+        if number == 0:
+            raise KeyboardInterrupt
+        while True:  # as long as somebody waits
+            workers.iteration_ends(None)
+
+    with pytest.raises(KeyboardInterrupt):
+        workers.map(fit, range(4))
+    assert set(begun) < {0, 1, 2, 3}
+
+
+def test_a_hopeless_start_is_given_up(X):
+    hopeless = Hopeless(max_iter=10)
+    iteration = Iteration(3, -5.0, 0.1, None)
+    assert not hopeless.iteration_ends(iteration)  # the first has nothing to be compared with
+    hopeless.run_ends(EMResult(None, Status.CONVERGED, [-4.0]))
+    assert hopeless.iteration_ends(iteration)  # 7 more such rises end at -4.3
+    assert not hopeless.iteration_ends(iteration._replace(change=0.2))
+    assert not hopeless.iteration_ends(iteration._replace(n_iter=2))

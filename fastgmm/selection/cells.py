@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -14,13 +15,16 @@ from sklearn.model_selection import KFold
 
 from fastgmm._records import FloatArray
 from fastgmm.em.clusters import Clusters
+from fastgmm.em.progress import Watcher
 from fastgmm.em.results import EMResult, Iteration
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.families import family_of
 from fastgmm.selection.stability import stabilities
+from fastgmm.selection.workers import Workers
 
 FOLDS = 5
-# Up to so many rows, the covariance types share the clusters that they start from.
+# Up to so many rows, the covariance types share the clusters that they start from, and cells come
+# one after another: what is done in Python would have to wait for other threads.
 MOST_ROWS_SHARED = 20_000
 # The iteration from which on a start may be given up.
 FIRST_JUDGED = 3
@@ -80,6 +84,7 @@ class Hopeless:
 class Fits:
     """Fits to one set of rows, whose clusters are found once for all covariance types."""
 
+    # Wide: everything that a fit needs.
     def __init__(
         self,
         X: FloatArray,
@@ -87,30 +92,45 @@ class Fits:
         n_init: int,
         seed: int,
         options: dict[str, Any],
+        workers: Workers | None = None,
     ) -> None:
         self.X, self.sample_weight, self.n_init, self.options = X, sample_weight, n_init, options
         self.seed = seed
+        self.workers = Workers(options.get("n_jobs"), 1) if workers is None else workers
         self._total_weight = float(len(X) if sample_weight is None else sample_weight.sum())
         self._found: dict[int, list[Clusters]] = {}
+
+    def of(self, rows: np.ndarray) -> Fits:
+        """Return the same for some of the rows."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return Fits(self.X[rows], weight, self.n_init, self.seed, self.options, self.workers)
+
+    def in_turn(self) -> Fits:
+        """Return the same with all the threads for each fit."""
+        if self.workers.number == 1:
+            return self
+        return Fits(self.X, self.sample_weight, self.n_init, self.seed, self.options)
 
     def each(self, K: int, kind: str) -> list[GaussianMixture]:
         """Fit from each start by itself."""
         if not self.shares_starts:
-            return [self._fit(K, kind, random_state=s, n_init=1) for s in self._seeds(K)]
+            fit = partial(self._fit_once, K, kind)
+            return self.workers.map(fit, self._seeds(K))
         starts = self._starts(K)
-        fits = {start: self._fit(K, kind, [start]) for start in dict.fromkeys(starts)}
+        fits = {start: self._fit(K, kind, starts=[start]) for start in dict.fromkeys(starts)}
         return [fits[start] for start in starts]
 
     def best(self, K: int, kind: str, smaller: GaussianMixture | None = None) -> GaussianMixture:
         """Return the fit of the highest likelihood, also from a smaller model that is split."""
-        more = []
+        more, hopeless = [], Hopeless(self.options.get("max_iter", GaussianMixture().max_iter))
         if smaller is not None and len(smaller.weights_) == K - 1:
             more = [Clusters(split(smaller, self.X), K)]
         if self.shares_starts:
-            return self._fit(K, kind, list(dict.fromkeys([*more, *self._starts(K)])))
-        models = [self._fit(K, kind, random_state=self._seeds(K)[0])]
+            starts = list(dict.fromkeys([*more, *self._starts(K)]))
+            return self._fit(K, kind, hopeless, starts=starts)
+        models = [self._fit(K, kind, hopeless, random_state=self._seeds(K)[0])]
         if more:
-            models.append(self._fit(K, kind, more))
+            models.append(self._fit(K, kind, hopeless, starts=more))
         return max(models, key=lambda model: model.lower_bound_)
 
     def information(self, model: GaussianMixture, criterion: str) -> float:
@@ -135,13 +155,22 @@ class Fits:
         if len(self.X) < K:
             raise ValueError(f"{K} components need as many rows, and there are {len(self.X)}.")
 
+    def _fit_once(self, K: int, kind: str, seed: int) -> GaussianMixture:
+        return self._fit(K, kind, random_state=seed, n_init=1)
+
     def _fit(
-        self, K: int, kind: str, starts: list[Clusters] | None = None, **own: Any
+        self,
+        K: int,
+        kind: str,
+        *watchers: Watcher,
+        starts: list[Clusters] | None = None,
+        **own: Any,
     ) -> GaussianMixture:
         own = {"random_state": self.seed, "n_init": self.n_init, **self.options, **own}
+        own["n_jobs"] = self.workers.n_jobs
         model = GaussianMixture(K, covariance_type=kind, **own)
-        watchers = [Hopeless(model.max_iter)]
-        model._fit(self.X, None, self.sample_weight, watchers, starts)
+        model._fit(self.X, None, self.sample_weight, [self.workers, *watchers], starts)
+        model.n_jobs = self.options.get("n_jobs")
         return model
 
     def _starts(self, K: int) -> list[Clusters]:
@@ -175,44 +204,47 @@ def by_information(
     fits: Fits, sizes: Sequence[int], types: Sequence[str], criterion: str, tell: Tell
 ) -> Tried:
     """Judge each cell by a method of its model: ``'bic'``, ``'aic'`` or ``'icl'``."""
-    rows, models = [], []
-    for kind in types:
-        smaller: GaussianMixture | None = None
+
+    def cells_of(kind: str) -> list[tuple[Row, GaussianMixture | None]]:
+        """Of one covariance type, each after the next smaller one."""
+        found = []
+        model: GaussianMixture | None = None
         for K in sizes:
             tell(f"{kind}, K = {K}")
             began = perf_counter()
             try:
-                model = fits.best(K, kind, smaller)
-                rows.append(_row([model], kind, K, fits.information(model, criterion), began))
+                model = fits.best(K, kind, model)
+                row = _row([model], kind, K, fits.information(model, criterion), began)
             except ValueError as error:
-                rows.append(_failed(kind, K, error, began))
-                model = None
-            models.append(model)
-            smaller = model
-    return Tried(rows, lambda index: models[index])
+                model, row = None, _failed(kind, K, error, began)
+            found.append((row, model))
+        return found
+
+    cells = [cell for found in fits.workers.map(cells_of, types) for cell in found]
+    return Tried([row for row, _ in cells], lambda index: cells[index][1])
 
 
 def by_held_out(fits: Fits, sizes: Sequence[int], types: Sequence[str], tell: Tell) -> Tried:
     """Judge each cell by the mean log-likelihood of the rows that each fold leaves out."""
-    X, weight = fits.X, fits.sample_weight
-    folds = []
-    for kept, left in KFold(min(FOLDS, len(X)), shuffle=True, random_state=fits.seed).split(X):
-        some = None if weight is None else weight[kept]
-        folds.append((Fits(X[kept], some, fits.n_init, fits.seed, fits.options), left))
-    rows, cells = [], [(kind, K) for kind in types for K in sizes]
-    for kind, K in cells:
+    X, weights = fits.X, fits.sample_weight
+    splits = KFold(min(FOLDS, len(X)), shuffle=True, random_state=fits.seed).split(X)
+    folds = [(fits.of(kept), left) for kept, left in splits]
+
+    def judged(cell: tuple[str, int]) -> Row:
+        kind, K = cell
         tell(f"{kind}, K = {K}")
-        began = perf_counter()
+        began, densities = perf_counter(), np.empty(len(X))
         try:
             models = [part.best(K, kind) for part, _ in folds]
-            densities, weights = np.empty(len(X)), np.ones(len(X)) if weight is None else weight
             for model, (_, left) in zip(models, folds, strict=True):
                 densities[left] = model.score_samples(X[left])
-            value = float(np.average(densities, weights=weights))
-            rows.append(_row(models, kind, K, value, began))
+            return _row(models, kind, K, float(np.average(densities, weights=weights)), began)
         except ValueError as error:
-            rows.append(_failed(kind, K, error, began))
-    return Tried(rows, lambda index: fits.best(cells[index][1], cells[index][0]))
+            return _failed(kind, K, error, began)
+
+    cells = [(kind, K) for kind in types for K in sizes]
+    rows = fits.workers.map(judged, cells)
+    return Tried(rows, lambda index: fits.in_turn().best(cells[index][1], cells[index][0]))
 
 
 def by_stability(fits: Fits, sizes: Sequence[int], types: Sequence[str], tell: Tell) -> Tried:

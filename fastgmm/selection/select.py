@@ -20,7 +20,16 @@ from fastgmm.estimator.containers import pandas
 from fastgmm.estimator.validation import check_fit_data
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.families import family_of
-from fastgmm.selection.cells import Fits, Row, Tried, by_held_out, by_information, by_stability
+from fastgmm.selection.cells import (
+    MOST_ROWS_SHARED,
+    Fits,
+    Row,
+    Tried,
+    by_held_out,
+    by_information,
+    by_stability,
+)
+from fastgmm.selection.workers import Workers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,8 +110,10 @@ def select_mixture(
     """Fit mixtures of several sizes and covariance types, and choose one by a criterion.
 
     Cells share what they can: up to 20,000 rows, the clusters that k-means finds for a number of
-    components are the start of all covariance types. Each also starts from the next smaller model
-    of its type, of which a component is split. A cell that fails leaves the others.
+    components are the start of all covariance types; with more rows, fits run side by side. Each
+    cell also starts from the next smaller model of its type, of which a component is split. A start
+    is given up if it would not reach the best one before it in the iterations that it has left,
+    were it to rise as in its last. A cell that fails leaves the others.
 
     Parameters
     ----------
@@ -161,7 +172,9 @@ def select_mixture(
     is_seed = isinstance(random_state, Integral)
     random = check_random_state(random_state)
     seed = int(random_state) if is_seed else random.randint(2**31 - 1)  # type: ignore[arg-type]
-    fits = Fits(data, weight, n_init, seed, options)
+    n_tasks = _n_tasks(criterion, sizes, types, n_init) if len(data) > MOST_ROWS_SHARED else 1
+    workers = Workers(options.get("n_jobs"), n_tasks)
+    fits = Fits(data, weight, n_init, seed, options, workers)
     n_cells = len(types) * (len(sizes) + 2 * (criterion == "stability"))
     with _telling(n_cells, verbose) as tell, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the table has it
@@ -177,6 +190,17 @@ def select_mixture(
         model.feature_names_in_ = template.feature_names_in_
     table = np.rec.array(tried.rows, dtype=[(name, KINDS[name]) for name in Row._fields])
     return Selection(criterion, table, model)
+
+
+def _n_tasks(criterion: Criterion, sizes: list[int], types: list[str], n_init: int) -> int:
+    """Number of fits, or chains of fits, that do not wait for one another."""
+    match criterion:
+        case "stability":
+            return n_init
+        case "held-out":
+            return len(sizes) * len(types)
+        case _:
+            return len(types)
 
 
 def _tried(
