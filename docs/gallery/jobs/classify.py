@@ -8,34 +8,13 @@ have several shapes: sevens with a bar and sevens without are two components.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from fastgmm import GaussianMixture, plot_images
-
-
-class MixtureClassifier(ClassifierMixin, BaseEstimator):
-    """The class with the largest prior times density, which is a mixture for each."""
-
-    def __init__(self, mixture):
-        self.mixture = mixture
-
-    def fit(self, X, y):
-        """Fit a mixture to the points of each class."""
-        self.classes_, counts = np.unique(y, return_counts=True)
-        self.log_priors_ = np.log(counts / len(y))
-        self.mixtures_ = [clone(self.mixture).fit(X[y == c]) for c in self.classes_]
-        return self
-
-    def predict(self, X):
-        """The most probable class of each point."""
-        densities = np.stack([mixture.score_samples(X) for mixture in self.mixtures_], axis=1)
-        return self.classes_[(densities + self.log_priors_).argmax(axis=1)]  # both are logs
-
+from fastgmm import GaussianMixtureClassifier, plot_images
 
 X, y = load_digits(return_X_y=True)
 
@@ -50,11 +29,8 @@ numbers = [1, 2, 4, 8]
 figure, ax = plt.subplots(figsize=(7, 4.4), layout="constrained")
 print("components for each digit    " + "".join(f"{K:9}" for K in numbers))
 for kind, marker in [("tied", "o"), ("diag", "s"), ("spherical", "^")]:
-    mixtures = [
-        GaussianMixture(K, covariance_type=kind, reg_covar_relative=0.1, random_state=0)
-        for K in numbers
-    ]
-    accuracies = [accuracy(MixtureClassifier(mixture)) for mixture in mixtures]
+    options = {"covariance_type": kind, "reg_covar_relative": 0.1, "random_state": 0}
+    accuracies = [accuracy(GaussianMixtureClassifier(K, **options)) for K in numbers]
     print(f"mixtures, {kind:<19}" + "".join(f"{share:9.1%}" for share in accuracies))
     ax.plot(numbers, accuracies, marker=marker, label=f"mixtures, {kind}")
 baseline = accuracy(LinearDiscriminantAnalysis())
@@ -66,8 +42,8 @@ ax.minorticks_off()
 ax.legend()
 
 # %%
-# ``reg_covar_relative=0.1`` adds a tenth of the data's variances to those of the components. A
-# class has about 120 training points in 20 dimensions here, too few for the covariances of several
+# ``reg_covar_relative=0.1`` adds a tenth of a class's variances to those of its components. A class
+# has about 120 training points in 20 dimensions here, too few for the covariances of several
 # components. With ``"tied"`` those of a digit share one: then a single Gaussian does nearly as well
 # as several, as it knows how the pixels go together. Where the covariances are simpler, more
 # components make up for much of it.
@@ -78,8 +54,9 @@ ax.legend()
 # A column for each digit: the means of the four components of its mixture, as pictures.
 
 pca = PCA(20, random_state=0).fit(X)
-mixture = GaussianMixture(4, covariance_type="tied", reg_covar_relative=0.1)
-classifier = MixtureClassifier(mixture.set_params(random_state=0)).fit(pca.transform(X), y)
+classifier = GaussianMixtureClassifier(
+    4, covariance_type="tied", reg_covar_relative=0.1, random_state=0
+).fit(pca.transform(X), y)
 means = np.concatenate([mixture.means_ for mixture in classifier.mixtures_])
 by_component = pca.inverse_transform(means).reshape(10, 4, 64).swapaxes(0, 1)
 plot_images(by_component.reshape(40, 64), (8, 8), columns=10)
