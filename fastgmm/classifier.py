@@ -77,8 +77,8 @@ default='full'
     Examples
     --------
     >>> from fastgmm import GaussianMixtureClassifier
-    >>> X = [[0.0], [1.0], [10.0], [11.0], [5.0], [6.0]]
-    >>> y = ["outside", "outside", "outside", "outside", "inside", "inside"]
+    >>> X = [[0.0], [1.0], [10.0], [11.0], [4.0], [5.0], [6.0], [7.0]]
+    >>> y = ["outside"] * 4 + ["inside"] * 4
     >>> classifier = GaussianMixtureClassifier(2, covariance_type="tied", random_state=0)
     >>> classifier.fit(X, y).predict([[0.2], [5.3], [11.5]])
     array(['outside', 'inside', 'outside'], dtype='<U7')

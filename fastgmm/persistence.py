@@ -117,13 +117,17 @@ def load(path: str | os.PathLike[str] | BinaryIO) -> GaussianMixture:
     OSError
         If the file cannot be opened.
     """
-    is_path = isinstance(path, str | os.PathLike)
-    with open(path, "rb") if is_path else nullcontext(path) as file:
-        try:
-            return rebuild(*read_checked(file))
-        except InvalidFile as error:
-            name = repr(os.fspath(path)) if is_path else "The file"
-            raise ValueError(f"{name} cannot be loaded: {error}.") from error
+    if isinstance(path, str | os.PathLike):
+        with open(path, "rb") as file:
+            return _loaded(file, repr(os.fspath(path)))
+    return _loaded(path, "The file")
+
+
+def _loaded(file: BinaryIO, name: str) -> GaussianMixture:
+    try:
+        return rebuild(*read_checked(file))
+    except InvalidFile as error:
+        raise ValueError(f"{name} cannot be loaded: {error}.") from error
 
 
 def _opened(path: str | os.PathLike[str] | BinaryIO) -> AbstractContextManager[BinaryIO]:

@@ -338,7 +338,7 @@ WRONG = {
     "too few weights": ({"weights": [0.5, 0.5]}, r"Pass weights of that shape"),
     "means of one component": ({"means": MEANS[:1]}, r"Pass weights of that shape"),
     "means of more features": ({"means": np.ones((3, 4))}, "Pass covariances of that shape"),
-    "means of one dimension": ({"means": [0.0, 1, 2]}, "Reshape your data"),
+    "means of one feature": ({"means": [0.0, 1, 2]}, "Pass covariances of that shape"),
     "no components": ({"weights": [], "means": np.ones((0, 2))}, "minimum of 1"),
     "variances": ({"covariances": np.ones((3, 2))}, "Pass covariances of that shape"),
     "indefinite": ({"covariances": MATRICES - 1}, "Pass covariance matrices as covariances"),

@@ -19,7 +19,10 @@ from fastgmm import GaussianMixture
 from fastgmm._records import INIT_METHODS
 
 PAGE = Path(__file__).parents[1] / "docs" / "migration" / "scikit-learn.md"
-FUNCTIONS = ["save", "load", "select_mixture", "precisions_cholesky", "maximization"]
+FUNCTIONS = [
+    "save", "load", "select_mixture", "MixtureSelector", "GaussianMixtureClassifier",
+    "precisions_cholesky", "maximization",
+]  # fmt: skip
 KINDS = ["arguments", "methods", "attributes"]
 LATER = {"set_callbacks"}  # where scikit-learn is older than 1.9
 each_kind = pytest.mark.parametrize("kind", KINDS)

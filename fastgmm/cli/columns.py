@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 MOST_NAMED = 8  # columns that an error names
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Choice:
     """What is asked for; nothing is the default."""
 
     columns: tuple[str, ...] = ()  # names, numbers from 0 on, or ranges such as 2-5

@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
 
 def in_json(selection: Selection, options: argparse.Namespace) -> dict[str, Any]:
     """Everything that was tried, and the best of it."""
-    names = selection.table.dtype.names
+    names = selection.table.dtype.names or ()
     return {
         "criterion": options.criterion,
         "best": {

@@ -278,7 +278,8 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureAsDistribution):
         repairing = None if action == "raise" else Repairing(action, source, maximization)
         how = Initialization(init_params, given, model.init_size, model.init_whiten)
         rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
-        hows, n_starts = repeat(how), 1 if known else model.n_init
+        hows: Iterator[Initialization] = repeat(how)
+        n_starts = 1 if known else model.n_init
         if starts is not None:
             hows = (how._replace(init_params=start, init_size=None) for start in starts)
             n_starts = len(starts)

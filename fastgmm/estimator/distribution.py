@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
-from numbers import Integral
 from typing import Any, overload
 
 import numpy as np
@@ -273,14 +273,17 @@ class MixtureAsDistribution(MixtureOfComponents):
 
     def _drawn(self, n_samples: int, random_state: Seed) -> Iterator[FloatArray]:
         """Draw points, so many at a time that they need no memory to speak of."""
-        if not isinstance(n_samples, Integral):
-            raise TypeError(f"n_samples should be an integer; got {n_samples!r}.")
-        check_n_samples(n_samples)
+        try:
+            n_left = operator.index(n_samples)
+        except TypeError:
+            raise TypeError(f"n_samples should be an integer; got {n_samples!r}.") from None
+        check_n_samples(n_left)
         p = self._checked_parameters()
         random = check_random_state(self.random_state if random_state is None else random_state)
         step = max(1, AT_ONCE // p.means.shape[1])
-        for first in range(0, int(n_samples), step):
-            yield draw(p, min(step, int(n_samples) - first), random)[0]
+        while n_left > 0:
+            yield draw(p, min(step, n_left), random)[0]
+            n_left -= step
 
     def _log_density(self, X: FloatArray) -> FloatArray:
         """Log-densities in float64 of points that need no check."""

@@ -68,7 +68,7 @@ class MixtureSelector(DensityMixin, BaseEstimator):
     2
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **{name: GaussianMixture._parameter_constraints[name] for name in OF_MIXTURES},
         "n_components": "no_validation",  # select_mixture says what is wrong
         "covariance_types": "no_validation",

@@ -43,8 +43,8 @@ for name, features in [("mean and deviation", brightness), ("Fisher vector", vec
     print(f"by {name:<27} {features.shape[1]:8} {accuracy:10.1%}")
 
 # %%
-# ``skimage.feature.fisher_vector`` takes fastgmm's mixture, too, and gives the same numbers, but for
-# the sign of the gradients by the deviations.
+# ``skimage.feature.fisher_vector`` takes fastgmm's mixture, too, and gives the same numbers, but
+# for the sign of the gradients by the deviations.
 #
 # The tiles, and where their vectors lie
 # --------------------------------------

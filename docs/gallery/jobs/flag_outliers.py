@@ -29,8 +29,8 @@ ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 #
 # How many are flagged
 # --------------------
-# What the quantile leaves is about the rate of false alarms, somewhat less than it since the mixture
-# has seen the training points. Strangers that are not flagged stand in the crowd.
+# What the quantile leaves is about the rate of false alarms, somewhat less than it since the
+# mixture has seen the training points. Strangers that are not flagged stand in the crowd.
 
 print("quantile   ordinary flagged   strangers flagged")
 for quantile in (0.999, 0.99, 0.95):
