@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgmm._records import INIT_METHODS, InitFunction, InitMethod, Parameters
 from fastgmm.em.results import EMResult, RepairAction, Status
 from fastgmm.estimator.base import EMMixture
+from fastgmm.estimator.distribution import MixtureAsDistribution
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
 from fastgmm.estimator.validation import check_given_parameters
@@ -24,7 +25,7 @@ __all__ = ["GaussianMixture"]
 
 @originals
 @in_scikit_learns_place
-class GaussianMixture(EMMixture):
+class GaussianMixture(EMMixture, MixtureAsDistribution):
     """Gaussian mixture, fitted by expectation-maximization in compiled multicore kernels.
 
     Takes the place of :class:`sklearn.mixture.GaussianMixture`: the same arguments, attributes

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from fastgmm._records import Parameters, Statistics
 from fastgmm.data.source import Source
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
@@ -17,7 +15,7 @@ class Step(NamedTuple):
 
     parameters: Parameters  # the next ones
     statistics: Statistics  # of the data under the current ones
-    objective: float  # what EM maximizes, under the current ones and per unit of weight
+    objective: float  # what EM maximizes, as far as the step has climbed
     repairs: Repairs = NO_REPAIRS  # all of the run, those of this step included
 
 
@@ -47,7 +45,5 @@ def em_step(
     else:
         estimate = maximization.estimate(statistics, parameters)
         following, repairs = repairing.repair(estimate, n_iter, repairs)
-    objective = maximization.objective(statistics.log_likelihood, parameters)
-    # The counts add up to the weight of all the points.
-    total_weight = float(np.add.reduce(statistics.counts))
-    return Step(following, statistics, objective / total_weight, repairs)
+    objective = maximization.objective(statistics, parameters, following)
+    return Step(following, statistics, objective, repairs)

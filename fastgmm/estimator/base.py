@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial, wraps
 from itertools import repeat
 from typing import Any, NamedTuple, Self, TypeVar, cast
@@ -16,7 +17,7 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from fastgmm._records import FloatArray, Parameters
+from fastgmm._records import FloatArray, InitialValues, Parameters
 from fastgmm.data.criteria import mean_log_likelihood
 from fastgmm.data.source import ArraySource
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
@@ -30,7 +31,7 @@ from fastgmm.em.settling import settled_start
 from fastgmm.em.step import Step, em_step
 from fastgmm.estimator.arguments import RememberedArguments
 from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
-from fastgmm.estimator.distribution import MixtureAsDistribution
+from fastgmm.estimator.fitted import FittedMixture
 from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm.estimator.interchange import fitted_attributes, is_kept, set_by_fit
 from fastgmm.estimator.validation import (
@@ -105,6 +106,8 @@ class Plan(NamedTuple):
         """Tell what is degenerate in the end of a run, once."""
         if result.degenerate is not None:
             return result
+        if not isinstance(result.parameters, Parameters):  # whatever else is known of them
+            return replace(result, degenerate=np.empty(0, np.intp), statistics=None)
         return with_degenerate(result, self.source, self.maximization)
 
 
@@ -132,7 +135,7 @@ def attributes_kept_on_failure(method: Method) -> Method:
 
 
 @originals
-class EMMixture(RememberedArguments, CallbackSupport, MixtureAsDistribution):
+class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
     """A mixture that is fitted by EM; its arguments are those of `GaussianMixture`."""
 
     n_components: int
@@ -210,7 +213,7 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureAsDistribution):
         data, weight = check_fit_data(self, X, sample_weight, self.n_components)
         plan = self._plan(data, weight, starts)
         callbacks = callbacks_of(
-            self, (data, y, weight), plan.n_starts, lambda r: fitted_attributes(plan.completed(r))
+            self, (data, y, weight), plan.n_starts, lambda r: self._attributes(plan.completed(r))
         )
         if watchers is None:
             watchers = [Progress(self.verbose, self.verbose_interval)] if self.verbose else []
@@ -256,26 +259,18 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureAsDistribution):
             check_memory(n_bytes, "The fit", remedy)
         if X.size <= CHECKED_FIRST:
             check_magnitude(X)
-        given = check_initial_values(
-            model.weights_init,
-            model.means_init,
-            model.precisions_init,
-            covariance_type=covariance_type,
-            n_components=K,
-            n_features=d,
-        )
+        given = self._initial_values(d)
         init_params = check_init_params(model.init_params, len(X), K, X.dtype)
         resumed, lower_bound = None, -math.inf
         if model.warm_start and hasattr(self, "converged_"):
-            expected = None if model.on_degenerate == "drop" else K
-            resumed = self._parameters(n_components=expected, n_features=d).astype(X.dtype)
+            resumed = self._fitted_so_far(d).astype(X.dtype)
             lower_bound = model.lower_bound_
         known = resumed is not None or isinstance(init_params, np.ndarray)
         # Making one takes as long as three iterations of a small fit.
         random_state = check_random_state(self.random_state if starts is None else None)
         source = ArraySource(X, weight)
-        maximization, action = self._maximization(source), model.on_degenerate
-        repairing = None if action == "raise" else Repairing(action, source, maximization)
+        maximization = self._maximization(source)
+        repairing = self._repairing(source, maximization)
         how = Initialization(init_params, given, model.init_size, model.init_whiten)
         rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
         hows: Iterator[Initialization] = repeat(how)
@@ -285,6 +280,28 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureAsDistribution):
             n_starts = len(starts)
         start = hows, resumed, lower_bound, random_state
         return Plan(source, maximization, repairing, K, *start, rules, n_starts)
+
+    def _initial_values(self, n_features: int) -> InitialValues:
+        """What the user gives of the start; other estimators have nothing that could be given."""
+        model: Any = self
+        return check_initial_values(
+            model.weights_init,
+            model.means_init,
+            model.precisions_init,
+            covariance_type=self.covariance_type,
+            n_components=self.n_components,
+            n_features=n_features,
+        )
+
+    def _fitted_so_far(self, n_features: int) -> Any:
+        """Return what a fit goes on from."""
+        expected = None if getattr(self, "on_degenerate", "") == "drop" else self.n_components
+        return self._parameters(n_components=expected, n_features=n_features)
+
+    def _repairing(self, source: ArraySource, maximization: MaximumLikelihood) -> Repairing | None:
+        """What is done about degenerate components."""
+        action: Any = getattr(self, "on_degenerate", "raise")
+        return None if action == "raise" else Repairing(action, source, maximization)
 
     def _maximization(self, source: ArraySource) -> MaximumLikelihood:
         """How statistics become parameters; other estimators have other ways."""
@@ -303,7 +320,11 @@ class EMMixture(RememberedArguments, CallbackSupport, MixtureAsDistribution):
 
     def _keep(self, result: EMResult, log_likelihood: float) -> None:
         """Set the fitted attributes."""
-        self.__dict__.update(fitted_attributes(result, log_likelihood))  # all or none
+        self.__dict__.update(self._attributes(result, log_likelihood))  # all or none
+
+    def _attributes(self, result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
+        """Return the fitted attributes by name; other estimators have more."""
+        return fitted_attributes(result, log_likelihood)
 
 
 def _run(

@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from fastgmm._records import FloatArray, Parameters
 from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.containers import refuse_missing, refuse_other_namespaces
-from fastgmm.estimator.fitted import PREDICTIONS, FittedMixture
+from fastgmm.estimator.criteria import MixtureWithCriteria
+from fastgmm.estimator.fitted import PREDICTIONS
 from fastgmm.estimator.hooks import overridden
 from fastgmm.estimator.validation import FLOAT_DTYPES
 from fastgmm.model.conditioning import (
@@ -35,7 +36,7 @@ INITIAL_VALUES = ("weights_init", "means_init", "precisions_init")
 Features: TypeAlias = int | str | Sequence[int] | Sequence[str] | np.ndarray
 
 
-class MixtureOfFeatures(FittedMixture):
+class MixtureOfFeatures(MixtureWithCriteria):
     """Marginals, conditionals and regression of a mixture that has its parameters."""
 
     def marginal(self, features: Features) -> Any:

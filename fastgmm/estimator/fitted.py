@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import kernels
 from fastgmm._records import CovarianceType, FloatArray, Parameters
-from fastgmm.data.criteria import classification_entropy, mean_log_likelihood
+from fastgmm.data.criteria import mean_log_likelihood
 from fastgmm.data.source import ArraySource
 from fastgmm.estimator.hooks import ESTIMATES, MixtureHooks, call, originals, overridden
 from fastgmm.estimator.interchange import from_sklearn, to_sklearn
@@ -26,7 +25,6 @@ from fastgmm.estimator.validation import (
     check_parameters,
     check_predict_data,
     check_sample_weight,
-    check_total_weight,
 )
 from fastgmm.model.factors import (
     FROM_PARAMETERS,
@@ -34,7 +32,7 @@ from fastgmm.model.factors import (
     covariances_from_cholesky,
     upper_factors,
 )
-from fastgmm.model.families import arguments_of_pass, family_of
+from fastgmm.model.families import arguments_of_pass
 from fastgmm.model.sampling import draw
 from fastgmm.system.memory import check_memory
 from fastgmm.system.threads import on_its_threads
@@ -139,7 +137,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
             weight = check_sample_weight(sample_weight, log_density)
             return float(np.average(log_density, weights=weight))
         source = self._scored(X, sample_weight)
-        return mean_log_likelihood(source, self._parameters().astype(source.dtype))
+        return mean_log_likelihood(source, self._of_density().astype(source.dtype))
 
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
@@ -165,74 +163,6 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         check_memory(n_bytes, "The samples", "draw fewer at a time")
         seed = self.random_state if random_state is None else random_state
         return draw(p, n_samples, check_random_state(seed))
-
-    @on_its_threads
-    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Akaike's information criterion, -2 log-likelihood + 2 parameters: the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        sample_weight : array-like of shape (n,), default=None
-            Multiplicities of the samples.
-
-        Returns
-        -------
-        aic : float
-        """
-        return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
-
-    @on_its_threads
-    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Bayesian information criterion, -2 log-likelihood + parameters · log n: lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        sample_weight : array-like of shape (n,), default=None
-            Multiplicities of the samples; n is their sum.
-
-        Returns
-        -------
-        bic : float
-        """
-        deviance, n = self._deviance(X, sample_weight)
-        return deviance + math.log(n) * self._n_parameters()
-
-    @on_its_threads
-    def icl(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Integrated completed likelihood: BIC, and a penalty for components that overlap.
-
-        The penalty is -2 Σᵢ log maxₖ rᵢₖ with the responsibilities r [1]_: the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        sample_weight : array-like of shape (n,), default=None
-            Multiplicities of the samples; n is their sum.
-
-        Returns
-        -------
-        icl : float
-
-        References
-        ----------
-        .. [1] Biernacki, Celeux and Govaert, Assessing a mixture model for clustering with the
-           integrated completed likelihood, IEEE Transactions on Pattern Analysis and Machine
-           Intelligence 22 (2000).
-        """
-        if overridden(self, (*PREDICTIONS, "score_samples", "score", "predict_proba")):
-            deviance, n = self._deviance(X, sample_weight)
-            logarithms = np.log(np.max(self.predict_proba(X), axis=1))
-            weight = check_sample_weight(sample_weight, logarithms)
-            entropy = -float(np.average(logarithms, weights=weight)) * n
-        else:
-            source = self._scored(X, sample_weight)
-            n = check_total_weight(sample_weight, source.X)
-            p = self._parameters().astype(source.dtype)
-            deviance = -2 * mean_log_likelihood(source, p) * n
-            entropy = classification_entropy(source, p) * (n / source.total_weight)
-        return deviance + math.log(n) * self._n_parameters() + 2 * entropy
 
     @classmethod
     def from_sklearn(cls: type[Mixture], model: Any) -> Mixture:
@@ -332,9 +262,13 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
 
     def _arguments(
         self, X: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
+    ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType, FloatArray | None]:
         """What the kernels want after X, in X's dtype."""
-        return arguments_of_pass(self._parameters().astype(X.dtype))
+        return arguments_of_pass(self._of_density().astype(X.dtype))
+
+    def _of_density(self) -> Any:
+        """What densities are of; other estimators know more than `Parameters`."""
+        return self._parameters()
 
     def _check_predict_data(self, X: ArrayLike) -> FloatArray:
         check_is_fitted(self)
@@ -349,19 +283,3 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
     def _scored(self, X: ArrayLike, sample_weight: ArrayLike | None) -> ArraySource:
         data = self._check_predict_data(X)
         return ArraySource(data, check_sample_weight(sample_weight, data))
-
-    def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
-        """-2 log-likelihood, and the number of samples or the sum of their weights."""
-        if overridden(self, (*ESTIMATES, "score_samples", "score")):
-            options = {} if sample_weight is None else {"sample_weight": sample_weight}
-            data = self._check_hooks_data(X)
-            n = check_total_weight(sample_weight, data)
-            return -2 * float(self.score(X, **options)) * n, n
-        source = self._scored(X, sample_weight)
-        n = check_total_weight(sample_weight, source.X)
-        p = self._parameters().astype(source.dtype)
-        return -2 * mean_log_likelihood(source, p) * n, n
-
-    def _n_parameters(self) -> int:
-        """Number of free parameters, under scikit-learn's name for it."""
-        return family_of(self.covariance_type).n_parameters(*self.means_.shape)

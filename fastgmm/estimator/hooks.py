@@ -231,7 +231,7 @@ class MixtureHooks:
         """Log-density of each component at each sample, (n, K)."""
         X, model = _floats(X), self
         parameters = model._parameters().astype(X.dtype)  # type: ignore[attr-defined]
-        return kernels.log_gaussian_density(X, *arguments_of_pass(parameters)[1:])
+        return kernels.log_gaussian_density(X, *arguments_of_pass(parameters)[1:4])
 
     def _estimate_log_weights(self, xp: Any = None) -> FloatArray:
         """Logarithms of the proportions."""

@@ -8,10 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from fastgmm._records import CovarianceType, FloatArray, Parameters
+
+
+class Distribution(Protocol):
+    """A record that begins with `Parameters`, and whose log-weights are constants of its own."""
+
+    @property
+    def log_constants(self) -> FloatArray:
+        """Added to the log-densities of the components, (K,)."""
+
+    def __getitem__(self, part: slice) -> tuple[Any, ...]:
+        """Return some of its fields."""
+
 
 # (covariances of the pass's type, expected counts) → covariances of the family
 Combination = Callable[[FloatArray, FloatArray], FloatArray]
@@ -122,12 +135,14 @@ def family_of(covariance_type: str) -> Family:
 
 
 def arguments_of_pass(
-    parameters: Parameters,
-) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
+    parameters: Parameters | Distribution,
+) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType, FloatArray | None]:
     """What the kernels are given after the points; a shared factor stands for each component."""
-    weights, means, _, factors, covariance_type = parameters
+    weights, means, _, factors, covariance_type = parameters[:5]
     family = FAMILIES[covariance_type]
     pass_type = family.pass_type
     if pass_type != covariance_type:
         factors = np.broadcast_to(factors, FAMILIES[pass_type].shape(*means.shape))
-    return weights, means, factors, pass_type
+    if isinstance(parameters, Parameters):
+        return weights, means, factors, pass_type, None
+    return np.ones_like(weights), means, factors, pass_type, parameters.log_constants

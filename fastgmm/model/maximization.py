@@ -51,8 +51,10 @@ class Maximization(Protocol):
     def regularize(self, estimate: Estimate) -> Parameters:
         """Regularize and factorize an estimate, which is no longer the caller's."""
 
-    def objective(self, log_likelihood: float, parameters: Parameters) -> float:
-        """Return what is maximized, for the log-likelihood of the data under `parameters`."""
+    def objective(
+        self, statistics: Statistics, current: Parameters, following: Parameters
+    ) -> float:
+        """Return what is maximized, as far as the step from the statistics of `current` tells."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,12 @@ class MaximumLikelihood:
         p = Parameters(weights, means, covariances, cholesky, self.covariance_type)
         return p.astype(self.dtype)
 
-    def objective(self, log_likelihood: float, parameters: Parameters) -> float:
-        """Return the log-likelihood."""
-        return log_likelihood
+    def objective(
+        self, statistics: Statistics, current: Parameters, following: Parameters
+    ) -> float:
+        """Return the mean log-likelihood of the points under the current parameters."""
+        # The counts add up to the weight of all the points.
+        return float(statistics.log_likelihood) / float(np.add.reduce(statistics.counts))
 
 
 def count_floor(counts: FloatArray, dtype: DTypeLike) -> float:

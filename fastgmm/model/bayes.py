@@ -1,0 +1,229 @@
+"""Variational Bayes: expected statistics → posterior distributions of the parameters.
+
+Weights have a Dirichlet distribution or a Dirichlet process as prior, means and precisions together
+a normal and a Wishart distribution. With the expected logarithms under the posterior as constants
+of the log-densities, the pass over the data is that of any mixture (Bishop 2006, section 10.2).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+from scipy.special import betaln, digamma, gammaln
+
+from fastgmm._records import FloatArray, Parameters, Statistics
+from fastgmm.model.factors import precisions_cholesky_from_covariances
+from fastgmm.model.families import family_of
+from fastgmm.model.maximization import Estimate, MaximumLikelihood
+from fastgmm.model.regularization import regularized
+
+ConcentrationType: TypeAlias = Literal["dirichlet_process", "dirichlet_distribution"]
+
+
+class Priors(NamedTuple):
+    """What is believed before the data, under scikit-learn's names."""
+
+    weight_concentration_type: ConcentrationType
+    weight_concentration: float
+    mean_precision: float
+    mean: FloatArray  # (d,)
+    degrees_of_freedom: float
+    covariance: FloatArray  # (d, d), (d,), or a number: the shape of one component's
+
+
+class Posterior(NamedTuple):
+    """What is believed after it: `Parameters` with distributions about them.
+
+    Attributes
+    ----------
+    weights, means, covariances, precisions_cholesky : arrays
+        Expected weights, and means and scatter of the Gaussians that points are compared with; the
+        shapes are those of `Parameters`.
+    covariance_type : str
+    weight_concentration : (K,) array, or two of them
+        Of the Dirichlet distribution, or of the beta distributions of a Dirichlet process.
+    mean_precision : (K,) array
+        Number of points that the belief in a mean is worth.
+    degrees_of_freedom : (K,) array, or ()
+        Of the Wishart distributions.
+    """
+
+    weights: FloatArray
+    means: FloatArray
+    covariances: FloatArray
+    precisions_cholesky: FloatArray
+    covariance_type: str
+    weight_concentration: FloatArray | tuple[FloatArray, FloatArray]
+    mean_precision: FloatArray
+    degrees_of_freedom: FloatArray
+
+    @property
+    def log_constants(self) -> FloatArray:
+        """E[log πₖ] + ½ (E[log |Λₖ|] - log |Σₖ⁻¹| - d / βₖ), (K,): what densities have beside it.
+
+        Bishop 2006, equations 10.64 to 10.66; the Σₖ are scatters over degrees of freedom.
+        """
+        d, nu = self.means.shape[1], np.asarray(self.degrees_of_freedom, np.float64)
+        log_lambda = d * math.log(2.0) + digamma(0.5 * (nu - np.arange(d)[:, None])).sum(axis=0)
+        spread = log_lambda - d * np.log(nu) - d / self.mean_precision
+        return np.asarray(self._log_weights() + 0.5 * spread)
+
+    def astype(self, dtype: DTypeLike) -> Posterior:
+        """Return the arrays of `Parameters` as `dtype`; the others stay as they are."""
+        if self.means.dtype == dtype:
+            return self
+        plain = Parameters(*self[:5]).astype(dtype)
+        return self._replace(**plain._asdict())
+
+    def _log_weights(self) -> FloatArray:
+        """E[log πₖ], (K,)."""
+        if isinstance(self.weight_concentration, tuple):
+            a, b = self.weight_concentration
+            total = digamma(a + b)
+            rest = np.cumsum(digamma(b) - total)  # what the components before have left
+            return np.asarray(digamma(a) - total + np.concatenate([[0.0], rest[:-1]]))
+        return np.asarray(
+            digamma(self.weight_concentration) - digamma(self.weight_concentration.sum())
+        )
+
+
+@dataclass(frozen=True)
+class VariationalBayes(MaximumLikelihood):
+    """Posterior of the highest evidence bound, given the expected statistics.
+
+    With counts N, means x̄ and covariances S of the points, and the prior's m₀, β₀, ν₀ and W₀,
+
+    βₖ = β₀ + Nₖ,   νₖ = ν₀ + Nₖ,   mₖ = (β₀ m₀ + Nₖ x̄ₖ) / βₖ,
+    νₖ Σₖ = W₀ + Nₖ Sₖ + (β₀ Nₖ / βₖ) (x̄ₖ - m₀)(x̄ₖ - m₀)ᵀ
+
+    (Bishop 2006, equations 10.58 to 10.63). A covariance in common has the mean of all scatters.
+    `total_weight` is that of all points, whose part each component expects.
+    """
+
+    priors: Priors | None = None
+    total_weight: float = 0.0
+
+    def regularize(self, estimate: Estimate) -> Posterior:  # type: ignore[override]
+        """Posterior of an estimate, with `reg_covar` added to the variances of the points."""
+        priors, weights = self._given, estimate.weights
+        covariances = regularized(estimate.covariances, self.covariance_type, self.reg_covar)
+        counts = weights * self.total_weight
+        precision = priors.mean_precision + counts
+        means = (priors.mean_precision * priors.mean + counts[:, None] * estimate.means) / (
+            precision[:, None]
+        )
+        shares = priors.mean_precision / precision
+        apart = estimate.means - priors.mean
+        covariances, freedom = self._scatter(counts, covariances, shares, apart)
+        concentration = self._concentration(counts)
+        return Posterior(
+            _expected_weights(concentration), means, covariances,
+            precisions_cholesky_from_covariances(covariances, self.covariance_type),
+            self.covariance_type, concentration, precision, freedom,
+        ).astype(self.dtype)  # fmt: skip
+
+    def objective(  # type: ignore[override]
+        self, statistics: Statistics, current: Posterior, following: Posterior
+    ) -> float:
+        """Lower bound of the log-evidence, but for constants: what variational EM climbs.
+
+        The entropy of the responsibilities is of the pass under `current`; all the rest is of
+        `following`. It is scikit-learn's bound, with the same constants left out.
+        """
+        d, nu = following.means.shape[1], np.asarray(following.degrees_of_freedom, np.float64)
+        K = len(following.means)
+        # log |νΣ|⁻½
+        log_scale = _log_determinants(following) - 0.5 * d * np.log(nu)
+        j = np.arange(d)[:, None]
+        wishart = -(nu * log_scale + 0.5 * nu * d * math.log(2.0))
+        wishart = wishart - gammaln(0.5 * (nu - j)).sum(axis=0)
+        total = float(np.sum(wishart)) * (K if family_of(self.covariance_type).is_shared else 1)
+        if isinstance(following.weight_concentration, tuple):
+            weights = -float(np.sum(betaln(*following.weight_concentration)))
+        else:
+            alpha = following.weight_concentration
+            weights = float(gammaln(alpha.sum()) - gammaln(alpha).sum())
+        precision = 0.5 * d * float(np.log(following.mean_precision).sum())
+        return entropy_of_shares(statistics, current) - total - weights - precision
+
+    @property
+    def _given(self) -> Priors:
+        assert self.priors is not None
+        return self.priors
+
+    def _concentration(self, counts: FloatArray) -> FloatArray | tuple[FloatArray, FloatArray]:
+        prior, kind, *_ = self._given.weight_concentration, self._given.weight_concentration_type
+        if kind == "dirichlet_distribution":
+            return np.asarray(prior + counts)
+        later = np.concatenate([np.cumsum(counts[::-1])[-2::-1], [0.0]])
+        return 1.0 + counts, prior + later
+
+    def _scatter(
+        self, counts: FloatArray, covariances: FloatArray, shares: FloatArray, apart: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Covariances and degrees of freedom; `shares` are β₀ / βₖ."""
+        priors, K = self._given, len(counts)
+        match self.covariance_type:
+            case "full":
+                between = (counts * shares)[:, None, None] * apart[:, :, None] * apart[:, None, :]
+                total = priors.covariance + counts[:, None, None] * covariances + between
+                freedom = priors.degrees_of_freedom + counts
+                return total / freedom[:, None, None], freedom
+            case "tied":
+                between = (counts * shares * apart.T) @ apart
+                total = priors.covariance + (covariances * counts.sum() + between) / K
+                freedom = np.asarray(priors.degrees_of_freedom + counts.sum() / K)
+                return total / freedom, freedom
+            case "diag":
+                within = covariances + shares[:, None] * apart**2
+                freedom = priors.degrees_of_freedom + counts
+                return (priors.covariance + counts[:, None] * within) / freedom[:, None], freedom
+            case _:
+                within = covariances + shares * np.mean(apart**2, axis=1)
+                freedom = priors.degrees_of_freedom + counts
+                return (priors.covariance + counts * within) / freedom, freedom
+
+
+def entropy_of_shares(statistics: Statistics, posterior: Posterior) -> float:
+    """-Σᵢₖ rᵢₖ log rᵢₖ, each point times its weight, from the statistics of a pass alone.
+
+    As log rᵢₖ = aᵢₖ - log Σⱼ exp aᵢⱼ, and the a are quadratic in x, their expectations are in the
+    counts and second moments: Σᵢ rᵢₖ aᵢₖ = Nₖ cₖ - ½ tr(Uₖᵀ Sₖ Uₖ).
+    """
+    family, d = family_of(posterior.covariance_type), posterior.means.shape[1]
+    U = np.asarray(posterior.precisions_cholesky, np.float64)
+    constants = posterior.log_constants + _log_determinants(posterior)
+    constants = constants - 0.5 * d * math.log(2 * math.pi)
+    counts = statistics.counts
+    if family.is_matrix:
+        squares = float(np.sum(U * (statistics.second @ U)))
+    else:
+        squares = float(np.sum(U**2 * statistics.second))
+    known = counts > 0  # a component without points may have a constant of -inf
+    expected = float(counts[known] @ np.broadcast_to(constants, counts.shape)[known])
+    return statistics.log_likelihood - (expected - 0.5 * squares)
+
+
+def _log_determinants(posterior: Posterior) -> FloatArray:
+    """log |Uₖ|, (K,), or one for all."""
+    U, d = np.asarray(posterior.precisions_cholesky, np.float64), posterior.means.shape[1]
+    match posterior.covariance_type:
+        case "full" | "tied":
+            return np.asarray(np.log(np.diagonal(U, axis1=-2, axis2=-1)).sum(axis=-1))
+        case "diag":
+            return np.asarray(np.log(U).sum(axis=1))
+        case _:
+            return np.asarray(d * np.log(U))
+
+
+def _expected_weights(concentration: FloatArray | tuple[FloatArray, FloatArray]) -> FloatArray:
+    if isinstance(concentration, tuple):
+        a, b = concentration
+        left = np.concatenate([[1.0], np.cumprod((b / (a + b))[:-1])])
+        weights = a / (a + b) * left
+        return np.asarray(weights / weights.sum())
+    return np.asarray(concentration / concentration.sum())
