@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Add = Callable[..., object]  # add_argument of a parser
 
 DEFAULT = "default: %(default)s"
+MODELS = (".npz",)
 PICTURES = (".png", ".svg", ".pdf")
 DATA = (
     "one point per row: .npy, .npz, .parquet, or text (.csv, .tsv, .txt) with cells between "
@@ -116,9 +117,10 @@ def show(answer: np.ndarray, path: str | None, names: Sequence[str] = ()) -> Non
         sys.stdout.writelines(csv_lines(answer, names))
 
 
-def show_json(value: Any) -> None:
-    """Print as JSON, which has no NaN: null stands for it."""
-    print(json.dumps(_plain(value), indent=1, allow_nan=False))
+def show_json(value: Any, out: str | None = None) -> None:
+    """Print as JSON, which has no NaN: null stands for it. A model may have stdout for itself."""
+    stream = sys.stderr if out == STREAM else sys.stdout
+    print(json.dumps(_plain(value), indent=1, allow_nan=False), file=stream)
 
 
 def _plain(value: Any) -> Any:
@@ -161,11 +163,13 @@ def numbers(text: str) -> list[int]:
         if int(first) < 1 or int(last) < int(first):
             raise argparse.ArgumentTypeError(f"{text!r} is not like 3, 1-9 or 2,4,8")
         found += range(int(first), int(last) + 1)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def check_output(path: str | None, suffixes: Sequence[str], data: str) -> None:
     """Refuse a place that cannot be written, or should not be, before any work."""
+    if path == STREAM and suffixes == MODELS and sys.stdout.isatty():
+        raise ValueError("a model is not for a terminal; name a file for --out, or pipe it on.")
     if path is None or (path == STREAM and suffixes is not PICTURES):
         return
     if Path(path).suffix.lower() not in suffixes:

@@ -14,6 +14,7 @@ from fastgmm._records import CRITERIA, INIT_METHODS
 from fastgmm.cli._common import (
     DEFAULT,
     JSON,
+    MODELS,
     STREAM,
     Add,
     check_output,
@@ -46,8 +47,8 @@ def describe(add: Add) -> None:
     reg_covar = f"added to the variances; {DEFAULT}"
     add("--reg-covar", metavar="R", type=float, default=1e-6, help=reg_covar)
     add("--max-iter", metavar="N", type=int, default=100, help=f"most iterations; {DEFAULT}")
-    n_init = f"starts, of which the best is kept; {DEFAULT}"
-    add("--n-init", metavar="N", type=int, default=1, help=n_init)
+    n_init = "starts, of which the best is kept; default: 1, stability: 10"
+    add("--n-init", metavar="N", type=int, help=n_init)
     add("--init-params", choices=INIT_METHODS, default="kmeans", help=f"start; {DEFAULT}")
     actions = ("raise", *get_args(RepairAction))
     on_degenerate = (
@@ -61,7 +62,7 @@ def describe(add: Add) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Fit, save, summarize."""
-    check_output(options.out, (".npz",), options.data)
+    check_output(options.out, MODELS, options.data)
     points = read_data(options)
     if len(options.components) == 1:
         model, interrupted = fitted(points, options)
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     if options.out:  # before anything else that Ctrl-C may end
         save_model(named(model, points), options.out)
     if options.json:
-        show_json(in_json(model, points, options))
+        show_json(in_json(model, points, options), options.out)
     else:
         print_summary(named(model, points), figures_of(model, points, options), options)
     if interrupted:
@@ -81,16 +82,17 @@ def run(options: argparse.Namespace) -> None:
 def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the estimator is told, beside the number of components and the covariance type.
 
-    The start is left out where nothing is said of it, so that others may have their own.
+    What is not said of the start is left out, since a selection has defaults of its own.
     """
     arguments = {
         "tol": options.tol,
         "reg_covar": options.reg_covar,
         "max_iter": options.max_iter,
-        "n_init": options.n_init,
         "random_state": options.seed,
         "on_degenerate": options.on_degenerate,
     }
+    if options.n_init is not None:
+        arguments["n_init"] = options.n_init
     if options.init_params != "kmeans":
         arguments["init_params"] = options.init_params
     return arguments

@@ -31,6 +31,9 @@ def read_parquet(stream: BinaryIO, choice: Choice) -> tuple[FloatArray, list[str
     try:
         file = parquet.ParquetFile(stream)
         names = file.schema_arrow.names
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise ValueError(f"two columns are named {twice}; rename one.")
         index = _index_of_pandas(file.schema_arrow)
         others = [number for number, name in enumerate(names) if name not in index]
         chosen = choice.chosen(names, others)
@@ -61,6 +64,8 @@ def _numbers(name: str, column: Any) -> np.ndarray:
     import pyarrow as arrow
 
     kind = column.type
+    if arrow.types.is_decimal(kind):
+        column, kind = column.cast(arrow.float64()), arrow.float64()
     known = (arrow.types.is_floating, arrow.types.is_integer, arrow.types.is_boolean)
     if not any(is_known(kind) for is_known in known):
         raise ValueError(

@@ -10,6 +10,7 @@ from fastgmm._records import COVARIANCE_TYPES, CRITERIA
 from fastgmm.cli._common import (
     DEFAULT,
     JSON,
+    MODELS,
     PICTURES,
     STREAM,
     Add,
@@ -52,7 +53,7 @@ def describe(add: Add) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Select, save, draw, print."""
-    check_output(options.out, (".npz",), options.data)
+    check_output(options.out, MODELS, options.data)
     check_output(options.plot, PICTURES, options.data)
     points = read_data(options)
 
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
     if options.plot:
         write_picture(selection.plot().figure, options.plot)
     if options.json:
-        show_json(in_json(selection, options))
+        show_json(in_json(selection, options), options.out)
     else:
         print_selection(selection, options)
 

@@ -26,6 +26,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+COMMENT = re.compile(r'("[^"]*")|#.*')  # but not within quotes
 YEARS = range(1500, 2200)
 SAMPLE = 2**16  # characters that the layout is found out from
 ROWS_AT_ONCE = 2**16  # looked at for values that are not finite
@@ -40,17 +41,7 @@ class Layout:
     width: int  # number of cells of a line
     has_index: bool  # in the first column, which is left out
     has_tail: bool  # every line ends with a delimiter, after which nothing follows
-    chosen: list[int] | None = None  # columns, where not all are points that could be
-
-    @property
-    def columns(self) -> list[int]:
-        """Those that hold points."""
-        return self.available if self.chosen is None else self.chosen
-
-    @property
-    def available(self) -> list[int]:
-        """Those that hold points if nothing else is said."""
-        return list(range(int(self.has_index), self.width - int(self.has_tail)))
+    columns: list[int]  # those that hold points
 
 
 def read_text(
@@ -74,8 +65,9 @@ def read_lines(
     """Do so for decoded text."""
     layout, notes = layout_of(text, header)
     if choice:
-        chosen = choice.chosen(layout.names, layout.available)
-        layout, notes = replace(layout, chosen=chosen), _still_true(notes, layout, choice)
+        names = layout.names[: layout.width - layout.has_tail]
+        layout = replace(layout, columns=choice.chosen(names, layout.columns))
+        notes = _still_true(notes, layout, choice)
     try:
         X = parse(text, layout)
     except ValueError as error:
@@ -84,10 +76,9 @@ def read_lines(
         marked = text.encoding == "utf-16"
         read_as = " (read as utf-16, for its byte order mark, not utf-8)" if marked else ""
         raise ValueError(f"it has no rows of numbers{read_as}.")
-    if layout.chosen is None:
-        if X.shape[1] != layout.width:
-            raise ValueError(first_fault(text, layout) or "lines have different numbers of cells.")
-        X = np.ascontiguousarray(X[:, layout.columns])
+    if X.shape[1] != layout.width:
+        raise ValueError(first_fault(text, layout) or "lines have different numbers of cells.")
+    X = np.ascontiguousarray(X[:, layout.columns])
     if not X.shape[1]:
         raise ValueError("it has no column of numbers beside the index.")
     if first_fault_of_values(X) is not None:
@@ -146,7 +137,8 @@ def layout_of(text: TextIO, header: bool | None) -> tuple[Layout, tuple[str, ...
         )
     if header is None and first and (named or may_be_header(first, second)):
         notes += note_on_header(first, named)
-    return Layout(delimiter, names, width, has_index, has_tail), tuple(notes)
+    columns = list(range(int(has_index), width - int(has_tail)))
+    return Layout(delimiter, names, width, has_index, has_tail, columns), tuple(notes)
 
 
 def note_on_header(first: list[str], named: bool) -> list[str]:
@@ -180,9 +172,11 @@ def rows_of(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str
 
 
 def significant(line: str, delimiter: str) -> str:
-    """The line; nothing of it if it is a comment, and single blanks if they are delimiters."""
+    """The line without its comment, and with single blanks if they are delimiters."""
     if line.lstrip().startswith("#"):
         return "\n"
+    if "#" in line:
+        line = COMMENT.sub(lambda match: match[1] or "", line.rstrip("\r\n")) + "\n"
     return " ".join(line.split()) + "\n" if delimiter == " " else line
 
 
@@ -239,9 +233,9 @@ def parse(text: TextIO, layout: Layout) -> FloatArray:
     if layout.names:
         next(rows_of(text, layout.delimiter))
     converters: dict[int | str, Callable[[str], float]] = {}
-    if layout.chosen is None and layout.has_index:
-        converters[0] = lambda cell: 0.0
-    if layout.chosen is None and layout.has_tail:
+    for column in set(range(layout.width)) - set(layout.columns):
+        converters[column] = lambda cell: 0.0
+    if layout.has_tail:
         converters[layout.width - 1] = zero_if_empty
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "loadtxt: input contained no data")
@@ -251,7 +245,6 @@ def parse(text: TextIO, layout: Layout) -> FloatArray:
             comments="#",
             quotechar='"',
             converters=converters or None,
-            usecols=layout.chosen,
             ndmin=2,
         )
 
@@ -280,11 +273,6 @@ def first_fault(text: TextIO, layout: Layout) -> str | None:
     if layout.names:
         next(rows)
     for line, row in rows:
-        comment = next((i for i, cell in enumerate(row) if "#" in cell), None)
-        if comment is not None:
-            row = [*row[:comment], row[comment].partition("#")[0]]
-            if layout.delimiter == " " and not row[-1]:
-                row.pop()
         if layout.has_tail and len(row) == layout.width and not row[-1].strip():
             row = row[:-1]
         width = layout.width - layout.has_tail
