@@ -65,9 +65,11 @@ def read_lines(
     """Do so for decoded text."""
     layout, notes = layout_of(text, header)
     if choice:
-        names = layout.names[: layout.width - layout.has_tail]
-        layout = replace(layout, columns=choice.chosen(names, layout.columns))
-        notes = _still_true(notes, layout, choice)
+        first = int(layout.has_index)  # which is not counted
+        known = layout.names[first : layout.width - layout.has_tail]
+        chosen = choice.chosen(known, len(layout.columns))
+        layout = replace(layout, columns=[first + column for column in chosen])
+        notes = notes[1:] if first and choice.columns else notes
     try:
         X = parse(text, layout)
     except ValueError as error:
@@ -85,11 +87,6 @@ def read_lines(
         raise ValueError(first_fault(text, layout) or "it has values that are not finite.")
     names = [layout.names[column] for column in layout.columns] if layout.names else None
     return X, names, notes
-
-
-def _still_true(notes: tuple[str, ...], layout: Layout, choice: Choice) -> tuple[str, ...]:
-    """Notes without the one on a first column that is left out, where columns are asked for."""
-    return notes[1:] if layout.has_index and choice.columns else notes
 
 
 def as_text(stream: BinaryIO) -> io.TextIOWrapper:
@@ -114,7 +111,7 @@ def layout_of(text: TextIO, header: bool | None) -> tuple[Layout, tuple[str, ...
     text.seek(0)
     sample = text.read(SAMPLE)
     if "\0" in sample:
-        raise ValueError("it is neither text, .npy nor .npz; convert it to one of them.")
+        raise ValueError("it is neither text, .npy, .npz nor .parquet; convert it to one of them.")
     delimiter = delimiter_of(sample)
     text.seek(0)
     rows = rows_of(text, delimiter)
@@ -172,11 +169,9 @@ def rows_of(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str
 
 
 def significant(line: str, delimiter: str) -> str:
-    """The line without its comment, and with single blanks if they are delimiters."""
+    """The line; nothing of it if it is a comment, and single blanks if they are delimiters."""
     if line.lstrip().startswith("#"):
         return "\n"
-    if "#" in line:
-        line = COMMENT.sub(lambda match: match[1] or "", line.rstrip("\r\n")) + "\n"
     return " ".join(line.split()) + "\n" if delimiter == " " else line
 
 
@@ -269,10 +264,10 @@ def first_fault_of_values(X: FloatArray) -> tuple[int, int, float] | None:
 def first_fault(text: TextIO, layout: Layout) -> str | None:
     """Say which line is not a row of the table, and how to mend it."""
     text.seek(0)
-    rows = rows_of(text, layout.delimiter)
-    if layout.names:
-        next(rows)
-    for line, row in rows:
+    before = next(rows_of(text, layout.delimiter))[0] if layout.names else 0
+    without_comments = (COMMENT.sub(lambda match: match[1] or "", line) for line in text)
+    for number, row in rows_of(without_comments, layout.delimiter):
+        line = before + number
         if layout.has_tail and len(row) == layout.width and not row[-1].strip():
             row = row[:-1]
         width = layout.width - layout.has_tail
@@ -282,13 +277,14 @@ def first_fault(text: TextIO, layout: Layout) -> str | None:
                 "give all lines as many."
             )
         for column in layout.columns:
-            said = fault_of(row[column], layout.delimiter)
+            said = fault_of(row[column], layout)
             if said:
-                return f"line {line}, column {column + 1} is {said}"
+                name = f" ({layout.names[column]})" if layout.names else ""
+                return f"line {line}, column {column + 1}{name} is {said}"
     return None
 
 
-def fault_of(cell: str, delimiter: str) -> str | None:
+def fault_of(cell: str, layout: Layout) -> str | None:
     """What is wrong with a cell, and how to mend it."""
     bare = cell.strip()
     if not bare:
@@ -306,9 +302,11 @@ def fault_of(cell: str, delimiter: str) -> str | None:
             f"{shortened(cell)}: decimal commas are not read; write decimal points, such as "
             f"{bare.replace(',', '.')} (pandas.read_csv(…, decimal=',') reads such a file)."
         )
+    if layout.names:
+        return f"{shortened(cell)}, not a number; leave its column out by --index, or by --columns."
     return (
-        f"{shortened(cell)}, not a number; cells are numbers with {DELIMITERS[delimiter]} between "
-        "them (--header, if the first line has names; --columns, to leave some out)."
+        f"{shortened(cell)}, not a number; cells are numbers with {DELIMITERS[layout.delimiter]} "
+        "between them (--header, if the first line has names; --index, to leave a column out)."
     )
 
 
