@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -9,15 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from fastgmm._records import FloatArray, InitMethod
+from fastgmm._records import INIT_METHODS, FloatArray, InitFunction, InitMethod
 from fastgmm.em.results import RepairAction
+from fastgmm.estimator.base import attributes_kept_on_failure
 from fastgmm.estimator.validation import check_fit_data, check_predict_data
 from fastgmm.mixture import GaussianMixture
+from fastgmm.model.factors import IllDefinedCovariance
 
 __all__ = ["GaussianMixtureClassifier"]
 
@@ -40,7 +44,9 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):
         Number of components of each class.
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'tied_diag', 'tied_spherical'}, \
 default='full'
-        ``'tied'`` ones are shared by the components of a class.
+        ``'tied'`` ones are shared by the components of a class. One with fewer samples than
+        features has nothing but `reg_covar` in some directions: ``'diag'``, or a larger
+        `reg_covar` or `reg_covar_relative`, keeps it from being certain of everything.
     priors : array-like of shape (n_classes,), default=None
         Probabilities of the classes, in the order of `classes_`; None for their shares of the
         samples.
@@ -48,7 +54,7 @@ default='full'
     reg_covar : float, default=1e-6
     max_iter : int, default=100
     n_init : int, default=1
-    init_params : str, default='kmeans'
+    init_params : str or callable, default='kmeans'
     reg_covar_relative : float, default=0.0
         Relative to the variances within a class.
     on_degenerate : {'raise', 'reset', 'drop', 'floor'}, default='raise'
@@ -86,6 +92,7 @@ default='full'
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **{name: GaussianMixture._parameter_constraints[name] for name in OF_MIXTURES},
+        "init_params": [StrOptions(set(INIT_METHODS)), callable],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "priors": ["array-like", None],
         "reg_covar_relative": [Interval(Real, 0.0, None, closed="left")],
@@ -103,7 +110,7 @@ default='full'
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: InitMethod = "kmeans",
+        init_params: InitMethod | InitFunction = "kmeans",
         reg_covar_relative: float = 0.0,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
         random_state: int | np.random.RandomState | None = None,
@@ -123,6 +130,7 @@ default='full'
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @attributes_kept_on_failure
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit a mixture to the samples of each class.
 
@@ -160,13 +168,27 @@ default='full'
         total = [len(rows) if weight is None else weight[rows].sum() for rows in own]
         priors = self._priors(classes, np.asarray(total, np.float64))
         random = check_random_state(self.random_state)
-        mixtures = [
-            GaussianMixture(
+        mixtures = []
+        for label, rows in zip(classes, own, strict=True):
+            mixture = GaussianMixture(
                 **{name: getattr(self, name) for name in OF_MIXTURES},
                 random_state=random.randint(np.iinfo(np.int32).max),
-            ).fit(*_enough(data[rows], None if weight is None else weight[rows]))
-            for rows in own
-        ]
+            )
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ConvergenceWarning)  # told of below
+                    mixture.fit(*_enough(data[rows], None if weight is None else weight[rows]))
+            except IllDefinedCovariance as error:
+                raise ValueError(f"Class {label!s}: {error}") from error
+            mixtures.append(mixture)
+        unfinished = [c for c, m in zip(classes, mixtures, strict=True) if not m.converged_]
+        if unfinished:
+            warnings.warn(
+                f"The mixture of class {', '.join(map(str, unfinished))} did not converge in "
+                f"{self.max_iter} iterations; increase max_iter or tol.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         self.classes_, self.class_prior_, self.mixtures_ = classes, priors, mixtures
         self.n_iter_ = max(mixture.n_iter_ for mixture in mixtures)
         return self
@@ -211,7 +233,9 @@ default='full'
         log_probabilities : ndarray of shape (n, n_classes)
         """
         joint = self._joint(X)
-        return np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
+        joint -= joint.max(axis=1, keepdims=True)  # far from the data a logarithm would be lost
+        joint -= logsumexp(joint, axis=1, keepdims=True)
+        return joint.astype(self.mixtures_[0].means_.dtype)
 
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Log-density of each sample, whatever its class.
@@ -224,16 +248,17 @@ default='full'
         -------
         log_density : ndarray of shape (n,)
         """
-        return np.asarray(logsumexp(self._joint(X), axis=1))
+        log_density = logsumexp(self._joint(X), axis=1)
+        return np.asarray(log_density, self.mixtures_[0].means_.dtype)
 
     def _joint(self, X: ArrayLike) -> FloatArray:
-        """log p(x, class), (n, n_classes)."""
+        """log p(x, class), (n, n_classes), in float64."""
         check_is_fitted(self)
         data = check_predict_data(self, X)
         with np.errstate(divide="ignore"):  # priors may be 0
             priors = np.log(self.class_prior_)
         densities = [mixture.score_samples(data) for mixture in self.mixtures_]
-        return np.stack(densities, axis=1) + priors.astype(data.dtype)
+        return np.stack(densities, axis=1).astype(np.float64) + priors
 
     def _check_sizes(self, classes: np.ndarray, own: list[np.ndarray]) -> None:
         for label, rows in zip(classes, own, strict=True):

@@ -82,7 +82,8 @@ def save(model: GaussianMixture, path: str | os.PathLike[str] | BinaryIO) -> Non
     if type(model) not in ESTIMATORS.values():
         raise TypeError(
             f"save() takes a fitted estimator of fastgmm ({', '.join(ESTIMATORS)}), "
-            f"not {type(model).__module__}.{type(model).__name__}."
+            f"not {type(model).__module__}.{type(model).__name__}. Save the mixture that it has "
+            "found (best_model_, mixtures_), or all of it by pickle or joblib."
         )
     check_is_fitted(model)
     model = with_every_attribute(model)
@@ -117,7 +118,7 @@ def load(path: str | os.PathLike[str] | BinaryIO) -> GaussianMixture:
     OSError
         If the file cannot be opened.
     """
-    if isinstance(path, str | os.PathLike):
+    if isinstance(path, str | bytes | os.PathLike):
         with open(path, "rb") as file:
             return _loaded(file, repr(os.fspath(path)))
     return _loaded(path, "The file")
@@ -131,7 +132,8 @@ def _loaded(file: BinaryIO, name: str) -> GaussianMixture:
 
 
 def _opened(path: str | os.PathLike[str] | BinaryIO) -> AbstractContextManager[BinaryIO]:
-    return atomic_write(path) if isinstance(path, str | os.PathLike) else nullcontext(path)
+    is_path = isinstance(path, str | bytes | os.PathLike)
+    return atomic_write(path) if is_path else nullcontext(path)  # type: ignore[arg-type]
 
 
 class InvalidFile(ValueError):

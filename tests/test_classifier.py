@@ -48,6 +48,34 @@ def test_far_points_have_finite_posteriors():
     assert not np.any(np.isnan(log_probabilities))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("distance", [1e2, 1e4, 1e9, 1e18])
+def test_posteriors_sum_to_1_wherever_points_are(distance, dtype):
+    A = np.random.default_rng(0).normal(size=(100, 2)).astype(dtype)
+    classifier = GaussianMixtureClassifier().fit(np.concatenate([A, A]), [0] * 100 + [1] * 100)
+    probabilities = classifier.predict_proba(np.full((1, 2), distance, dtype))
+    np.testing.assert_allclose(probabilities, [[0.5, 0.5]], rtol=1e-6)
+
+
+def test_a_refit_that_fails_leaves_the_classifier_as_it_was():
+    X, y = load_iris(return_X_y=True)
+    classifier = GaussianMixtureClassifier().fit(X, y)
+    before = classifier.predict_proba(X)
+    with pytest.raises(ValueError, match="NaN"):
+        classifier.fit(X[:, :2], np.where(y == 0, np.nan, y))
+    np.testing.assert_array_equal(classifier.predict_proba(X), before)
+
+
+def test_errors_and_warnings_name_the_class():
+    X, y = load_iris(return_X_y=True)
+    flat = np.where(y[:, None] == 1, 0.0, X)
+    with pytest.raises(ValueError, match="Class 1: Fitting the mixture model failed"):
+        GaussianMixtureClassifier(reg_covar=0.0).fit(flat, y)
+    with pytest.warns(match="class 0, 1, 2 did not converge") as caught:
+        GaussianMixtureClassifier(3, max_iter=1).fit(X, y)
+    assert caught[0].filename == __file__
+
+
 def test_several_components_follow_a_shape():
     X, y = make_moons(600, noise=0.1, random_state=0)
     one, six = (

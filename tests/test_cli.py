@@ -256,8 +256,13 @@ def test_predict_compares_the_names_of_the_features(folder, points, capsys):
     succeed(capsys, "fit", "named.csv", "-k", "2", "--out", "named.npz")
     for data in ["named.csv", "bare.csv", "points.npy"]:
         succeed(capsys, "predict", "named.npz", data)
-    np.savetxt("swapped.csv", points, delimiter=",", header="y,x", comments="")
-    assert "columns are y, x" in fail(capsys, "predict", "named.npz", "swapped.csv")
+    expected = succeed(capsys, "predict", "named.npz", "named.csv")
+    np.savetxt(
+        "swapped.csv", points[:, ::-1], fmt="%.17g", delimiter=",", header="y,x", comments=""
+    )
+    assert succeed(capsys, "predict", "named.npz", "swapped.csv") == expected  # by their names
+    np.savetxt("others.csv", points, delimiter=",", header="y,z", comments="")
+    assert "columns are y, z" in fail(capsys, "predict", "named.npz", "others.csv")
 
 
 # --- what cannot be done ------------------------------------------------------------------------
@@ -274,14 +279,14 @@ UNREADABLE = {
     "wider.csv": (b"x,y\n1,2,3\n4,5,6\n", "line 2 has 3 cells"),
     "text.csv": (b"1,2\n3,two\n", "line 2, column 2 is 'two', not a number"),
     "mixed.csv": (b"1,two\n3,4\n", "line 1, column 2 is 'two', not a number"),
-    "quoted.csv": (b'"a\nb",c\n1,2\n\n3,x\n', "line 5, column 2 is 'x'"),
+    "quoted.csv": (b'"a\nb",c\n1,2\n\n3,x\n', "line 5, column 2 (c) is 'x'"),
     "hole.csv": (b"1,2\n3,\n", "line 2, column 2 is empty"),
     "binary.csv": (b"\xff\xfe\x00\x01", "utf-8"),
     "long.csv": (b"1,2\n" + b"a" * 10**6 + b",3\n", "field limit"),
     "nan.csv": (b"1,2\nnan,3\n4,5\n", "NaN"),
     "infinite.csv": (b"1,2\ninf,3\n4,5\n", "infinity"),
     "few.csv": (b"1,2\n", "minimum of 2"),
-    "one.npy": (saved(np.save, np.ones(5)), "1 dimensions"),
+    "one.npy": (saved(np.save, np.ones(5)), "1 dimension; two are needed"),
     "cut.npy": (saved(np.save, np.ones((50, 2)))[:-7], "greater than file size"),
     "huge.npy": (
         saved(np.save, np.ones((50, 2))).replace(b"(50, 2)", b"(9999999999999, 2)"),
@@ -333,7 +338,7 @@ def test_csv_of_other_systems_is_read(folder):
         (["predict", "points.npz", "points.npy"], "no header of fastgmm"),
         (["predict", "named.csv", "points.npy"], "not a .npz archive"),
         (["predict", "nothing.npz", "points.npy"], "No such file"),
-        (["predict", "model.npz", "wide.npy"], "3 features"),
+        (["predict", "model.npz", "wide.npy"], "3 columns of numbers"),
         (["predict", "model.npz", "points.npy", "--out", "labels.xls"], ".csv or .npy"),
         (["predict", "model.npz", "points.npy", "--out", "points.npy"], "has the points"),
         (["demo", "--out", "no/picture.png"], "does not exist"),

@@ -154,12 +154,34 @@ def test_plot_takes_names(folder, capsys):
 # --- one of several numbers of components ---------------------------------------------------
 def test_fit_chooses_among_numbers_of_components(folder, capsys):
     out = succeed(capsys, "fit", "named.csv", "-k", "1-4", "--out", "new.npz", "--tol", "1e-4")
-    assert "of 4 numbers of components, by bic" in out
+    assert "2, the best of 4 numbers by bic" in out
     model, X = load("new.npz"), np.load("points.npy")
     expected = select_mixture(X, range(1, 5), ["full"], random_state=0, tol=1e-4).best_model_
     np.testing.assert_array_equal(model.means_, expected.means_)
     assert (model.n_components, model.tol, model.random_state) == (2, 1e-4, 0)
     assert model.feature_names_in_.tolist() == ["x", "y"]
+
+
+def test_fit_chooses_by_stability(folder, capsys):
+    assert "by stability" in succeed(
+        capsys, "fit", "points.npy", "-k", "2,3", "--criterion", "stability"
+    )
+
+
+def test_fit_tells_of_what_failed(folder, capsys):
+    out = succeed(capsys, "fit", "points.npy", "-k", "1,121,2,2")
+    assert "2, the best of 3 numbers by bic, of which 1 failed" in out
+
+
+def test_degenerate_cells_are_marked(folder, capsys):
+    X = np.load("points.npy")
+    X[:8] = X[0]
+    np.save("equal.npy", X)
+    options = ["-k", "2-8", "--n-init", "5", "--covariance-types", "full"]
+    out = succeed(capsys, "select", "equal.npy", *options)
+    assert "! " in out
+    assert "has a degenerate component, and is chosen only if all have" in out
+    succeed(capsys, "select", "equal.npy", *options, "--on-degenerate", "drop")
 
 
 def test_fit_chooses_as_it_is_asked_to(folder, capsys):
@@ -179,6 +201,11 @@ def test_fit_in_json(folder, capsys):
     bare = load("bare.npz")
     assert told["bic"] == bare.bic(X)
     assert told["converged"] is True
+    assert told["selection"] is None
+    np.testing.assert_array_equal(told["covariances"], model.covariances_)
+    several = json.loads(succeed(capsys, "fit", "named.csv", "-k", "1-3", "--json"))
+    assert [row["n_components"] for row in several["selection"]["table"]] == [1, 2, 3]
+    assert several["n_components"] == 2
 
 
 def test_select_in_json(folder, capsys):
@@ -216,9 +243,39 @@ def test_answers_go_to_standard_output_by_its_name(folder, capsys):
     assert succeed(capsys, "score", "model.npz", "points.npy", "--out", "-") == plain
 
 
+def test_json_stands_beside_a_model(folder, capfdbinary):
+    assert cli.main(["fit", "named.csv", "-k", "2", "--out", "-", "--json"]) == 0
+    captured = capfdbinary.readouterr()
+    assert json.loads(captured.err)["saved_to"] is None
+    load(io.BytesIO(captured.out))
+
+
+def test_a_model_is_not_for_a_terminal(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert "not for a terminal" in fail(capsys, "fit", "named.csv", "-k", "2", "--out", "-")
+
+
+def test_streams_that_are_closed(folder):
+    command = f'"{sys.executable}" -m fastgmm'
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path])}
+    for line, code in ((f"{command} fit points.npy -k 2 >&-", 0), (f"{command} fit - -k 2 <&-", 2)):
+        ended = subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, check=False, env=environment
+        )
+        assert ended.returncode == code
+        assert "Traceback" not in ended.stderr
+
+
+def test_letters_that_the_output_does_not_know(folder):
+    environment = {"PYTHONIOENCODING": "ascii"}
+    ended = run_alone("fit", "points.npy", "-k", "2", **environment)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "component" in ended.stdout
+
+
 def test_damaged_standard_input(folder, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"PK nothing")))
-    assert "The file cannot be loaded: it is not a .npz archive" in fail(
+    assert "standard input: The file cannot be loaded: it is not a .npz archive" in fail(
         capsys, "predict", "-", "points.npy"
     )
 
@@ -234,13 +291,19 @@ def test_damaged_standard_input(folder, capsys, monkeypatch):
         (["sample", "missing.npz", "-n", "3"], "missing.npz: No such file"),
         (["sample", "model.npz", "-n", "3", "--out", "x.txt"], "written as .csv or .npy"),
         (["plot", "model.npz", "points.npy", "--out", "x.gif"], "written as .png or .svg or .pdf"),
-        (["plot", "model.npz", "wide.npy", "--out", "x.png"], "4 columns, but the model"),
+        (
+            ["plot", "model.npz", "wide.npy", "--out", "x.png"],
+            "4 columns of numbers, but",
+        ),
         (["select", "missing.csv"], "missing.csv: No such file"),
         (["select", "points.npy", "--out", "x.csv"], "written as .npz"),
         (["select", "points.npy", "-k", "500"], "500 components need as many rows"),
         (["plot", "model.npz", "points.npy", "--out", "-"], "written as .png or .svg or .pdf"),
         (["score", "-", "-"], "both"),
-        (["fit", "points.npy", "-k", "1-2", "--criterion", "stability"], "2 or more"),
+        (
+            ["fit", "points.npy", "-k", "1-2", "--criterion", "held-out", "--n-init", "0"],
+            "1 or more",
+        ),
         (["select", "points.npy", "--n-init", "1", "--criterion", "stability"], "2 or more"),
     ],
 )
@@ -293,7 +356,8 @@ def test_each_command_runs_by_itself(command, folder):
     assert sorted(folder.iterdir()) == before
 
 
-def run_alone(*arguments):
+def run_alone(*arguments, **settings):
     command = [sys.executable, "-W", "error", "-m", "fastgmm", *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path])}
+    path = os.pathsep.join([str(TESTS.parent), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, **settings}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow as arrow
 import pytest
 from pyarrow import parquet
 
+from fastgmm.cli._common import listed
 from fastgmm.cli.columns import Choice
 from fastgmm.cli.tables import read_table
 
@@ -18,9 +20,9 @@ TEXT = "name,width,height,kind\nanna,1,2,x\nbo,3,4,y\ncy,5,6,x\n"
 NUMBERS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 
 
-def read(folder, content, columns=(), index=None, name="table.csv", header=None):
+def read(folder, content, columns=(), index="", name="table.csv", header=None):
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_table(folder / name, header, Choice(tuple(columns), index))
+    return read_table(folder / name, header, Choice(tuple(columns), listed(index)))
 
 
 def refused(*arguments, **options):
@@ -65,6 +67,45 @@ def test_an_index_is_left_out(tmp_path):
         assert table.feature_names == ["width", "height"]
 
 
+def test_columns_of_text_are_left_out(tmp_path):
+    table = read(tmp_path, TEXT, index="name,kind")
+    np.testing.assert_array_equal(table.X, NUMBERS)
+    assert table.feature_names == ["width", "height"]
+
+
+def test_the_index_of_pandas_is_not_counted(tmp_path):
+    frame = pd.DataFrame(NUMBERS, columns=["a", "b"], index=[5, 6, 7])
+    text = read(tmp_path, frame.to_csv(), ["0-1"])
+    packed = read(tmp_path, as_parquet(frame), ["0-1"])
+    for table in (text, packed):
+        np.testing.assert_array_equal(table.X, NUMBERS)
+    assert "the columns, 0 to 1, are a, b" in refused(tmp_path, frame.to_csv(), ["2"])
+
+
+def test_the_names_of_a_model_are_found(tmp_path):
+    (tmp_path / "table.csv").write_text(TEXT)
+    table = read_table(tmp_path / "table.csv", None, Choice(expected=("height", "width")))
+    np.testing.assert_array_equal(table.X, NUMBERS[:, ::-1])
+    with pytest.raises(ValueError, match="is 'anna'"):  # without them, all columns
+        read_table(tmp_path / "table.csv", None, Choice(expected=("height", "depth")))
+
+
+def test_lines_that_are_too_long_are_told_where_columns_are_chosen(tmp_path):
+    ragged = "id,price,x,y\na,1,2,3\nb,1,5,2,3\n"
+    assert "line 3 has 5 cells, but the first line has 4" in refused(tmp_path, ragged, ["x", "y"])
+
+
+def test_delimiters_at_the_end_are_no_column(tmp_path):
+    trailing = "a,b,c,\n1,2,3,\n4,5,6,\n"
+    assert read(tmp_path, trailing, ["0-1"]).X.tolist() == [[1, 2], [4, 5]]
+    assert "no column '3'; the columns, 0 to 2, are a, b, c" in refused(tmp_path, trailing, ["3"])
+
+
+def test_a_comment_within_quotes_is_a_name(tmp_path):
+    content = 'n,b,c\n"A#1",2,3\nB,5,x # y\n'
+    assert "line 3, column 3 (c) is 'x '" in refused(tmp_path, content, ["b", "c"])
+
+
 def test_columns_without_names(tmp_path):
     table = read(tmp_path, "1,a,2\n3,b,4\n5,c,6\n", ["0", "2"])
     np.testing.assert_array_equal(table.X, NUMBERS)
@@ -99,20 +140,24 @@ def test_columns_of_arrays(name, tmp_path):
 def test_holes_elsewhere_do_not_matter(tmp_path):
     content = "a,b\n1,\n2,x\n3,4\n"
     assert read(tmp_path, content, ["a"]).X.tolist() == [[1], [2], [3]]
-    assert "line 2, column 2 is empty" in refused(tmp_path, content, ["a", "b"])
+    assert "line 2, column 2 (b) is empty" in refused(tmp_path, content, ["a", "b"])
 
 
 @pytest.mark.parametrize(
     ("columns", "index", "said"),
     [
-        (["depth"], None, "no column 'depth'; the columns, 0 to 3, are name, width, height, kind"),
-        (["4"], None, "no column '4'"),
-        (["2-1"], None, "no column '2-1'"),
-        (["1", "width"], None, "column 1 is chosen twice"),
-        (["name"], None, "line 2, column 1 is 'anna', not a number"),
-        ([], "0-1", "the index should be one column"),
+        (["depth"], "", "no column 'depth'; the columns, 0 to 3, are name, width, height, kind"),
+        (["4"], "", "no column '4'"),
+        (["2-1"], "", "no column '2-1'"),
+        (["1", "width"], "", "column 1 is chosen twice"),
+        (["name"], "", "line 2, column 1 (name) is 'anna', not a number"),
+        ([], "name,width,height,kind", "no column of numbers is left"),
         (["1", "0"], "name", "column 0 is both a point's and the index"),
-        ([], None, "line 2, column 1 is 'anna', not a number; cells are numbers with commas"),
+        (
+            [],
+            "",
+            "line 2, column 1 (name) is 'anna', not a number; leave its column out by --index",
+        ),
     ],
 )
 def test_what_cannot_be_chosen(columns, index, said, tmp_path):
@@ -176,6 +221,18 @@ def test_what_is_wrong_with_a_table(frame, said, tmp_path):
 def test_a_damaged_file(tmp_path):
     whole = as_parquet(FRAME[["width", "height"]])
     assert "cut off or damaged" in refused(tmp_path, whole[:-20], name="table.parquet")
+
+
+def test_columns_of_one_name(tmp_path):
+    stream = io.BytesIO()
+    parquet.write_table(arrow.table([[1.0], [2.0]], names=["a", "a"]), stream)
+    assert "two columns are named a; rename one" in refused(tmp_path, stream.getvalue())
+
+
+def test_decimal_numbers(tmp_path):
+    stream, prices = io.BytesIO(), arrow.array([Decimal("1.00"), Decimal("2.00")])
+    parquet.write_table(arrow.table({"price": prices}), stream)
+    assert read(tmp_path, stream.getvalue()).X.tolist() == [[1], [2]]
 
 
 def test_without_pandas_metadata(tmp_path):

@@ -223,6 +223,47 @@ def test_fisher_vectors_need_variances():
         mixture_of("full").fisher_vector([[0.0, 0.0]])
 
 
+class Levelled(GaussianMixture):
+    """A mixture with a density of its own."""
+
+    def score_samples(self, X):
+        return np.full(len(X), -7.0)
+
+
+class Sharing(GaussianMixture):
+    """A mixture with responsibilities of its own."""
+
+    def _estimate_log_prob(self, X):
+        return 0.01 * super()._estimate_log_prob(X)
+
+
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_methods_of_subclasses_count(n_components):
+    X, _ = TWO.sample(200, random_state=0)
+    mixture = Levelled(n_components, random_state=0).fit(X)
+    assert mixture.entropy(1000) == pytest.approx(7.0)
+    np.testing.assert_allclose(mixture.outlier_score(X[:3], 0.9), 0, atol=1e-12)
+    assert mixture.kl_divergence(TWO, 1000, 0) == pytest.approx(
+        max(0.0, -7.0 - TWO.score(mixture.sample(1000, 0)[0]))
+    )
+
+
+def test_fisher_vectors_are_of_the_responsibilities_of_subclasses():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    mixture = Sharing(3, covariance_type="diag", random_state=0).fit(X)
+    shares = mixture.predict_proba(X)
+    expected = (shares.mean(axis=0) - mixture.weights_) / np.sqrt(mixture.weights_)
+    np.testing.assert_allclose(mixture.fisher_vector(X)[:3], expected, rtol=1e-10)
+
+
+def test_a_subclass_says_nothing_of_scikit_learns_mixture():
+    X, _ = TWO.sample(200, random_state=0)
+    peer = Peer(2, random_state=0).fit(X)
+    mixture = Levelled(2, random_state=0).fit(X)
+    plain = GaussianMixture.from_sklearn(peer)
+    assert mixture.kl_divergence(peer, 500, 0) == mixture.kl_divergence(plain, 500, 0)
+
+
 # --- what cannot be compared ----------------------------------------------------------------
 def test_only_mixtures_of_the_same_features_are_compared():
     with pytest.raises(TypeError, match="got str"):

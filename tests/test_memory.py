@@ -243,5 +243,5 @@ def test_k_means_of_wide_data_has_scikit_learns_labels(dtype, monkeypatch):
     X = X.astype(dtype)
     for seed in range(3):
         expected = KMeans(4, n_init=1, random_state=np.random.RandomState(seed)).fit(X).labels_
-        actual = initialization._labels_of_kmeans(X, 4, np.random.RandomState(seed), None)
+        actual = initialization.labels_of_kmeans(X, 4, np.random.RandomState(seed), None)
         assert_array_equal(actual, expected)

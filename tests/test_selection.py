@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 from sklearn.metrics import fowlkes_mallows_score
 from sklearn.mixture import GaussianMixture as Peer
 
@@ -88,10 +89,9 @@ def test_the_best_of_several_starts_is_that_of_single_fits(X):
     crowded = X * 0.3  # so that starts end in different places
     fits = Fits(crowded, None, 5, 0, {})
     best = fits.best(4, "full")
-    single = max(fits.each(4, "full"), key=lambda model: model.lower_bound_)
+    single = max((m for m, _ in fits.labels_of_each(4, "full")), key=lambda m: m.lower_bound_)
     assert best.lower_bound_ == pytest.approx(single.lower_bound_, rel=1e-12)
     assert (best.n_init, best.init_params, best.init_size) == (5, "kmeans", 20_000)
-    assert best.random_state == 0
     best.fit(crowded)  # an estimator like any other
     pickle.dumps(best)
 
@@ -140,7 +140,7 @@ def test_the_same_seed_selects_the_same(X, criterion):
 def test_stability_is_the_mean_agreement_with_both_neighbours(X):
     selection = select_mixture(X, [2, 3], ["diag"], "stability", random_state=5, n_init=3)
     fits = Fits(X, None, 3, 5, {})
-    labels = {K: [m.predict(X) for m in fits.each(K, "diag")] for K in range(1, 5)}
+    labels = {K: [own for _, own in fits.labels_of_each(K, "diag")] for K in range(1, 5)}
     between = [
         np.mean([
             fowlkes_mallows_score(labels[K][i], labels[K + 1][j])
@@ -355,3 +355,111 @@ def test_a_hopeless_start_is_given_up(X):
     assert hopeless.iteration_ends(iteration)  # 7 more such rises end at -4.3
     assert not hopeless.iteration_ends(iteration._replace(change=0.2))
     assert not hopeless.iteration_ends(iteration._replace(n_iter=2))
+
+
+# --- what has gone wrong before --------------------------------------------------------------
+def test_a_collapsed_mixture_is_not_chosen():
+    petals = load_iris().data[:, 2:]  # six of them are equal
+    selection = select_mixture(petals, range(3, 7), ["diag"], n_init=10, random_state=0)
+    lowest = selection.table[np.argmin(selection.table.value)]
+    assert lowest.n_degenerate > 0  # a density without bound
+    assert len(selection.best_model_.degenerate_components_) == 0
+
+
+def test_if_all_have_collapsed_it_is_said():
+    X = np.random.default_rng(0).normal(size=(6, 2))
+    with pytest.warns(UserWarning, match="Every mixture has a degenerate component"):
+        selection = select_mixture(X, [5, 6], ["full"], random_state=0)
+    assert np.all(selection.table.n_degenerate > 0)
+
+
+def test_a_start_that_fails_leaves_the_others(X, monkeypatch):
+    """The split of the smaller model leads to a covariance that is not positive definite."""
+    collapsing = np.zeros(len(X), int)
+    collapsing[0] = 1
+    monkeypatch.setattr("fastgmm.selection.cells.split", lambda model, rows: collapsing)
+    options = {"init_params": "k-means++", "reg_covar": 0.0, "tol": 1e-2}
+    selection = select_mixture(X, [1, 2], ["full"], random_state=1, n_init=3, **options)
+    assert np.all(selection.table.failure == "")
+
+
+@pytest.mark.filterwarnings("ignore:.*not converge.*:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "option", [{"init_whiten": True}, {"init_size": 40}, {"init_params": "random"}]
+)
+def test_starts_are_as_they_are_asked_for(X, option):
+    stretched = X * [1.0, 1000.0]
+    options = {"random_state": 0, "max_iter": 0, **option}
+    expected = GaussianMixture(3, **options).fit(stretched)
+    selection = select_mixture(stretched, [3], ["full"], **options)
+    np.testing.assert_allclose(selection.best_model_.means_, expected.means_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+def test_criteria_are_of_the_weights_as_given(X, criterion):
+    weight, points = np.full(len(X), 1e10), X.astype(np.float32)
+    selection = select_mixture(points, [3], ["diag"], criterion, sample_weight=weight)
+    expected = getattr(selection.best_model_, criterion)(points, weight)
+    assert selection.table.value[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_interruption_ends_the_selection(X, monkeypatch):
+    fit, calls = GaussianMixture._fit, []
+
+    def interrupted(self, *arguments, **options):
+        calls.append(self.n_components)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(GaussianMixture, "_fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        select_mixture(X, range(1, 6), ["full"], keep_on_interrupt=True)
+    assert len(calls) == 2
+
+
+def test_the_model_has_the_arguments_of_the_user(X):
+    model = select_mixture(X, [2], ["full"], keep_on_interrupt=True, n_jobs=1).best_model_
+    assert (model.random_state, model.keep_on_interrupt, model.n_jobs) == (None, True, 1)
+    assert not np.array_equal(model.sample(3)[0], model.sample(3)[0])
+
+
+@pytest.mark.filterwarnings("ignore:.*not converge.*:sklearn.exceptions.ConvergenceWarning")
+def test_starting_values_do_not_change_from_cell_to_cell(X):
+    options = {"means_init": X[:2], "reg_covar": 5.0, "max_iter": 0, "random_state": 0}
+    together = select_mixture(X, [2], ["full", "diag"], **options)
+    alone = select_mixture(X, [2], ["diag"], **options)
+    assert together.table.value[1] == pytest.approx(alone.table.value[0], rel=1e-12)
+
+
+def test_many_features_are_split_soon():
+    X = np.random.default_rng(0).normal(size=(60, 3000))
+    labels = split(GaussianMixture(1, covariance_type="diag").fit(X), X)
+    assert 20 < np.sum(labels == 1) < 40
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e17])
+def test_splits_of_any_scale(X, scale):
+    model = GaussianMixture(1, covariance_type="diag", reg_covar=0.0)
+    points = (X * scale).astype(np.float32)
+    expected = split(model.fit(X.astype(np.float32)), X.astype(np.float32))
+    np.testing.assert_array_equal(split(model.fit(points), points), expected)
+
+
+def test_a_selection_in_words(X):
+    selection = select_mixture(X, [1, 2], ["full"])
+    assert repr(selection) == "<Selection by bic: 2 components, full; 2 tried>"
+    assert selection != select_mixture(X, [1, 2], ["full"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"covariance_type": "full"}, TypeError, "say by covariance_types which are tried"),
+        ({"init_params": np.zeros(300, int)}, ValueError, "name of a method, or a function"),
+        ({"criterion": "held-out", "sample_weight": np.eye(300)[0]}, ValueError, "3 or more rows"),
+    ],
+)
+def test_what_a_selection_cannot_do(X, arguments, error, match):
+    with pytest.raises(error, match=match):
+        select_mixture(X, [1], **arguments)

@@ -143,7 +143,7 @@ def test_one_component_draws_what_k_means_would_draw(weighted):
     X = Case("full", "float64", 30, 2, 1).make().X
     weight = np.arange(1.0, 31.0) if weighted else None
     ours, theirs = np.random.RandomState(0), np.random.RandomState(0)
-    labels = initialization._labels_of_kmeans(X, 1, ours, weight)
+    labels = initialization.labels_of_kmeans(X, 1, ours, weight)
     expected = KMeans(1, n_init=1, random_state=theirs).fit(X, sample_weight=weight).labels_
     assert_array_equal(labels, expected)
     assert ours.random_sample() == theirs.random_sample()

@@ -233,10 +233,10 @@ def test_a_header_by_order(tmp_path):
     ("content", "said"),
     [
         ("1,5;2,5\n3,5;4,5\n", "line 1, column 1 is '1,5': decimal commas"),
-        ("a;b\n1;2\n-3,25e4;4\n", "line 3, column 1 is '-3,25e4': decimal commas"),
+        ("a;b\n1;2\n-3,25e4;4\n", "line 3, column 1 (a) is '-3,25e4': decimal commas"),
         ("1,5\t2,5\n3,5\t4,5\n", "write decimal points, such as 1.5"),
-        ("a,b\n1,2\n# c\n3,-inf\n", "line 4, column 2 is '-inf': infinity"),
-        ("a,b\n1,1e999\n", "line 2, column 2 is '1e999': infinity"),
+        ("a,b\n1,2\n# c\n3,-inf\n", "line 4, column 2 (b) is '-inf': infinity"),
+        ("a,b\n1,1e999\n", "line 2, column 2 (b) is '1e999': infinity"),
         ("1,2\n\n3,nan\n", "line 3, column 2 is 'nan': NaN"),
         ("1,2\n3,NA\n", "line 2, column 2 is 'NA', not a number; fill it"),
         ("a,b\n1,2,\n3,4,5\n", "line 3 has 3 cells, but the first line has 2"),

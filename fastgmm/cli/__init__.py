@@ -7,6 +7,7 @@ before a command needs it, so that ``fastgmm --help`` is immediate.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Return the exit code: 0, 2 after a failure, 130 after an interruption, 141 where the reader of
     the output has gone.
     """
+    prepare_output()
     options = parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
@@ -57,6 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fastgmm: error: {one_line(error)}", file=sys.stderr)
         return FAILURE
     return 0
+
+
+def prepare_output() -> None:
+    """Have what is printed never fail: for a letter that a stream does not know, or no stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def one_line(error: BaseException) -> str:

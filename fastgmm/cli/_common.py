@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import io
 import json
 import math
 import os
@@ -13,8 +12,9 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from fastgmm.em.results import RepairAction
 from fastgmm.system.files import check_writable
 
 if TYPE_CHECKING:
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
     from fastgmm.cli.tables import NumericTable
     from fastgmm.mixture import GaussianMixture
+    from fastgmm.selection.select import Selection
 
 Add = Callable[..., object]  # add_argument of a parser
 
 DEFAULT = "default: %(default)s"
+REG_COVAR = f"added to the variances; {DEFAULT}"
+ON_DEGENERATE = ("raise", *get_args(RepairAction))
+MODELS = (".npz",)
 PICTURES = (".png", ".svg", ".pdf")
 DATA = (
     "one point per row: .npy, .npz, .parquet, or text (.csv, .tsv, .txt) with cells between "
@@ -38,9 +42,10 @@ HEADER = (
     "A first column without a name is an index, as pandas writes it, and is left out"
 )
 COLUMNS = (
-    "those that are points, by name or by number from 0 on, such as width,height or 0,2-4; by "
-    "default all are"
+    "those that are points, by name or by number from 0 on (without pandas' index), such as "
+    "width,height or 0,2-4; by default all are, or those that the model was fitted on"
 )
+INDEX = "those that are left out: what names the rows, or is text"
 JSON = "print everything as JSON in place of tables"
 STREAM = "-"  # standard input or output
 
@@ -50,7 +55,7 @@ def describe_data(add: Add) -> None:
     add("data", metavar="FILE", help=DATA)
     add("--header", action=argparse.BooleanOptionalAction, help=HEADER)
     add("--columns", metavar="COLUMNS", type=listed, default=(), help=COLUMNS)
-    add("--index", metavar="COLUMN", help="the column that names the rows, which is left out")
+    add("--index", metavar="COLUMNS", type=listed, default=(), help=INDEX)
 
 
 def describe_model(add: Add) -> None:
@@ -58,45 +63,62 @@ def describe_model(add: Add) -> None:
     add("model", metavar="MODEL", help="as saved by fastgmm fit --out")
 
 
-def read_data(options: argparse.Namespace) -> NumericTable:
-    """Read the points, and say on stderr how they were understood where that may surprise."""
+def read_data(options: argparse.Namespace, expected: Sequence[str] = ()) -> NumericTable:
+    """Read the points, and say on stderr how they were understood where that may surprise.
+
+    Columns of the expected names are chosen if all are there, and nothing else is asked for.
+    """
     if options.data == STREAM == getattr(options, "model", None):
         raise ValueError("the model and the points cannot both come from standard input.")
     from fastgmm.cli.columns import Choice
     from fastgmm.cli.tables import read_table
 
-    choice = Choice(options.columns, options.index)
+    choice = Choice(options.columns, options.index, tuple(expected))
     table = read_table(options.data, options.header, choice)
     for note in table.notes:
         print(f"fastgmm: note: {options.data}: {note}", file=sys.stderr)
     return table
 
 
-def read_model(
-    options: argparse.Namespace, points: NumericTable
-) -> tuple[GaussianMixture, list[str]]:
-    """Load a model and the names of its features, which have to be those of the points' header.
+def read_model_and_data(
+    options: argparse.Namespace,
+) -> tuple[GaussianMixture, NumericTable, list[str]]:
+    """Load a model, the points, and the names of its features, which have to be the points'.
 
     The model itself has no names any more: they have been compared, and would ask for a data frame.
     """
+    if options.data == STREAM == options.model:
+        raise ValueError("the model and the points cannot both come from standard input.")
     model = load_model(options.model)
-    if not hasattr(model, "feature_names_in_"):
-        return model, []
-    expected = model.feature_names_in_.tolist()
-    del model.feature_names_in_
-    if points.feature_names not in (None, expected):
+    expected = list(getattr(model, "feature_names_in_", ()))
+    points = read_data(options, expected)
+    if expected:
+        del model.feature_names_in_
+    if expected and points.feature_names not in (None, expected):
         raise ValueError(
             f"{options.data}: the columns are {', '.join(points.feature_names or [])}, but the "
-            f"model was fitted on {', '.join(expected)}; give the same columns in the same order."
+            f"model was fitted on {', '.join(expected)}; give these columns, in any order."
         )
-    return model, expected
+    n, d = model.means_.shape[1], points.X.shape[1]
+    if n != d:
+        raise ValueError(
+            f"{options.data} has {d} columns of numbers, but the model was fitted on {n} features; "
+            "choose the same ones by --columns."
+        )
+    return model, points, expected
 
 
 def load_model(path: str) -> GaussianMixture:
     """Load a model from a file, or from standard input."""
+    from fastgmm.cli.tables import standard_input
     from fastgmm.persistence import load
 
-    return load(io.BytesIO(sys.stdin.buffer.read()) if path == STREAM else path)
+    if path != STREAM:
+        return load(path)
+    try:
+        return load(standard_input())
+    except ValueError as error:
+        raise ValueError(f"standard input: {error}") from error
 
 
 def save_model(model: GaussianMixture, path: str) -> None:
@@ -116,9 +138,23 @@ def show(answer: np.ndarray, path: str | None, names: Sequence[str] = ()) -> Non
         sys.stdout.writelines(csv_lines(answer, names))
 
 
-def show_json(value: Any) -> None:
-    """Print as JSON, which has no NaN: null stands for it."""
-    print(json.dumps(_plain(value), indent=1, allow_nan=False))
+def show_json(value: Any, out: str | None = None) -> None:
+    """Print as JSON, which has no NaN: null stands for it. A model may have stdout for itself."""
+    stream = sys.stderr if out == STREAM else sys.stdout
+    print(json.dumps(_plain(value), indent=1, allow_nan=False), file=stream)
+
+
+def selection_in_json(selection: Selection) -> dict[str, Any]:
+    """Everything that was tried, and the best of it."""
+    names = selection.table.dtype.names or ()
+    return {
+        "criterion": selection.criterion,
+        "best": {
+            "n_components": selection.best_n_components_,
+            "covariance_type": selection.best_covariance_type_,
+        },
+        "table": [dict(zip(names, row, strict=True)) for row in selection.table.tolist()],
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -161,11 +197,13 @@ def numbers(text: str) -> list[int]:
         if int(first) < 1 or int(last) < int(first):
             raise argparse.ArgumentTypeError(f"{text!r} is not like 3, 1-9 or 2,4,8")
         found += range(int(first), int(last) + 1)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def check_output(path: str | None, suffixes: Sequence[str], data: str) -> None:
     """Refuse a place that cannot be written, or should not be, before any work."""
+    if path == STREAM and suffixes == MODELS and sys.stdout.isatty():
+        raise ValueError("a model is not for a terminal; name a file for --out, or pipe it on.")
     if path is None or (path == STREAM and suffixes is not PICTURES):
         return
     if Path(path).suffix.lower() not in suffixes:

@@ -14,29 +14,30 @@ class Choice:
     """What is asked for; nothing is the default."""
 
     columns: tuple[str, ...] = ()  # names, numbers from 0 on, or ranges such as 2-5
-    index: str | None = None  # what names the rows, and is no point
+    left_out: tuple[str, ...] = ()  # what names the rows, above all
+    expected: tuple[
+        str, ...
+    ] = ()  # names that are chosen if nothing is asked for and all are there
 
     def __bool__(self) -> bool:
-        return bool(self.columns) or self.index is not None
+        return bool(self.columns or self.left_out or self.expected)
 
-    def chosen(self, names: Sequence[str], available: Sequence[int]) -> list[int]:
-        """Return the numbers of columns, in the order in which they are asked for.
+    def chosen(self, names: Sequence[str], width: int) -> list[int]:
+        """Return the numbers of the columns that are points, in the order that is asked for.
 
-        `names` are of all columns, or there are none; `available` are the numbers of those that are
-        points by default. ValueError is raised if there is no such column, or one is asked for
-        twice.
+        `names` are of all the columns that could be, or there are none. ValueError is raised if
+        there is no such column, or one is asked for twice.
         """
-        index = [] if self.index is None else find(self.index, names, _width(names, available))
-        if len(index) > 1:
-            raise ValueError(f"the index should be one column, not {self.index}.")
-        if not self.columns:
-            found = [number for number in available if number not in index]
-        else:
-            width = _width(names, available)
+        left_out = {number for text in self.left_out for number in find(text, names, width)}
+        if self.columns:
             found = [number for text in self.columns for number in find(text, names, width)]
-            both = next((number for number in found if number in index), None)
-            if both is not None:
-                raise ValueError(f"column {both} is both a point's and the index; choose one.")
+        elif self.expected and all(names.count(name) == 1 for name in self.expected):
+            found = [names.index(name) for name in self.expected]
+        else:
+            found = [number for number in range(width) if number not in left_out]
+        both = next((number for number in found if number in left_out), None)
+        if both is not None:
+            raise ValueError(f"column {both} is both a point's and the index; choose one.")
         twice = next((number for i, number in enumerate(found) if number in found[:i]), None)
         if twice is not None:
             raise ValueError(f"column {twice} is chosen twice; choose each one once.")
@@ -65,10 +66,6 @@ def _known(names: Sequence[str], width: int) -> str:
         return f"the {width} columns have no names, and numbers from 0 to {width - 1}"
     shown = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
     return f"the columns, 0 to {width - 1}, are {shown}"
-
-
-def _width(names: Sequence[str], available: Sequence[int]) -> int:
-    return max(len(names), max(available, default=-1) + 1)
 
 
 ALL = Choice()

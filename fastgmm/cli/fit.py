@@ -8,12 +8,15 @@ import sys
 import warnings
 from collections import Counter
 from copy import copy
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from fastgmm._records import CRITERIA, INIT_METHODS
 from fastgmm.cli._common import (
     DEFAULT,
     JSON,
+    MODELS,
+    ON_DEGENERATE,
+    REG_COVAR,
     STREAM,
     Add,
     check_output,
@@ -21,14 +24,15 @@ from fastgmm.cli._common import (
     numbers,
     read_data,
     save_model,
+    selection_in_json,
     show_json,
 )
-from fastgmm.em.results import RepairAction
 from fastgmm.model.families import FAMILIES
 
 if TYPE_CHECKING:
     from fastgmm.cli.tables import NumericTable
     from fastgmm.mixture import GaussianMixture
+    from fastgmm.selection.select import Selection
 
 IN_WORDS = {"reset": "started again", "drop": "left out", "floor": "given a floor"}
 
@@ -39,40 +43,40 @@ def describe(add: Add) -> None:
     components = "number of components; of several, such as 1-9 or 2,4,8, the best is chosen"
     add("-k", "--components", metavar="K", type=numbers, required=True, help=components)
     add("--criterion", choices=CRITERIA, default="bic", help=f"by which; {DEFAULT}")
-    add("--out", metavar="MODEL", help="save the model, after Ctrl-C as far as it got: .npz")
+    add("--out", metavar="MODEL", help="save the model, after Ctrl-C as far as a fit got: .npz")
     add("--covariance-type", choices=tuple(FAMILIES), default="full", help=DEFAULT)
     tol = f"converged when the mean log-likelihood changes by less; {DEFAULT}"
     add("--tol", metavar="T", type=float, default=1e-3, help=tol)
-    reg_covar = f"added to the variances; {DEFAULT}"
-    add("--reg-covar", metavar="R", type=float, default=1e-6, help=reg_covar)
+    add("--reg-covar", metavar="R", type=float, default=1e-6, help=REG_COVAR)
     add("--max-iter", metavar="N", type=int, default=100, help=f"most iterations; {DEFAULT}")
-    n_init = f"starts, of which the best is kept; {DEFAULT}"
-    add("--n-init", metavar="N", type=int, default=1, help=n_init)
+    n_init = "starts, of which the best is kept; default: 1, stability: 10"
+    add("--n-init", metavar="N", type=int, help=n_init)
     add("--init-params", choices=INIT_METHODS, default="kmeans", help=f"start; {DEFAULT}")
-    actions = ("raise", *get_args(RepairAction))
     on_degenerate = (
         "what to do about components that collapse: fail where that cannot be helped, start them "
         f"again elsewhere, leave them out, or put a floor under their variances; {DEFAULT}"
     )
-    add("--on-degenerate", choices=actions, default="raise", help=on_degenerate)
+    add("--on-degenerate", choices=ON_DEGENERATE, default="raise", help=on_degenerate)
     add("--seed", metavar="S", type=int, default=0, help=f"of the start; {DEFAULT}")
     add("--json", action="store_true", help=JSON)
 
 
 def run(options: argparse.Namespace) -> None:
     """Fit, save, summarize."""
-    check_output(options.out, (".npz",), options.data)
+    check_output(options.out, MODELS, options.data)
     points = read_data(options)
-    if len(options.components) == 1:
+    selection = None if len(options.components) == 1 else selected(points, options)
+    if selection is None:
         model, interrupted = fitted(points, options)
     else:
-        model, interrupted = selected(points, options), False
+        model, interrupted = selection.best_model_, False
     if options.out:  # before anything else that Ctrl-C may end
         save_model(named(model, points), options.out)
     if options.json:
-        show_json(in_json(model, points, options))
+        show_json(in_json(model, points, options, selection), options.out)
     else:
-        print_summary(named(model, points), figures_of(model, points, options), options)
+        figures = figures_of(model, points, options, selection)
+        print_summary(named(model, points), figures, options)
     if interrupted:
         where = f" and saved to {options.out}" if options.out else ""
         raise KeyboardInterrupt(f"what iteration {model.n_iter_} had found was kept{where}")
@@ -81,16 +85,17 @@ def run(options: argparse.Namespace) -> None:
 def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the estimator is told, beside the number of components and the covariance type.
 
-    The start is left out where nothing is said of it, so that others may have their own.
+    What is not said of the start is left out, since a selection has defaults of its own.
     """
     arguments = {
         "tol": options.tol,
         "reg_covar": options.reg_covar,
         "max_iter": options.max_iter,
-        "n_init": options.n_init,
         "random_state": options.seed,
         "on_degenerate": options.on_degenerate,
     }
+    if options.n_init is not None:
+        arguments["n_init"] = options.n_init
     if options.init_params != "kmeans":
         arguments["init_params"] = options.init_params
     return arguments
@@ -105,8 +110,8 @@ def fitted(points: NumericTable, options: argparse.Namespace) -> tuple[GaussianM
     return model, fit_in_sight(model, points)
 
 
-def selected(points: NumericTable, options: argparse.Namespace) -> GaussianMixture:
-    """Fit models of all the numbers of components, and return the best."""
+def selected(points: NumericTable, options: argparse.Namespace) -> Selection:
+    """Fit models of all the numbers of components."""
     from fastgmm.selection.select import select_mixture
 
     return select_mixture(
@@ -116,7 +121,7 @@ def selected(points: NumericTable, options: argparse.Namespace) -> GaussianMixtu
         options.criterion,
         verbose=int(sys.stderr.isatty()),
         **arguments_of(options),
-    ).best_model_
+    )
 
 
 def named(model: GaussianMixture, points: NumericTable) -> GaussianMixture:
@@ -146,7 +151,10 @@ def fit_in_sight(model: GaussianMixture, points: NumericTable) -> bool:
 
 
 def figures_of(
-    model: GaussianMixture, points: NumericTable, options: argparse.Namespace
+    model: GaussianMixture,
+    points: NumericTable,
+    options: argparse.Namespace,
+    selection: Selection | None,
 ) -> dict[str, str]:
     """What there is to say about the fit as a whole."""
     n, d = points.X.shape
@@ -160,9 +168,13 @@ def figures_of(
         "BIC": f"{model.bic(points.X):.2f}",
         "AIC": f"{model.aic(points.X):.2f}",
     }
-    n_tried = len(options.components)
-    if n_tried > 1:
-        figures["chosen"] = f"of {n_tried} numbers of components, by {options.criterion}"
+    if selection is not None:
+        n_failed = int((selection.table.failure != "").sum())
+        failed = f", of which {n_failed} failed" if n_failed else ""
+        figures["components"] = (
+            f"{selection.best_n_components_}, the best of {len(selection.table)} numbers by "
+            f"{options.criterion}{failed}"
+        )
     if model.repairs_:
         figures["repaired"] = repairs_in_words(model)
     if options.out:
@@ -171,9 +183,12 @@ def figures_of(
 
 
 def in_json(
-    model: GaussianMixture, points: NumericTable, options: argparse.Namespace
+    model: GaussianMixture,
+    points: NumericTable,
+    options: argparse.Namespace,
+    selection: Selection | None,
 ) -> dict[str, Any]:
-    """The fit and its components."""
+    """The fit and its components, and what else was tried."""
     from fastgmm.cli.summary import standard_deviations
 
     return {
@@ -186,12 +201,14 @@ def in_json(
         "log_likelihood": model.log_likelihood_,
         "bic": model.bic(points.X),
         "aic": model.aic(points.X),
-        "tried": options.components,
+        "n_components": len(model.weights_),
         "weights": model.weights_,
         "means": model.means_,
+        "covariances": model.covariances_,
         "standard_deviations": standard_deviations(model),
         "degenerate_components": model.degenerate_components_,
-        "saved_to": options.out,
+        "saved_to": None if options.out == STREAM else options.out,
+        "selection": None if selection is None else selection_in_json(selection),
     }
 
 

@@ -31,22 +31,26 @@ def read_parquet(stream: BinaryIO, choice: Choice) -> tuple[FloatArray, list[str
     try:
         file = parquet.ParquetFile(stream)
         names = file.schema_arrow.names
-        index = _index_of_pandas(file.schema_arrow)
-        others = [number for number, name in enumerate(names) if name not in index]
-        chosen = choice.chosen(names, others)
-        table = file.read(columns=[names[number] for number in chosen])
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise ValueError(f"two columns are named {twice}; rename one.")
+        index = [name for name in _index_of_pandas(file.schema_arrow) if name in names]
+        if not set(index) & {*choice.columns, *choice.expected}:  # is not counted
+            names = [name for name in names if name not in index]
+        chosen = [names[number] for number in choice.chosen(names, len(names))]
+        table = file.read(columns=chosen)
     except arrow.ArrowException as error:
         raise ValueError(f"it is cut off or damaged ({error}); write it again.") from error
-    columns = [_numbers(names[number], table.column(names[number])) for number in chosen]
+    columns = [_numbers(name, table.column(name)) for name in chosen]
     if not table.num_rows:
         raise ValueError("it has no rows of numbers.")
     single = all(column.dtype == np.float32 for column in columns)
     X = np.empty((table.num_rows, len(chosen)), np.float32 if single else np.float64)
     for j, column in enumerate(columns):
         X[:, j] = column
-    left_out = [name for name in index if name in names and names.index(name) not in chosen]
+    left_out = [name for name in index if name not in chosen and not choice.columns]
     notes = [f"the column {name} is pandas' index, and is left out." for name in left_out]
-    return X, [names[number] for number in chosen], tuple(notes)
+    return X, chosen, tuple(notes)
 
 
 def _index_of_pandas(schema: Any) -> list[str]:
@@ -61,10 +65,13 @@ def _numbers(name: str, column: Any) -> np.ndarray:
     import pyarrow as arrow
 
     kind = column.type
+    if arrow.types.is_decimal(kind):
+        column, kind = column.cast(arrow.float64()), arrow.float64()
     known = (arrow.types.is_floating, arrow.types.is_integer, arrow.types.is_boolean)
     if not any(is_known(kind) for is_known in known):
         raise ValueError(
-            f"column {name} holds {kind}, not real numbers; leave it out by --columns."
+            f"column {name} holds {kind}, not real numbers; leave it out by --index, or by "
+            "--columns."
         )
     if column.null_count:
         row = column.is_null().index(True).as_py()

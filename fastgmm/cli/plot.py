@@ -12,8 +12,7 @@ from fastgmm.cli._common import (
     check_output,
     describe_data,
     describe_model,
-    read_data,
-    read_model,
+    read_model_and_data,
     write_picture,
 )
 
@@ -38,19 +37,13 @@ def describe(add: Add) -> None:
 def run(options: argparse.Namespace) -> None:
     """Draw one feature as a histogram, two as clusters, a few more as a matrix of pairs."""
     check_output(options.out, PICTURES, options.data)
-    points = read_data(options)
+    model, points, names = read_model_and_data(options)
 
     import numpy as np
 
     from fastgmm.plotting import plot_histogram, plot_mixture, plot_pairs
 
-    model, names = read_model(options, points)
     d = model.means_.shape[1]
-    if points.X.shape[1] != d:
-        raise ValueError(
-            f"{options.data} has {points.X.shape[1]} columns, but the model was fitted on {d}; "
-            "give the same ones."
-        )
     if names:
         model.feature_names_in_ = np.array(names, object)
     figure: Any

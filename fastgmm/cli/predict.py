@@ -9,8 +9,7 @@ from fastgmm.cli._common import (
     check_output,
     describe_data,
     describe_model,
-    read_data,
-    read_model,
+    read_model_and_data,
     show,
 )
 
@@ -26,6 +25,5 @@ def describe(add: Add) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print or write what the model says of each point."""
     check_output(options.out, (".csv", ".npy"), options.data)
-    points = read_data(options)
-    model, _ = read_model(options, points)
+    model, points, _ = read_model_and_data(options)
     show(model.predict_proba(points.X) if options.proba else model.predict(points.X), options.out)

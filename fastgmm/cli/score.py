@@ -9,8 +9,7 @@ from fastgmm.cli._common import (
     check_output,
     describe_data,
     describe_model,
-    read_data,
-    read_model,
+    read_model_and_data,
     show,
 )
 
@@ -26,7 +25,6 @@ def describe(add: Add) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print or write the log-density of each point, or their mean."""
     check_output(options.out, (".csv", ".npy"), options.data)
-    points = read_data(options)
-    model, _ = read_model(options, points)
+    model, points, _ = read_model_and_data(options)
     scores = model.score_samples(points.X)
     show(scores.mean(keepdims=True) if options.mean else scores, options.out)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastgmm._records import COVARIANCE_TYPES, CRITERIA
 from fastgmm.cli._common import (
     DEFAULT,
     JSON,
+    MODELS,
+    ON_DEGENERATE,
     PICTURES,
+    REG_COVAR,
     STREAM,
     Add,
     check_output,
@@ -19,6 +22,7 @@ from fastgmm.cli._common import (
     positive,
     read_data,
     save_model,
+    selection_in_json,
     show_json,
     write_picture,
 )
@@ -44,6 +48,8 @@ def describe(add: Add) -> None:
     )  # fmt: skip
     add("--criterion", choices=CRITERIA, default="bic", help=DEFAULT)
     add("--n-init", metavar="N", type=positive, help="starts of each; default: 1, stability: 10")
+    add("--reg-covar", metavar="R", type=float, default=1e-6, help=REG_COVAR)
+    add("--on-degenerate", choices=ON_DEGENERATE, default="raise", help=f"as for fit; {DEFAULT}")
     add("--seed", metavar="S", type=int, default=0, help=f"of the starts; {DEFAULT}")
     add("--out", metavar="MODEL", help="save the best model: .npz")
     add("--plot", metavar="PICTURE", help="draw the criterion: .png, .svg or .pdf")
@@ -52,7 +58,7 @@ def describe(add: Add) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Select, save, draw, print."""
-    check_output(options.out, (".npz",), options.data)
+    check_output(options.out, MODELS, options.data)
     check_output(options.plot, PICTURES, options.data)
     points = read_data(options)
 
@@ -68,6 +74,8 @@ def run(options: argparse.Namespace) -> None:
         n_init=options.n_init,
         random_state=options.seed,
         verbose=int(sys.stderr.isatty()),
+        reg_covar=options.reg_covar,
+        on_degenerate=options.on_degenerate,
     )
     best = selection.best_model_
     if points.feature_names:
@@ -77,24 +85,10 @@ def run(options: argparse.Namespace) -> None:
     if options.plot:
         write_picture(selection.plot().figure, options.plot)
     if options.json:
-        show_json(in_json(selection, options))
+        own = {"saved_to": None if options.out == STREAM else options.out, "picture": options.plot}
+        show_json({**selection_in_json(selection), **own}, options.out)
     else:
         print_selection(selection, options)
-
-
-def in_json(selection: Selection, options: argparse.Namespace) -> dict[str, Any]:
-    """Everything that was tried, and the best of it."""
-    names = selection.table.dtype.names or ()
-    return {
-        "criterion": options.criterion,
-        "best": {
-            "n_components": selection.best_n_components_,
-            "covariance_type": selection.best_covariance_type_,
-        },
-        "table": [dict(zip(names, row, strict=True)) for row in selection.table.tolist()],
-        "saved_to": options.out,
-        "picture": options.plot,
-    }
 
 
 def print_selection(selection: Selection, options: argparse.Namespace) -> None:
@@ -110,12 +104,15 @@ def print_selection(selection: Selection, options: argparse.Namespace) -> None:
     rows = selection.table[~np.isnan(selection.table.value)]
     sign = -1 if options.criterion in HIGHER_IS_BETTER else 1
     for row in rows[np.argsort(sign * rows.value, kind="stable")][:MOST_ROWS]:
-        marks = "yes" if row.converged else "no"
-        table.add_row(row.covariance_type, str(row.n_components), f"{row.value:.4f}", marks)
+        mark = "! " if row.n_degenerate else ""
+        ended = "yes" if row.converged else "no"
+        table.add_row(row.covariance_type, str(row.n_components), f"{mark}{row.value:.4f}", ended)
     figures = {
         "best": f"{selection.best_n_components_} components, {selection.best_covariance_type_}",
         "tried": f"{len(selection.table)}, the best {min(len(rows), MOST_ROWS)} are shown",
     }
+    if rows.n_degenerate.any():
+        figures["!"] = "has a degenerate component, and is chosen only if all have"
     failed = selection.table[selection.table.failure != ""]
     if len(failed):
         figures["failed"] = f"{len(failed)}; the last: {failed[-1].failure}"

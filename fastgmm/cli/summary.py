@@ -36,7 +36,7 @@ def components_table(model: GaussianMixture, width: int) -> RenderableType:
     collapsed = [k for k in order if k in degenerate]
     shown = sorted(healthy[:MOST_COMPONENTS] + collapsed[:MOST_DEGENERATE])
     means, deviations = model.means_[shown], standard_deviations(model)[shown]
-    names = getattr(model, "feature_names_in_", [f"feature {j + 1}" for j in range(d)])
+    names = getattr(model, "feature_names_in_", [f"feature {j}" for j in range(d)])
 
     table = plain_table()
     table.add_column("component", justify="right", style="dim", no_wrap=True)

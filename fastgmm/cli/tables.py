@@ -63,12 +63,19 @@ def read_table(
 def opened(path: str | os.PathLike[str]) -> BinaryIO:
     """Open for reading from the start, more than once; pipes are read into memory."""
     if os.fspath(path) == "-":
-        return io.BytesIO(sys.stdin.buffer.read())
+        return standard_input()
     stream = open(path, "rb")  # noqa: SIM115
     if stream.seekable():
         return stream
     with stream:
         return io.BytesIO(stream.read())
+
+
+def standard_input() -> BinaryIO:
+    """What is read from standard input, if there is any."""
+    if sys.stdin is None:
+        raise ValueError("standard input is closed; name a file.")
+    return io.BytesIO(sys.stdin.buffer.read())
 
 
 def in_words(error: Exception) -> str:
@@ -97,7 +104,7 @@ def read_stream(stream: BinaryIO, path: Path, header: bool | None, choice: Choic
     else:
         return NumericTable(*read_text(stream, header, choice))
     if choice and array.ndim == 2:
-        array = array[:, choice.chosen((), range(array.shape[1]))]
+        array = array[:, choice.chosen((), array.shape[1])]
     check_array(array)
     return NumericTable(array, None)
 
@@ -113,8 +120,9 @@ def check_array(array: np.ndarray) -> None:
     """Raise if an array is not a table of finite numbers."""
     if array.ndim != 2:
         raise ValueError(
-            f"the array has {array.ndim} dimensions; "
-            "two are needed, one row for each point and one column for each feature."
+            f"the array has {array.ndim} dimension{'s' * (array.ndim != 1)}; two are needed, one "
+            "row for each point and one column for each feature (array.reshape(-1, 1) for a single "
+            "one)."
         )
     if array.dtype.kind not in "biuf":
         raise ValueError(f"the array holds {array.dtype}, not real numbers.")
@@ -132,6 +140,10 @@ def read_npy(stream: BinaryIO, path: Path) -> FloatArray:
             return np.lib.format.read_array(stream, allow_pickle=False)
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except ValueError as error:
+        if "Python objects" in str(error):
+            raise ValueError(
+                "the array holds Python objects, not real numbers; write array.astype(float)."
+            ) from error
         raise ValueError(f"{error}; the file is cut off or damaged, write it again.") from error
 
 

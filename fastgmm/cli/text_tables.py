@@ -26,6 +26,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+COMMENT = re.compile(r'("[^"]*")|#.*')  # but not within quotes
 YEARS = range(1500, 2200)
 SAMPLE = 2**16  # characters that the layout is found out from
 ROWS_AT_ONCE = 2**16  # looked at for values that are not finite
@@ -40,17 +41,7 @@ class Layout:
     width: int  # number of cells of a line
     has_index: bool  # in the first column, which is left out
     has_tail: bool  # every line ends with a delimiter, after which nothing follows
-    chosen: list[int] | None = None  # columns, where not all are points that could be
-
-    @property
-    def columns(self) -> list[int]:
-        """Those that hold points."""
-        return self.available if self.chosen is None else self.chosen
-
-    @property
-    def available(self) -> list[int]:
-        """Those that hold points if nothing else is said."""
-        return list(range(int(self.has_index), self.width - int(self.has_tail)))
+    columns: list[int]  # those that hold points
 
 
 def read_text(
@@ -74,8 +65,11 @@ def read_lines(
     """Do so for decoded text."""
     layout, notes = layout_of(text, header)
     if choice:
-        chosen = choice.chosen(layout.names, layout.available)
-        layout, notes = replace(layout, chosen=chosen), _still_true(notes, layout, choice)
+        first = int(layout.has_index)  # which is not counted
+        known = layout.names[first : layout.width - layout.has_tail]
+        chosen = choice.chosen(known, len(layout.columns))
+        layout = replace(layout, columns=[first + column for column in chosen])
+        notes = notes[1:] if first and choice.columns else notes
     try:
         X = parse(text, layout)
     except ValueError as error:
@@ -84,21 +78,15 @@ def read_lines(
         marked = text.encoding == "utf-16"
         read_as = " (read as utf-16, for its byte order mark, not utf-8)" if marked else ""
         raise ValueError(f"it has no rows of numbers{read_as}.")
-    if layout.chosen is None:
-        if X.shape[1] != layout.width:
-            raise ValueError(first_fault(text, layout) or "lines have different numbers of cells.")
-        X = np.ascontiguousarray(X[:, layout.columns])
+    if X.shape[1] != layout.width:
+        raise ValueError(first_fault(text, layout) or "lines have different numbers of cells.")
+    X = np.ascontiguousarray(X[:, layout.columns])
     if not X.shape[1]:
         raise ValueError("it has no column of numbers beside the index.")
     if first_fault_of_values(X) is not None:
         raise ValueError(first_fault(text, layout) or "it has values that are not finite.")
     names = [layout.names[column] for column in layout.columns] if layout.names else None
     return X, names, notes
-
-
-def _still_true(notes: tuple[str, ...], layout: Layout, choice: Choice) -> tuple[str, ...]:
-    """Notes without the one on a first column that is left out, where columns are asked for."""
-    return notes[1:] if layout.has_index and choice.columns else notes
 
 
 def as_text(stream: BinaryIO) -> io.TextIOWrapper:
@@ -123,7 +111,7 @@ def layout_of(text: TextIO, header: bool | None) -> tuple[Layout, tuple[str, ...
     text.seek(0)
     sample = text.read(SAMPLE)
     if "\0" in sample:
-        raise ValueError("it is neither text, .npy nor .npz; convert it to one of them.")
+        raise ValueError("it is neither text, .npy, .npz nor .parquet; convert it to one of them.")
     delimiter = delimiter_of(sample)
     text.seek(0)
     rows = rows_of(text, delimiter)
@@ -146,7 +134,8 @@ def layout_of(text: TextIO, header: bool | None) -> tuple[Layout, tuple[str, ...
         )
     if header is None and first and (named or may_be_header(first, second)):
         notes += note_on_header(first, named)
-    return Layout(delimiter, names, width, has_index, has_tail), tuple(notes)
+    columns = list(range(int(has_index), width - int(has_tail)))
+    return Layout(delimiter, names, width, has_index, has_tail, columns), tuple(notes)
 
 
 def note_on_header(first: list[str], named: bool) -> list[str]:
@@ -239,9 +228,9 @@ def parse(text: TextIO, layout: Layout) -> FloatArray:
     if layout.names:
         next(rows_of(text, layout.delimiter))
     converters: dict[int | str, Callable[[str], float]] = {}
-    if layout.chosen is None and layout.has_index:
-        converters[0] = lambda cell: 0.0
-    if layout.chosen is None and layout.has_tail:
+    for column in set(range(layout.width)) - set(layout.columns):
+        converters[column] = lambda cell: 0.0
+    if layout.has_tail:
         converters[layout.width - 1] = zero_if_empty
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "loadtxt: input contained no data")
@@ -251,7 +240,6 @@ def parse(text: TextIO, layout: Layout) -> FloatArray:
             comments="#",
             quotechar='"',
             converters=converters or None,
-            usecols=layout.chosen,
             ndmin=2,
         )
 
@@ -276,15 +264,10 @@ def first_fault_of_values(X: FloatArray) -> tuple[int, int, float] | None:
 def first_fault(text: TextIO, layout: Layout) -> str | None:
     """Say which line is not a row of the table, and how to mend it."""
     text.seek(0)
-    rows = rows_of(text, layout.delimiter)
-    if layout.names:
-        next(rows)
-    for line, row in rows:
-        comment = next((i for i, cell in enumerate(row) if "#" in cell), None)
-        if comment is not None:
-            row = [*row[:comment], row[comment].partition("#")[0]]
-            if layout.delimiter == " " and not row[-1]:
-                row.pop()
+    before = next(rows_of(text, layout.delimiter))[0] if layout.names else 0
+    without_comments = (COMMENT.sub(lambda match: match[1] or "", line) for line in text)
+    for number, row in rows_of(without_comments, layout.delimiter):
+        line = before + number
         if layout.has_tail and len(row) == layout.width and not row[-1].strip():
             row = row[:-1]
         width = layout.width - layout.has_tail
@@ -294,13 +277,14 @@ def first_fault(text: TextIO, layout: Layout) -> str | None:
                 "give all lines as many."
             )
         for column in layout.columns:
-            said = fault_of(row[column], layout.delimiter)
+            said = fault_of(row[column], layout)
             if said:
-                return f"line {line}, column {column + 1} is {said}"
+                name = f" ({layout.names[column]})" if layout.names else ""
+                return f"line {line}, column {column + 1}{name} is {said}"
     return None
 
 
-def fault_of(cell: str, delimiter: str) -> str | None:
+def fault_of(cell: str, layout: Layout) -> str | None:
     """What is wrong with a cell, and how to mend it."""
     bare = cell.strip()
     if not bare:
@@ -318,9 +302,11 @@ def fault_of(cell: str, delimiter: str) -> str | None:
             f"{shortened(cell)}: decimal commas are not read; write decimal points, such as "
             f"{bare.replace(',', '.')} (pandas.read_csv(…, decimal=',') reads such a file)."
         )
+    if layout.names:
+        return f"{shortened(cell)}, not a number; leave its column out by --index, or by --columns."
     return (
-        f"{shortened(cell)}, not a number; cells are numbers with {DELIMITERS[delimiter]} between "
-        "them (--header, if the first line has names; --columns, to leave some out)."
+        f"{shortened(cell)}, not a number; cells are numbers with {DELIMITERS[layout.delimiter]} "
+        "between them (--header, if the first line has names; --index, to leave a column out)."
     )
 
 

@@ -40,9 +40,10 @@ class Clusters:
         if sample_weight is not None:
             shares *= sample_weight[:, None]
         moments = weighted_moments(X, shares, pass_type)
-        if pass_type == "full":
-            self._full = moments
-        return moments
+        if pass_type != "full":
+            return moments
+        self._full = moments
+        return _reduced(*moments, pass_type)
 
     @lazy
     def _partition(self) -> bytes:
@@ -56,8 +57,7 @@ class Clusters:
 def _reduced(
     counts: FloatArray, means: FloatArray, matrices: FloatArray, pass_type: CovarianceType
 ) -> Moments:
-    """What a pass of another type would have found."""
-    covariances = matrices
+    """What a pass of any type would have found, in arrays of its own."""
     match pass_type:
         case "tied":
             covariances = np.tensordot(counts / counts.sum(), matrices, 1)
@@ -65,4 +65,6 @@ def _reduced(
             covariances = np.diagonal(matrices, axis1=1, axis2=2).copy()
         case "spherical":
             covariances = np.trace(matrices, axis1=1, axis2=2) / means.shape[1]
+        case _:
+            covariances = matrices.copy()
     return counts, means, covariances

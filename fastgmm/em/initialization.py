@@ -153,7 +153,7 @@ def _share(
         case np.ndarray():
             shares = how.init_params.copy()
         case "kmeans":
-            labels = _labels_of_kmeans(X, K, random_state, sample_weight, how.kmeans_tol)
+            labels = labels_of_kmeans(X, K, random_state, sample_weight, how.kmeans_tol)
             shares = (labels[:, None] == np.arange(K)).astype(X.dtype)
         case "random":
             shares = random_state.uniform(size=(len(X), K)).astype(X.dtype)
@@ -165,7 +165,7 @@ def _share(
     return shares
 
 
-def _labels_of_kmeans(
+def labels_of_kmeans(
     X: FloatArray,
     K: int,
     random_state: RandomState,

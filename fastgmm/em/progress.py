@@ -6,7 +6,6 @@ Only a lower bound that fell has a line of its own.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Protocol
 
 from fastgmm.em.results import EMResult, Iteration
 
@@ -14,23 +13,25 @@ from fastgmm.em.results import EMResult, Iteration
 VISIBLE = 5e-6
 
 
-class Watcher(Protocol):
-    """What a fit tells its steps to, and what may ask it to stop."""
+class Watcher:
+    """What a fit tells its steps to, and what may ask it to stop; this one does neither."""
 
     def run_begins(self, index: int) -> None:
         """A start, number `index`, is about to be found."""
 
     def iteration_ends(self, iteration: Iteration) -> bool:
         """Return whether the run is to stop here."""
+        return False
 
     def run_ends(self, result: EMResult) -> bool:
         """Return whether further starts are to be left out."""
+        return False
 
     def run_fails(self, error: Exception) -> None:
         """Take note that there is no result; the next start is tried."""
 
 
-class Progress:
+class Progress(Watcher):
     """Prints what happens in a fit: nothing, the steps, or the steps with times and changes.
 
     That is for `verbose` 0, 1, and 2 or more; there are `interval` iterations between two lines.

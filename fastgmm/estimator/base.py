@@ -124,7 +124,8 @@ def attributes_kept_on_failure(method: Method) -> Method:
             return method(self, *arguments, **options)
         except BaseException as error:
             has_result = vars(self).get("means_") is not before.get("means_")
-            if isinstance(error, KeyboardInterrupt) and self.keep_on_interrupt and has_result:
+            kept = has_result and getattr(self, "keep_on_interrupt", False)
+            if isinstance(error, KeyboardInterrupt) and kept:
                 raise
             for name in set_by_fit(self):
                 delattr(self, name)
@@ -203,12 +204,12 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         y: object = None,
         sample_weight: ArrayLike | None = None,
         watchers: Sequence[Watcher] | None = None,
-        starts: Sequence[Clusters] | None = None,
+        starts: Sequence[Clusters | None] | None = None,
     ) -> FloatArray:
         """Check, run EM from each start, keep the best run; return X as it was used.
 
-        Without watchers the progress is printed as `verbose` says. `starts` take
-        the place of what `init_params`, `init_size` and `n_init` say.
+        Without watchers the progress is printed as `verbose` says. `starts` are
+        in place of `n_init` of them, None among them for one as `init_params` says.
         """
         data, weight = check_fit_data(self, X, sample_weight, self.n_components)
         plan = self._plan(data, weight, starts)
@@ -247,7 +248,10 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         return data
 
     def _plan(
-        self, X: FloatArray, weight: FloatArray | None, starts: Sequence[Clusters] | None = None
+        self,
+        X: FloatArray,
+        weight: FloatArray | None,
+        starts: Sequence[Clusters | None] | None = None,
     ) -> Plan:
         """Check every argument before any work; return what there is to fit."""
         model: Any = self
@@ -266,8 +270,9 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             resumed = self._fitted_so_far(d).astype(X.dtype)
             lower_bound = model.lower_bound_
         known = resumed is not None or isinstance(init_params, np.ndarray)
+        draws = starts is None or None in starts
         # Making one takes as long as three iterations of a small fit.
-        random_state = check_random_state(self.random_state if starts is None else None)
+        random_state = check_random_state(self.random_state if draws else None)
         source = ArraySource(X, weight)
         maximization = self._maximization(source)
         repairing = self._repairing(source, maximization)
@@ -276,7 +281,10 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         hows: Iterator[Initialization] = repeat(how)
         n_starts = 1 if known else model.n_init
         if starts is not None:
-            hows = (how._replace(init_params=start, init_size=None) for start in starts)
+            hows = (
+                how if start is None else how._replace(init_params=start, init_size=None)
+                for start in starts
+            )
             n_starts = len(starts)
         start = hows, resumed, lower_bound, random_state
         return Plan(source, maximization, repairing, K, *start, rules, n_starts)

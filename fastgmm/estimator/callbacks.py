@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastgmm._records import FloatArray
+from fastgmm.em.progress import Watcher
 from fastgmm.em.results import EMResult, Iteration, Status
 
 try:
@@ -31,7 +32,7 @@ def callbacks_of(
     return [Callbacks(estimator, data, n_starts, fitted_attributes)] if has_any else []
 
 
-class Callbacks:
+class Callbacks(Watcher):
     """The tasks of a fit as scikit-learn's callbacks see them: fit, its starts, their iterations.
 
     Where there is no `y`, callbacks get NaN for each sample: ``ScoringMonitor`` scores nothing

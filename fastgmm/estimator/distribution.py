@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Iterator
 from typing import Any, overload
 
@@ -16,12 +17,18 @@ from fastgmm import kernels
 from fastgmm._records import FloatArray
 from fastgmm.data.source import ArraySource
 from fastgmm.estimator.components import MixtureOfComponents
-from fastgmm.estimator.fitted import FittedMixture
+from fastgmm.estimator.fitted import PREDICTIONS, FittedMixture
 from fastgmm.estimator.hooks import ESTIMATES, overridden
-from fastgmm.estimator.interchange import Peer
+from fastgmm.estimator.interchange import COUNTERPARTS, Peer, from_sklearn
 from fastgmm.estimator.validation import check_n_samples
 from fastgmm.model.families import family_of
-from fastgmm.model.information import by_feature, divergence, entropy, fisher_vector
+from fastgmm.model.information import (
+    by_feature,
+    divergence,
+    entropy,
+    fisher_vector,
+    statistics_of_shares,
+)
 from fastgmm.model.sampling import draw
 from fastgmm.system.threads import on_its_threads
 
@@ -74,7 +81,7 @@ class MixtureAsDistribution(MixtureOfComponents):
         1.4189385332046727
         """
         p = self._checked_parameters()
-        if len(p.means) == 1 and not overridden(self, ESTIMATES):
+        if len(p.means) == 1 and self._is_plain:
             return (entropy(p), 0.0) if return_std else entropy(p)
         densities = [self._log_density(X) for X in self._drawn(n_samples, random_state)]
         return _mean(-np.concatenate(densities), return_std)
@@ -135,8 +142,7 @@ class MixtureAsDistribution(MixtureOfComponents):
         """
         p, theirs = self._checked_parameters(), self._comparable(other)
         q = theirs._checked_parameters()
-        own_ways = overridden(self, ESTIMATES) or overridden(theirs, ESTIMATES)
-        if len(p.means) == len(q.means) == 1 and not own_ways:
+        if len(p.means) == len(q.means) == 1 and self._is_plain and theirs._is_plain:
             return (divergence(p, q), 0.0) if return_std else divergence(p, q)
         ratios = [
             self._log_density(X) - theirs._log_density(X)
@@ -194,12 +200,12 @@ class MixtureAsDistribution(MixtureOfComponents):
         if quantile is None:
             return scores
         p = self._checked_parameters()
-        if len(p.means) == 1 and not overridden(self, ESTIMATES):
+        if len(p.means) == 1 and self._is_plain:
             d = p.means.shape[1]
             # Squared distances are as χ² with d degrees of freedom, whose mean is d.
             return scores - (entropy(p) + 0.5 * (float(chi2.ppf(quantile, d)) - d))
         drawn = [-self._log_density(X) for X in self._drawn(n_samples, random_state)]
-        return scores - np.quantile(np.concatenate(drawn), quantile)
+        return scores - float(np.quantile(np.concatenate(drawn), quantile))
 
     @on_its_threads
     def fisher_vector(self, X: ArrayLike, *, improved: bool = False) -> FloatArray:
@@ -244,7 +250,11 @@ class MixtureAsDistribution(MixtureOfComponents):
             )
         data = self._check_predict_data(X)
         p = by_feature(self._checked_parameters()).astype(data.dtype)
-        vector = fisher_vector(p, ArraySource(data).expectation(p))
+        if overridden(self, PREDICTIONS):
+            statistics = statistics_of_shares(p, data, np.asarray(self.predict_proba(X)))
+        else:
+            statistics = ArraySource(data).expectation(p)
+        vector = fisher_vector(p, statistics)
         if improved:
             vector = np.sign(vector) * np.sqrt(np.abs(vector))
             length = np.linalg.norm(vector)
@@ -254,7 +264,7 @@ class MixtureAsDistribution(MixtureOfComponents):
     def _comparable(self, other: Any) -> MixtureAsDistribution:
         """Return another mixture as one of ours, of the same features."""
         if isinstance(other, Peer) and not isinstance(other, FittedMixture):
-            other = type(self).from_sklearn(other)
+            other = from_sklearn(COUNTERPARTS[Peer], other)
         if not isinstance(other, MixtureAsDistribution):
             raise TypeError(
                 f"A mixture is compared with another one; got {type(other).__name__}. "
@@ -285,10 +295,17 @@ class MixtureAsDistribution(MixtureOfComponents):
             yield draw(p, min(step, n_left), random)[0]
             n_left -= step
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the density is that of the parameters, and no method of a subclass says more."""
+        return not overridden(self, (*ESTIMATES, "score_samples"))
+
     def _log_density(self, X: FloatArray) -> FloatArray:
         """Log-densities in float64 of points that need no check."""
-        if overridden(self, (*ESTIMATES, "score_samples")):
-            return np.asarray(self.score_samples(X), np.float64)
+        if not self._is_plain:
+            with warnings.catch_warnings():  # the points come from the mixture
+                warnings.filterwarnings("ignore", "X does not have valid feature names")
+                return np.asarray(self.score_samples(X), np.float64)
         return kernels.log_density(X, *self._arguments(X))
 
 

@@ -30,6 +30,10 @@ UNKNOWN = {
 }
 
 
+# Of scikit-learn's classes, ours.
+COUNTERPARTS: dict[type, Any] = {}
+
+
 def in_scikit_learns_place(cls: Class) -> Class:
     """Have a class stand wherever code expects scikit-learn's.
 
@@ -41,6 +45,7 @@ def in_scikit_learns_place(cls: Class) -> Class:
         if name not in signature(Peer).parameters:
             setattr(cls, name, argument.default)
     Peer.register(cls)
+    COUNTERPARTS[Peer] = cls
     return cls
 
 

@@ -174,6 +174,7 @@ def check_given_parameters(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the parameters of a mixture as float arrays of one dtype, the one of `means`."""
     family = family_of(covariance_type)
+    refuse_missing(means, "means")
     if np.ndim(means) == 1:  # numbers, of one feature
         means = np.reshape(np.asarray(means), (-1, 1))
     centres: FloatArray = check_array(means, dtype=FLOAT_DTYPES, copy=True, input_name="means")

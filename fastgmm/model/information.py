@@ -64,6 +64,16 @@ def fisher_vector(parameters: Parameters, statistics: Statistics) -> FloatArray:
     return np.concatenate([part.ravel() for part in (by_weights, by_means, by_deviations)])
 
 
+def statistics_of_shares(parameters: Parameters, X: FloatArray, shares: FloatArray) -> Statistics:
+    """Statistics about the means, by feature, of points whose shares (n, K) are known."""
+    means, exact = np.asarray(parameters.means, np.float64), np.asarray(shares, np.float64)
+    first, second = np.empty(means.shape), np.empty(means.shape)
+    for k, mean in enumerate(means):
+        centred = X - mean
+        first[k], second[k] = exact[:, k] @ centred, exact[:, k] @ centred**2
+    return Statistics(0.0, exact.sum(axis=0), first, second, means, "diag")
+
+
 def by_feature(parameters: Parameters) -> Parameters:
     """Return the same mixture with a variance for each feature of each component."""
     weights, means, covariances, factors, covariance_type = parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
@@ -10,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn import config_context
-from sklearn.cluster import KMeans
 from sklearn.model_selection import KFold
 
 from fastgmm._records import FloatArray
 from fastgmm.em.clusters import Clusters
+from fastgmm.em.initialization import labels_of_kmeans
 from fastgmm.em.progress import Watcher
 from fastgmm.em.results import EMResult, Iteration
 from fastgmm.mixture import GaussianMixture
@@ -26,6 +25,10 @@ FOLDS = 5
 # Up to so many rows, the covariance types share the clusters that they start from, and cells come
 # one after another: what is done in Python would have to wait for other threads.
 MOST_ROWS_SHARED = 20_000
+# Options of those who ask for a start of their own.
+OF_STARTS = {"init_params", "init_whiten", "init_size"}
+# So many find the longest axis well enough to cut a component across.
+POWER_ITERATIONS = 16
 # The iteration from which on a start may be given up.
 FIRST_JUDGED = 3
 # Called before each fit, with what it is of.
@@ -54,7 +57,7 @@ class Tried(NamedTuple):
     model: Callable[[int], Any]
 
 
-class Hopeless:
+class Hopeless(Watcher):
     """Gives a start up that does not come near the best one before it.
 
     If in all the iterations that it has left it rose as in its last, it would not get there.
@@ -62,9 +65,6 @@ class Hopeless:
 
     def __init__(self, max_iter: int) -> None:
         self._max_iter, self._best = max_iter, -np.inf
-
-    def run_begins(self, index: int) -> None:
-        """Nothing is known of the start."""
 
     def iteration_ends(self, iteration: Iteration) -> bool:
         """Tell whether the run is hopeless; the first rises are no measure of those to come."""
@@ -76,9 +76,6 @@ class Hopeless:
         """Remember the best."""
         self._best = max(self._best, result.lower_bound)
         return False
-
-    def run_fails(self, error: Exception) -> None:
-        """Others go on."""
 
 
 class Fits:
@@ -97,7 +94,6 @@ class Fits:
         self.X, self.sample_weight, self.n_init, self.options = X, sample_weight, n_init, options
         self.seed = seed
         self.workers = Workers(options.get("n_jobs"), 1) if workers is None else workers
-        self._total_weight = float(len(X) if sample_weight is None else sample_weight.sum())
         self._found: dict[int, list[Clusters]] = {}
 
     def of(self, rows: np.ndarray) -> Fits:
@@ -111,40 +107,31 @@ class Fits:
             return self
         return Fits(self.X, self.sample_weight, self.n_init, self.seed, self.options)
 
-    def each(self, K: int, kind: str) -> list[GaussianMixture]:
-        """Fit from each start by itself."""
+    def labels_of_each(self, K: int, kind: str) -> list[tuple[GaussianMixture, np.ndarray]]:
+        """Fit from each start by itself; return models and the labels that they give the rows."""
         if not self.shares_starts:
-            fit = partial(self._fit_once, K, kind)
-            return self.workers.map(fit, self._seeds(K))
+            return self.workers.map(partial(self._labelled, K, kind, None), self._seeds(K))
         starts = self._starts(K)
-        fits = {start: self._fit(K, kind, starts=[start]) for start in dict.fromkeys(starts)}
-        return [fits[start] for start in starts]
+        found = {
+            start: self._labelled(K, kind, [start], self.seed) for start in dict.fromkeys(starts)
+        }
+        return [found[start] for start in starts]
 
     def best(self, K: int, kind: str, smaller: GaussianMixture | None = None) -> GaussianMixture:
         """Return the fit of the highest likelihood, also from a smaller model that is split."""
-        more, hopeless = [], Hopeless(self.options.get("max_iter", GaussianMixture().max_iter))
+        starts: list[Clusters | None] = []
         if smaller is not None and len(smaller.weights_) == K - 1:
-            more = [Clusters(split(smaller, self.X), K)]
+            starts.append(Clusters(split(smaller, self.X), K))
         if self.shares_starts:
-            starts = list(dict.fromkeys([*more, *self._starts(K)]))
-            return self._fit(K, kind, hopeless, starts=starts)
-        models = [self._fit(K, kind, hopeless, random_state=self._seeds(K)[0])]
-        if more:
-            models.append(self._fit(K, kind, hopeless, starts=more))
-        return max(models, key=lambda model: model.lower_bound_)
-
-    def information(self, model: GaussianMixture, criterion: str) -> float:
-        """Return ``'bic'``, ``'aic'`` or ``'icl'`` of a model that has been fitted here."""
-        if criterion == "icl":
-            return model.icl(self.X, self.sample_weight)
-        penalty = 2.0 if criterion == "aic" else math.log(self._total_weight)
-        deviance = -2 * model.log_likelihood_ * self._total_weight
-        return float(deviance + penalty * model._n_parameters())
+            starts = list(dict.fromkeys([*starts, *self._starts(K)]))
+        else:
+            starts += [None] * self.n_init
+        return self._fit(K, kind, starts)
 
     @property
     def shares_starts(self) -> bool:
         """Whether all covariance types start from the same clusters."""
-        return len(self.X) <= MOST_ROWS_SHARED and "init_params" not in self.options
+        return len(self.X) <= MOST_ROWS_SHARED and not OF_STARTS & self.options.keys()
 
     def _seeds(self, K: int) -> list[int]:
         self._check(K)
@@ -155,22 +142,22 @@ class Fits:
         if len(self.X) < K:
             raise ValueError(f"{K} components need as many rows, and there are {len(self.X)}.")
 
-    def _fit_once(self, K: int, kind: str, seed: int) -> GaussianMixture:
-        return self._fit(K, kind, random_state=seed, n_init=1)
+    def _labelled(
+        self, K: int, kind: str, starts: list[Clusters | None] | None, seed: int
+    ) -> tuple[GaussianMixture, np.ndarray]:
+        model = self._fit(K, kind, starts or [None], seed)
+        return model, model.predict(self.X).astype(np.int32)
 
     def _fit(
-        self,
-        K: int,
-        kind: str,
-        *watchers: Watcher,
-        starts: list[Clusters] | None = None,
-        **own: Any,
+        self, K: int, kind: str, starts: list[Clusters | None], seed: int | None = None
     ) -> GaussianMixture:
-        own = {"random_state": self.seed, "n_init": self.n_init, **self.options, **own}
-        own["n_jobs"] = self.workers.n_jobs
-        model = GaussianMixture(K, covariance_type=kind, **own)
-        model._fit(self.X, None, self.sample_weight, [self.workers, *watchers], starts)
-        model.n_jobs = self.options.get("n_jobs")
+        """Fit from each of some starts, of which the best is kept."""
+        self._check(K)
+        own = {"n_init": self.n_init, **self.options, "n_jobs": self.workers.n_jobs}
+        seed = self.seed if seed is None else seed
+        model = GaussianMixture(K, covariance_type=kind, random_state=seed, **own)
+        watchers = [Hopeless(model.max_iter), *self.workers.watchers]
+        model._fit(self.X, None, self.sample_weight, watchers, starts)
         return model
 
     def _starts(self, K: int) -> list[Clusters]:
@@ -178,11 +165,10 @@ class Fits:
         if K not in self._found:
             self._check(K)
             random = np.random.RandomState(self.seed)  # as scikit-learn goes on from start to start
-            kmeans = KMeans(K, n_init=1, random_state=random)
             n_different = self.n_init if K > 1 else 1
             with config_context(assume_finite=True, skip_parameter_validation=True):
                 found = [
-                    Clusters(kmeans.fit(self.X, None, self.sample_weight).labels_, K)
+                    Clusters(labels_of_kmeans(self.X, K, random, self.sample_weight), K)
                     for _ in range(n_different)
                 ]
             self._found[K] = found * (self.n_init // n_different)
@@ -192,18 +178,34 @@ class Fits:
 def split(model: GaussianMixture, X: FloatArray) -> np.ndarray:
     """Labels of a model's components, of which the widest is cut in two across its longest axis."""
     labels, K = model.predict(X), len(model.weights_)
-    squares = np.bincount(labels, np.sum((X - model.means_[labels]) ** 2, axis=1), minlength=K)
+    scale = np.abs(X).max() or 1.0
+    rows, means = X.astype(np.float64) / scale, model.means_ / scale
+    squares = np.bincount(labels, np.sum((rows - means[labels]) ** 2, axis=1), minlength=K)
     widest = labels == int(squares.argmax())
-    centred = X[widest] - X[widest].mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    labels[np.flatnonzero(widest)[centred @ axes[:, -1] > 0]] = K
+    centred = rows[widest] - rows[widest].mean(axis=0)
+    labels[np.flatnonzero(widest)[centred @ _longest_axis(centred) > 0]] = K
     return np.asarray(labels)
 
 
+def _longest_axis(centred: FloatArray) -> FloatArray:
+    """Nearly the axis along which rows extend most, by power iteration from the farthest one."""
+    axis = centred[np.sum(centred**2, axis=1).argmax()]
+    for _ in range(POWER_ITERATIONS):
+        length = np.sqrt(axis @ axis)
+        if length == 0:
+            break
+        axis = (centred @ (axis / length)) @ centred
+    return axis
+
+
 def by_information(
-    fits: Fits, sizes: Sequence[int], types: Sequence[str], criterion: str, tell: Tell
+    fits: Fits,
+    sizes: Sequence[int],
+    types: Sequence[str],
+    judge: Callable[[GaussianMixture], float],
+    tell: Tell,
 ) -> Tried:
-    """Judge each cell by a method of its model: ``'bic'``, ``'aic'`` or ``'icl'``."""
+    """Judge each cell by a criterion of its model."""
 
     def cells_of(kind: str) -> list[tuple[Row, GaussianMixture | None]]:
         """Of one covariance type, each after the next smaller one."""
@@ -214,7 +216,7 @@ def by_information(
             began = perf_counter()
             try:
                 model = fits.best(K, kind, model)
-                row = _row([model], kind, K, fits.information(model, criterion), began)
+                row = _row([model], kind, K, judge(model), began)
             except ValueError as error:
                 model, row = None, _failed(kind, K, error, began)
             found.append((row, model))
@@ -262,11 +264,11 @@ def by_stability(fits: Fits, sizes: Sequence[int], types: Sequence[str], tell: T
             tell(f"{kind}, K = {K}")
             began = perf_counter()
             try:
-                each = fits.each(K, kind)
-                labels.append([model.predict(fits.X).astype(np.int32) for model in each])
+                each, given = zip(*fits.labels_of_each(K, kind), strict=True)
+                labels.append(list(given))
                 found[K] = _row(each, kind, K, np.nan, began)
             except ValueError as error:
-                each = []
+                each = ()
                 labels.append([])
                 found[K] = _failed(kind, K, error, began)
             if K in sizes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from fastgmm._records import COVARIANCE_TYPES, CRITERIA, Criterion
+from fastgmm.data.criteria import classification_entropy
+from fastgmm.data.source import ArraySource
 from fastgmm.estimator.containers import pandas
-from fastgmm.estimator.validation import check_fit_data
+from fastgmm.estimator.validation import check_fit_data, check_total_weight
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.families import family_of
 from fastgmm.selection.cells import (
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 HIGHER_IS_BETTER = ("held-out", "stability")
 # Fits of each cell, if nothing is said: stability is an average over pairs of them.
 N_INIT, N_REFITS = 1, 10
+# Two to fit, and one that is left out.
+FEWEST_HELD_OUT = 3
 KINDS: dict[str, Any] = {
     "covariance_type": "U16", "n_components": np.intp, "value": np.float64,
     "log_likelihood": np.float64, "n_parameters": np.intp, "n_iter": np.intp,
@@ -44,18 +50,21 @@ KINDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Selection:
     """What was tried, and the best of it.
+
+    That is the best of the cells without a degenerate component, unless all have one.
 
     Attributes
     ----------
     criterion : str
     table : record array
-        A row for each cell: `covariance_type`, `n_components`, `value` (of the criterion, NaN where
-        the fit failed), `log_likelihood` (mean, of the data), `n_parameters`, `n_iter`,
-        `converged`, `n_degenerate` (components that have collapsed: their criterion misleads),
-        `seconds`, and `failure` (why there is no value, or an empty string).
+        A row for each cell: `covariance_type`, `n_components` (that were asked for), `value` (of
+        the criterion, NaN where the fit failed), `log_likelihood` (mean, of the data that the best
+        fit was to), `n_parameters`, `n_iter`, `converged`, `n_degenerate` (components that have
+        collapsed: the criterion misleads), `seconds`, and `failure` (why there is no value, or an
+        empty string).
     best_model_ : GaussianMixture
         Of the best cell, fitted to all the data.
     """
@@ -63,6 +72,11 @@ class Selection:
     criterion: Criterion
     table: np.recarray
     best_model_: GaussianMixture
+
+    def __repr__(self) -> str:
+        tried = f"{len(self.table)} tried"
+        best = f"{self.best_n_components_} components, {self.best_covariance_type_}"
+        return f"<Selection by {self.criterion}: {best}; {tried}>"
 
     @property
     def best_n_components_(self) -> int:
@@ -111,7 +125,8 @@ def select_mixture(
 
     Cells share what they can: up to 20,000 rows, the clusters that k-means finds for a number of
     components are the start of all covariance types; with more rows, fits run side by side. Each
-    cell also starts from the next smaller model of its type, of which a component is split. A start
+    cell also starts from the model of its type with one component less, if that is among them, of
+    which a component is split. A start
     is given up if it would not reach the best one before it in the iterations that it has left,
     were it to rise as in its last. A cell that fails leaves the others.
 
@@ -129,13 +144,16 @@ def select_mixture(
     n_init : int, default=None
         Starts of each cell; None for 1, or 10 for ``'stability'``.
     random_state : int, RandomState instance or None, default=None
-        With an int, each cell has the starts of `GaussianMixture` with the same, and one more.
+        With an int, each cell has the starts of `GaussianMixture` with the same (for
+        ``'stability'``: starts of its own), and one more.
     sample_weight : array-like of shape (n,), default=None
         Multiplicities of the rows; they do not count for ``'stability'`` once the fits are made.
     verbose : int, default=0
         1 shows the progress on a terminal.
     **options
-        Further arguments of `GaussianMixture`, such as `tol` or `reg_covar`.
+        Further arguments of `GaussianMixture`, such as `tol` or `reg_covar`. An `init_params`
+        should be a method or a function; up to 20,000 rows, `init_params`, `init_size` and
+        `init_whiten` give each covariance type its own starts.
 
     Returns
     -------
@@ -145,7 +163,14 @@ def select_mixture(
     Raises
     ------
     ValueError
-        If there is nothing to try, or everything fails.
+        If there is nothing to try, everything fails, or there are too few rows.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the best model has not converged.
+    UserWarning
+        If every model has a degenerate component, and so the best one, too.
 
     References
     ----------
@@ -164,22 +189,40 @@ def select_mixture(
     """
     sizes, types = _sizes(n_components), _types(covariance_types)
     n_init = _n_init(n_init, criterion)
-    template = GaussianMixture(**options)
-    template._validate_params()
+    template = _template(options)
     data, weight = check_fit_data(template, X, sample_weight, 1)
+    total_weight = check_total_weight(sample_weight, data)
     if weight is not None and not np.all(weight > 0):  # those rows are not there
         data, weight = data[weight > 0], weight[weight > 0]
+    if criterion == "held-out" and len(data) < FEWEST_HELD_OUT:
+        raise ValueError(
+            f"The criterion 'held-out' needs {FEWEST_HELD_OUT} or more rows with a weight, and "
+            f"there are {len(data)}; use another one."
+        )
     is_seed = isinstance(random_state, Integral)
     random = check_random_state(random_state)
     seed = int(random_state) if is_seed else random.randint(2**31 - 1)  # type: ignore[arg-type]
     n_tasks = _n_tasks(criterion, sizes, types, n_init) if len(data) > MOST_ROWS_SHARED else 1
     workers = Workers(options.get("n_jobs"), n_tasks)
-    fits = Fits(data, weight, n_init, seed, options, workers)
+    of_cells = {**options, "keep_on_interrupt": False}  # an interruption ends the selection
+    fits = Fits(data, weight, n_init, seed, of_cells, workers)
     n_cells = len(types) * (len(sizes) + 2 * (criterion == "stability"))
     with _telling(n_cells, verbose) as tell, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the table has it
-        tried = _tried(fits, sizes, types, criterion, tell)
+        tried = _tried(fits, sizes, types, criterion, total_weight, tell)
         model = tried.model(_best(tried.rows, criterion))
+    model.set_params(
+        random_state=random_state,
+        n_jobs=template.n_jobs,
+        keep_on_interrupt=template.keep_on_interrupt,
+    )
+    if all(row.n_degenerate for row in tried.rows if not row.failure):
+        warnings.warn(
+            "Every mixture has a degenerate component, so that the criterion misleads; try fewer "
+            "components, a larger reg_covar, or on_degenerate='reset' or 'drop'.",
+            UserWarning,
+            stacklevel=2,
+        )
     if not model.converged_:
         warnings.warn(
             f"The best model has not converged in {model.n_iter_} iterations; increase max_iter.",
@@ -208,19 +251,55 @@ def _tried(
     sizes: list[int],
     types: list[str],
     criterion: Criterion,
+    total_weight: float,
     tell: Callable[[str], object],
 ) -> Tried:
     if criterion == "stability":
         return by_stability(fits, sizes, types, tell)
     if criterion == "held-out":
         return by_held_out(fits, sizes, types, tell)
-    return by_information(fits, sizes, types, criterion, tell)
+    judge = partial(_information, fits, criterion, total_weight)
+    return by_information(fits, sizes, types, judge, tell)
+
+
+def _information(
+    fits: Fits, criterion: Criterion, total_weight: float, model: GaussianMixture
+) -> float:
+    """Return ``'bic'``, ``'aic'`` or ``'icl'`` of a model that has been fitted to the rows."""
+    penalty = 2.0 if criterion == "aic" else math.log(total_weight)
+    value = -2 * model.log_likelihood_ * total_weight + penalty * model._n_parameters()
+    if criterion == "icl":
+        source = ArraySource(fits.X, fits.sample_weight)
+        entropy = classification_entropy(source, model._parameters().astype(source.dtype))
+        value += 2 * entropy * total_weight / source.total_weight
+    return float(value)
+
+
+def _template(options: dict[str, Any]) -> GaussianMixture:
+    """A mixture of the options that all cells have in common, once they are checked."""
+    own = {"n_components": "n_components", "covariance_type": "covariance_types"}
+    for name in own.keys() & options.keys():
+        raise TypeError(f"select_mixture chooses {name}; say by {own[name]} which are tried.")
+    template = GaussianMixture(**options)
+    template._validate_params()
+    if not isinstance(template.init_params, str) and not callable(template.init_params):
+        raise ValueError(
+            "init_params of a selection should be the name of a method, or a function, which is "
+            "called for each number of components."
+        )
+    return template
 
 
 def _best(rows: list[Row], criterion: Criterion) -> int:
-    """Index of the best cell; ValueError if all have failed."""
+    """Index of the best cell, of those without degenerate components if there are any.
+
+    ValueError is raised if all have failed.
+    """
     sign = -1.0 if criterion in HIGHER_IS_BETTER else 1.0
     values = np.array([sign * row.value for row in rows])
+    sound = np.array([row.n_degenerate == 0 and not np.isnan(row.value) for row in rows])
+    if sound.any():
+        values[~sound] = np.nan
     if np.all(np.isnan(values)):
         why = next((row.failure for row in rows if row.failure), "no number has a neighbour")
         raise ValueError(f"There is no value of {criterion!r} for any of the mixtures: {why}")

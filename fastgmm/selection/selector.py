@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm._records import COVARIANCE_TYPES, CRITERIA, Criterion, FloatArray
 from fastgmm.em.results import RepairAction
+from fastgmm.estimator.base import attributes_kept_on_failure
 from fastgmm.estimator.validation import check_fit_data
 from fastgmm.mixture import GaussianMixture
 from fastgmm.selection.select import Selection, select_mixture
@@ -109,6 +110,7 @@ class MixtureSelector(DensityMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @attributes_kept_on_failure
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit all the mixtures, and keep the best.
 
