@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastgmm import kernels, plotting, reference
     from fastgmm._records import Parameters, Statistics
+    from fastgmm.bayesian import BayesianGaussianMixture
     from fastgmm.classifier import GaussianMixtureClassifier
     from fastgmm.mixture import GaussianMixture
     from fastgmm.model.conditioning import Conditional, Regression
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "BayesianGaussianMixture",
     "Conditional",
     "GaussianMixture",
     "GaussianMixtureClassifier",
@@ -68,6 +70,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BayesianGaussianMixture": "fastgmm.bayesian",
     "Conditional": "fastgmm.model.conditioning",
     "GaussianMixture": "fastgmm.mixture",
     "GaussianMixtureClassifier": "fastgmm.classifier",

@@ -16,24 +16,30 @@ import zipfile
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from importlib.metadata import version
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm._records import FloatArray, Parameters
+from fastgmm.bayesian import BayesianGaussianMixture
 from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.interchange import fitted_attributes, set_by_fit
 from fastgmm.mixture import GaussianMixture
+from fastgmm.model.bayes import shapes_of_bayes
 from fastgmm.model.factors import contradictions
 from fastgmm.model.families import FAMILIES
 from fastgmm.system.files import atomic_write
 
 __all__ = ["load", "save"]
 
+Mixture: TypeAlias = GaussianMixture | BayesianGaussianMixture
+
 FORMAT = "fastgmm model"
 FORMAT_VERSION = 1
-ESTIMATORS = {cls.__name__: cls for cls in (GaussianMixture,)}
+ESTIMATORS: dict[str, type[Mixture]] = {
+    cls.__name__: cls for cls in (GaussianMixture, BayesianGaussianMixture)
+}
 
 HEADER = "header.json"
 SCALARS = {"converged_": bool, "n_iter_": int, "n_features_in_": int}
@@ -43,7 +49,7 @@ LATER_ARRAYS = ("log_likelihood_", "largest_fall_")  # that files of earlier ver
 
 
 # Long: for its documentation.
-def save(model: GaussianMixture, path: str | os.PathLike[str] | BinaryIO) -> None:
+def save(model: Mixture, path: str | os.PathLike[str] | BinaryIO) -> None:
     """Write a fitted mixture to one ``.npz`` file.
 
     The file is written whole or not at all: when saving fails, a file that was at `path` before
@@ -88,7 +94,7 @@ def save(model: GaussianMixture, path: str | os.PathLike[str] | BinaryIO) -> Non
     check_is_fitted(model)
     model = with_every_attribute(model)
     header = header_of(model)
-    names = PARAMETER_ARRAYS + HISTORY_ARRAYS + LATER_ARRAYS
+    names = PARAMETER_ARRAYS + HISTORY_ARRAYS + LATER_ARRAYS + names_of_bayes(header)
     arrays = {name: np.asarray(getattr(model, name, np.nan)) for name in names}
     check_arrays(arrays, header)  # what is written can be read
     members = {HEADER: json.dumps(header, indent=1, default=plain).encode()}
@@ -100,7 +106,7 @@ def save(model: GaussianMixture, path: str | os.PathLike[str] | BinaryIO) -> Non
             archive.writestr(entry, content)
 
 
-def load(path: str | os.PathLike[str] | BinaryIO) -> GaussianMixture:
+def load(path: str | os.PathLike[str] | BinaryIO) -> Mixture:
     """Read a mixture that `save` wrote; it predicts, scores and samples as it did before.
 
     Parameters
@@ -124,7 +130,7 @@ def load(path: str | os.PathLike[str] | BinaryIO) -> GaussianMixture:
     return _loaded(path, "The file")
 
 
-def _loaded(file: BinaryIO, name: str) -> GaussianMixture:
+def _loaded(file: BinaryIO, name: str) -> Mixture:
     try:
         return rebuild(*read_checked(file))
     except InvalidFile as error:
@@ -143,7 +149,7 @@ class InvalidFile(ValueError):
         super().__init__(f"{problem}; {remedy}")
 
 
-def with_every_attribute(model: GaussianMixture) -> GaussianMixture:
+def with_every_attribute(model: Mixture) -> Mixture:
     """Return a copy of a mixture, which may be made by hand, with all that a fit would have set."""
     p = model._parameters()
     p = p.astype(p.means.dtype if p.means.dtype == np.float32 else np.float64)
@@ -154,7 +160,7 @@ def with_every_attribute(model: GaussianMixture) -> GaussianMixture:
     return whole
 
 
-def header_of(model: GaussianMixture) -> dict[str, Any]:
+def header_of(model: Mixture) -> dict[str, Any]:
     """Everything about `model` that is not a fitted array."""
     header = {
         "format": FORMAT,
@@ -182,6 +188,12 @@ def plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
+def names_of_bayes(header: dict[str, Any]) -> tuple[str, ...]:
+    """Arrays that only an estimator of variational Bayes has."""
+    is_bayesian = header["estimator"] == BayesianGaussianMixture.__name__
+    return tuple(shapes_of_bayes(header["parameters"], 1, 1)) if is_bayesian else ()
+
+
 def is_json(value: object) -> bool:
     """Whether a constructor's parameter can be kept in the header."""
     try:
@@ -204,7 +216,7 @@ def read_checked(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]
         members = read_members(file)
         header = read_header(members)
         later = tuple(name for name in LATER_ARRAYS if f"{name}.npy" in members)
-        names = PARAMETER_ARRAYS + HISTORY_ARRAYS + later
+        names = PARAMETER_ARRAYS + HISTORY_ARRAYS + later + names_of_bayes(header)
         arrays = {name: read_array(members, name) for name in names}
         check_arrays(arrays, header)
     except InvalidFile:
@@ -316,6 +328,7 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         "lower_bounds_": (fitted["n_iter_"],),
         "log_likelihood_": (),
         "largest_fall_": (),
+        **shapes_of_bayes(header["parameters"], K, d),
     }
     for name in arrays:
         shape = shapes[name]
@@ -326,6 +339,10 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
             raise InvalidFile(f"{name} and means_ differ in dtype")
         if not np.isfinite(arrays[name]).all():
             raise InvalidFile(f"{name} holds NaN or infinity", "fit the model again")
+    for name in names_of_bayes(header):
+        least = -np.inf if name == "mean_prior_" or arrays[name].ndim == 2 else 0.0
+        if not np.all(np.isfinite(arrays[name]) & (arrays[name] > least)):
+            raise InvalidFile(f"{name} holds what no posterior has", "fit the model again")
     if any(np.isnan(arrays[name]).any() for name in HISTORY_ARRAYS):
         raise InvalidFile("its lower bounds hold NaN", "fit the model again")
     weights, factors = arrays["weights_"], arrays["precisions_cholesky_"]
@@ -346,26 +363,34 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         raise InvalidFile(contradiction, "fit the model again")
 
 
-def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> GaussianMixture:
+def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> Mixture:
     """Make the estimator of a checked header and checked arrays."""
     cls = ESTIMATORS[header["estimator"]]
     if not set(header["parameters"]) <= set(cls().get_params(deep=False)):
         raise InvalidFile(*written_by_newer(header))
-    model: GaussianMixture = cls(**header["parameters"])
+    model = cls(**header["parameters"])
     try:
         model._validate_params()
     except ValueError as error:
         raise InvalidFile(f"its header has a wrong parameter ({error})") from error
     for name in PARAMETER_ARRAYS:
         setattr(model, name, arrays[name])
+    for name in names_of_bayes(header):
+        array = arrays[name]
+        if name == "weight_concentration_" and array.ndim == 2:
+            model.weight_concentration_ = tuple(array)
+        else:
+            setattr(model, name, array if array.ndim else float(array))
     for name in SCALARS:
         setattr(model, name, header["fitted"][name])
     model.lower_bound_ = float(arrays["lower_bound_"])
     model.lower_bounds_ = arrays["lower_bounds_"].tolist()
     for name in LATER_ARRAYS:
         setattr(model, name, float(arrays.get(name, np.nan)))
-    model.degenerate_components_ = np.array(header.get("degenerate_components_", []), np.intp)
-    model.fit_history_, model.repairs_ = [], []
+    model.fit_history_ = []
+    if isinstance(model, GaussianMixture):
+        model.degenerate_components_ = np.array(header.get("degenerate_components_", []), np.intp)
+        model.repairs_ = []
     if header.get("feature_names_in_") is not None:
         model.feature_names_in_ = np.array(header["feature_names_in_"], dtype=object)
     return model

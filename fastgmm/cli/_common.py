@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastgmm.cli.tables import NumericTable
-    from fastgmm.mixture import GaussianMixture
+    from fastgmm.persistence import Mixture
     from fastgmm.selection.select import Selection
 
 Add = Callable[..., object]  # add_argument of a parser
@@ -82,7 +82,7 @@ def read_data(options: argparse.Namespace, expected: Sequence[str] = ()) -> Nume
 
 def read_model_and_data(
     options: argparse.Namespace,
-) -> tuple[GaussianMixture, NumericTable, list[str]]:
+) -> tuple[Mixture, NumericTable, list[str]]:
     """Load a model, the points, and the names of its features, which have to be the points'.
 
     The model itself has no names any more: they have been compared, and would ask for a data frame.
@@ -108,7 +108,7 @@ def read_model_and_data(
     return model, points, expected
 
 
-def load_model(path: str) -> GaussianMixture:
+def load_model(path: str) -> Mixture:
     """Load a model from a file, or from standard input."""
     from fastgmm.cli.tables import standard_input
     from fastgmm.persistence import load
@@ -121,7 +121,7 @@ def load_model(path: str) -> GaussianMixture:
         raise ValueError(f"standard input: {error}") from error
 
 
-def save_model(model: GaussianMixture, path: str) -> None:
+def save_model(model: Mixture, path: str) -> None:
     """Save a model in a file, or write it to standard output."""
     from fastgmm.persistence import save
 

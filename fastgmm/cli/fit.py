@@ -32,9 +32,15 @@ from fastgmm.model.families import FAMILIES
 if TYPE_CHECKING:
     from fastgmm.cli.tables import NumericTable
     from fastgmm.mixture import GaussianMixture
+    from fastgmm.persistence import Mixture
     from fastgmm.selection.select import Selection
 
-IN_WORDS = {"reset": "started again", "drop": "left out", "floor": "given a floor"}
+IN_WORDS = {
+    "reset": "started again",
+    "drop": "left out",
+    "floor": "given a floor",
+    "lower_bound": "lower bound",
+}
 
 
 def describe(add: Add) -> None:
@@ -57,6 +63,13 @@ def describe(add: Add) -> None:
         f"again elsewhere, leave them out, or put a floor under their variances; {DEFAULT}"
     )
     add("--on-degenerate", choices=ON_DEGENERATE, default="raise", help=on_degenerate)
+    bayes = (
+        "variational Bayes: K is the largest number of components, and those that are not needed "
+        "lose their weight"
+    )
+    add("--bayes", action="store_true", help=bayes)
+    concentration = "with --bayes: the lower, the fewer components have weight; default: 1 / K"
+    add("--concentration", metavar="C", type=float, help=concentration)
     add("--seed", metavar="S", type=int, default=0, help=f"of the start; {DEFAULT}")
     add("--json", action="store_true", help=JSON)
 
@@ -64,6 +77,7 @@ def describe(add: Add) -> None:
 def run(options: argparse.Namespace) -> None:
     """Fit, save, summarize."""
     check_output(options.out, MODELS, options.data)
+    check_bayes(options)
     points = read_data(options)
     selection = None if len(options.components) == 1 else selected(points, options)
     if selection is None:
@@ -80,6 +94,17 @@ def run(options: argparse.Namespace) -> None:
     if interrupted:
         where = f" and saved to {options.out}" if options.out else ""
         raise KeyboardInterrupt(f"what iteration {model.n_iter_} had found was kept{where}")
+
+
+def check_bayes(options: argparse.Namespace) -> None:
+    """Refuse what variational Bayes does without, or what only it has."""
+    if not options.bayes and options.concentration is not None:
+        raise ValueError("--concentration is for --bayes; give both.")
+    if options.bayes and (len(options.components) > 1 or options.on_degenerate != "raise"):
+        raise ValueError(
+            "--bayes chooses among components itself; give the largest number alone, without "
+            "--on-degenerate."
+        )
 
 
 def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -101,12 +126,20 @@ def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
     return arguments
 
 
-def fitted(points: NumericTable, options: argparse.Namespace) -> tuple[GaussianMixture, bool]:
+def fitted(points: NumericTable, options: argparse.Namespace) -> tuple[Mixture, bool]:
     """Fit one model; tell whether Ctrl-C ended the fit."""
+    from fastgmm.bayesian import BayesianGaussianMixture
     from fastgmm.mixture import GaussianMixture
 
     own = {"covariance_type": options.covariance_type, **arguments_of(options)}
-    model = GaussianMixture(*options.components, **own)
+    (own["n_components"],) = options.components
+    model: Mixture
+    if options.bayes:
+        own["weight_concentration_prior"] = options.concentration
+        del own["on_degenerate"]
+        model = BayesianGaussianMixture(**own)
+    else:
+        model = GaussianMixture(**own)
     return model, fit_in_sight(model, points)
 
 
@@ -124,7 +157,7 @@ def selected(points: NumericTable, options: argparse.Namespace) -> Selection:
     )
 
 
-def named(model: GaussianMixture, points: NumericTable) -> GaussianMixture:
+def named(model: Mixture, points: NumericTable) -> Mixture:
     """A copy of the model that knows the names of its features, where the file has some."""
     import numpy as np
 
@@ -134,7 +167,7 @@ def named(model: GaussianMixture, points: NumericTable) -> GaussianMixture:
     return model
 
 
-def fit_in_sight(model: GaussianMixture, points: NumericTable) -> bool:
+def fit_in_sight(model: Mixture, points: NumericTable) -> bool:
     """Fit, and show the progress if a terminal is watching; tell whether Ctrl-C ended the fit."""
     from sklearn.exceptions import ConvergenceWarning
 
@@ -151,7 +184,7 @@ def fit_in_sight(model: GaussianMixture, points: NumericTable) -> bool:
 
 
 def figures_of(
-    model: GaussianMixture,
+    model: Mixture,
     points: NumericTable,
     options: argparse.Namespace,
     selection: Selection | None,
@@ -159,14 +192,13 @@ def figures_of(
     """What there is to say about the fit as a whole."""
     n, d = points.X.shape
     end = f"after {model.n_iter_} iteration{'s' * (model.n_iter_ != 1)}"
-    remedy = "; raise --max-iter or --tol"
+    remedy, criteria = "; raise --max-iter or --tol", criteria_of(model, points)
     figures = {
         "points": f"{n:,} × {d}",
         "covariances": model.covariance_type,
         "converged": f"yes, {end}" if model.converged_ else f"no, {end}{remedy}",
         "mean log-likelihood": f"{model.score(points.X):.6f}",
-        "BIC": f"{model.bic(points.X):.2f}",
-        "AIC": f"{model.aic(points.X):.2f}",
+        **{IN_WORDS.get(name, name.upper()): f"{value:.2f}" for name, value in criteria.items()},
     }
     if selection is not None:
         n_failed = int((selection.table.failure != "").sum())
@@ -175,7 +207,7 @@ def figures_of(
             f"{selection.best_n_components_}, the best of {len(selection.table)} numbers by "
             f"{options.criterion}{failed}"
         )
-    if model.repairs_:
+    if getattr(model, "repairs_", []):
         figures["repaired"] = repairs_in_words(model)
     if options.out:
         figures["saved to"] = options.out
@@ -183,7 +215,7 @@ def figures_of(
 
 
 def in_json(
-    model: GaussianMixture,
+    model: Mixture,
     points: NumericTable,
     options: argparse.Namespace,
     selection: Selection | None,
@@ -199,17 +231,23 @@ def in_json(
         "converged": model.converged_,
         "n_iter": model.n_iter_,
         "log_likelihood": model.log_likelihood_,
-        "bic": model.bic(points.X),
-        "aic": model.aic(points.X),
+        **criteria_of(model, points),
         "n_components": len(model.weights_),
         "weights": model.weights_,
         "means": model.means_,
         "covariances": model.covariances_,
         "standard_deviations": standard_deviations(model),
-        "degenerate_components": model.degenerate_components_,
+        "degenerate_components": getattr(model, "degenerate_components_", []),
         "saved_to": None if options.out == STREAM else options.out,
         "selection": None if selection is None else selection_in_json(selection),
     }
+
+
+def criteria_of(model: Mixture, points: NumericTable) -> dict[str, float]:
+    """Return what there is to compare the model with others by."""
+    if not hasattr(model, "bic"):
+        return {"lower_bound": model.lower_bound_}
+    return {"bic": model.bic(points.X), "aic": model.aic(points.X)}
 
 
 def repairs_in_words(model: GaussianMixture) -> str:
@@ -221,9 +259,7 @@ def repairs_in_words(model: GaussianMixture) -> str:
     return f"{done}; {len(model.means_)} components remain"
 
 
-def print_summary(
-    model: GaussianMixture, figures: dict[str, str], options: argparse.Namespace
-) -> None:
+def print_summary(model: Mixture, figures: dict[str, str], options: argparse.Namespace) -> None:
     """Print the components and the figures of the fit, beside a model that goes to stdout."""
     from fastgmm.cli.summary import advice_on_degenerate, components_table
     from fastgmm.system.terminal import Terminal, key_values

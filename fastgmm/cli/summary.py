@@ -15,7 +15,7 @@ from fastgmm.model.families import FAMILIES
 from fastgmm.system.terminal import plain_table
 
 if TYPE_CHECKING:
-    from fastgmm.mixture import GaussianMixture
+    from fastgmm.persistence import Mixture
 
 MOST_COMPONENTS = 40  # shown of a mixture
 MOST_DEGENERATE = 3  # of them, degenerate
@@ -23,7 +23,7 @@ MARK = "!"  # of a degenerate component
 SHORTEST_HEADER = 12  # characters, before the name of a feature is broken
 
 
-def components_table(model: GaussianMixture, width: int) -> RenderableType:
+def components_table(model: Mixture, width: int) -> RenderableType:
     """Weight, means and standard deviations of each component, as far as `width` allows.
 
     The components keep their numbers, which `predict` gives; of very many, the heaviest are
@@ -68,12 +68,12 @@ def components_table(model: GaussianMixture, width: int) -> RenderableType:
     return table
 
 
-def degenerate_components(model: GaussianMixture) -> list[int]:
+def degenerate_components(model: Mixture) -> list[int]:
     """Numbers of the components that the fit found to have collapsed or lost their points."""
     return np.asarray(getattr(model, "degenerate_components_", ()), dtype=int).tolist()
 
 
-def advice_on_degenerate(model: GaussianMixture) -> str:
+def advice_on_degenerate(model: Mixture) -> str:
     """Say what degenerate components are and what to do about them; nothing if there are none."""
     n_degenerate = len(degenerate_components(model))
     if not n_degenerate:
@@ -99,7 +99,7 @@ def wrapped(name: str, width: int) -> str:
     return "\n".join(textwrap.wrap(name, width, max_lines=2, placeholder="…"))
 
 
-def standard_deviations(model: GaussianMixture) -> FloatArray:
+def standard_deviations(model: Mixture) -> FloatArray:
     """Square roots of the variances, (K, d) for every covariance type."""
     family = FAMILIES[model.covariance_type]
     return np.sqrt(family.variances(model.covariances_, *model.means_.shape))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Iteration(NamedTuple):
 class EMResult:
     """The outcome of one run of EM from one start."""
 
-    parameters: Parameters  # of the last maximization
+    parameters: Any  # of the last maximization: `Parameters`, or a record that begins like it
     status: Status
     lower_bounds: list[float] = field(default_factory=list)  # before each maximization
     change: float = np.inf  # of the last lower bound

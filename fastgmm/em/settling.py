@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.random import RandomState
 
@@ -55,10 +57,13 @@ def settled_start(
     sample = _sample(source, max(size, ROWS_PER_PARAMETER * n_parameters), random_state)
     few = min(size, max(int(PART * size), ROWS_PER_FEATURE * K * d))
     seen = how._replace(init_size=few, kmeans_tol=COARSE_TOL)
+    start: Any
     try:
         start, repairs = initial_parameters(sample, K, maximization, seen, random_state, repairing)
     except IllDefinedCovariance:
         start, repairs = initial_parameters(source, K, maximization, how, random_state, repairing)
+    if not isinstance(start, Parameters):  # there is no momentum for what else is known of them
+        return start, repairs
     return settled(sample, maximization, start, max(TIMES_TOL * tol, SMALLEST_RISE)), repairs
 
 

@@ -34,7 +34,7 @@ UNKNOWN = {
 COUNTERPARTS: dict[type, Any] = {}
 
 
-def in_scikit_learns_place(cls: Class) -> Class:
+def in_scikit_learns_place(cls: Class, peer: type = Peer) -> Class:
     """Have a class stand wherever code expects scikit-learn's.
 
     Objects may come without its ``__init__`` having run: a scikit-learn mixture's ``__dict__`` in
@@ -42,10 +42,10 @@ def in_scikit_learns_place(cls: Class) -> Class:
     the arguments that it adds. Other libraries ask for isinstance(mixture, GaussianMixture).
     """
     for name, argument in signature(cls).parameters.items():
-        if name not in signature(Peer).parameters:
+        if name not in signature(peer).parameters:
             setattr(cls, name, argument.default)
-    Peer.register(cls)
-    COUNTERPARTS[Peer] = cls
+    peer.register(cls)  # type: ignore[attr-defined]
+    COUNTERPARTS[peer] = cls
     return cls
 
 
@@ -86,14 +86,15 @@ def set_by_fit(estimator: Any) -> dict[str, Any]:
 
 def from_sklearn(cls: type[Estimator], model: Any) -> Estimator:
     """Make an estimator of `cls` with scikit-learn's arguments and fitted attributes."""
-    if Peer not in type(model).__mro__:  # ours is an instance by registration
+    peer = _peer_of(cls)
+    if peer not in type(model).__mro__:  # ours is an instance by registration
         raise TypeError(
-            f"from_sklearn() takes a sklearn.mixture.GaussianMixture, not "
-            f"{type(model).__module__}.{type(model).__name__}; from_parameters() makes a mixture "
-            "of the weights, means and covariances of any other."
+            f"from_sklearn() takes a sklearn.mixture.{peer.__name__}, not "
+            f"{type(model).__module__}.{type(model).__name__}; GaussianMixture.from_parameters() "
+            "makes a mixture of the weights, means and covariances of any other."
         )
     mixture = _copied(model, cls(**_arguments(model)))
-    if hasattr(mixture, "converged_"):
+    if hasattr(mixture, "converged_") and peer is Peer:
         for name, unknown in UNKNOWN.items():
             setattr(mixture, name, deepcopy(getattr(model, name, unknown)))
         for name in RECORDS:
@@ -102,7 +103,7 @@ def from_sklearn(cls: type[Estimator], model: Any) -> Estimator:
 
 
 def to_sklearn(model: Any) -> Any:
-    """Make scikit-learn's GaussianMixture with the arguments and fitted attributes of `model`.
+    """Make scikit-learn's estimator with the arguments and fitted attributes of `model`.
 
     Arguments that it does not have are left out; an `init_params` that it does not know becomes
     its default.
@@ -113,12 +114,18 @@ def to_sklearn(model: Any) -> Any:
             "for each component and make a mixture of another type with "
             "GaussianMixture.from_parameters, which can be converted."
         )
-    known = Peer().get_params()
+    peer = _peer_of(type(model))
+    known = peer().get_params()
     arguments = {name: value for name, value in _arguments(model).items() if name in known}
     init_params = arguments["init_params"]
     if not isinstance(init_params, str) or init_params == "random_means":
         arguments["init_params"] = known["init_params"]
-    return _copied(model, Peer(**arguments))
+    return _copied(model, peer(**arguments))
+
+
+def _peer_of(cls: type) -> Any:
+    """Scikit-learn's class of which this, or a class that it inherits from, takes the place."""
+    return next(peer for peer, ours in COUNTERPARTS.items() if ours in cls.__mro__)
 
 
 def _arguments(model: Any) -> dict[str, Any]:

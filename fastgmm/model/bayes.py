@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -89,6 +89,26 @@ class Posterior(NamedTuple):
         return np.asarray(
             digamma(self.weight_concentration) - digamma(self.weight_concentration.sum())
         )
+
+
+def shapes_of_bayes(parameters: dict[str, Any], K: int, d: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of posteriors and priors by scikit-learn's names of them.
+
+    `parameters` are an estimator's, of which the covariance type and that of the concentrations
+    count.
+    """
+    family = family_of(parameters["covariance_type"])
+    is_process = parameters.get("weight_concentration_prior_type") != "dirichlet_distribution"
+    return {
+        "weight_concentration_": (2, K) if is_process else (K,),
+        "mean_precision_": (K,),
+        "degrees_of_freedom_": () if family.is_shared else (K,),
+        "weight_concentration_prior_": (),
+        "mean_precision_prior_": (),
+        "mean_prior_": (d,),
+        "degrees_of_freedom_prior_": (),
+        "covariance_prior_": family.shape(K, d)[0 if family.is_shared else 1 :],
+    }
 
 
 @dataclass(frozen=True)
