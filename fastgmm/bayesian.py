@@ -25,7 +25,7 @@ from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.base import EMMixture
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
-from fastgmm.estimator.validation import check_priors
+from fastgmm.estimator.priors import check_priors
 from fastgmm.mixture import GaussianMixture
 from fastgmm.model.bayes import ConcentrationType, Posterior, Priors, VariationalBayes
 from fastgmm.model.families import family_of

@@ -339,10 +339,7 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
             raise InvalidFile(f"{name} and means_ differ in dtype")
         if not np.isfinite(arrays[name]).all():
             raise InvalidFile(f"{name} holds NaN or infinity", "fit the model again")
-    for name in names_of_bayes(header):
-        least = -np.inf if name == "mean_prior_" or arrays[name].ndim == 2 else 0.0
-        if not np.all(np.isfinite(arrays[name]) & (arrays[name] > least)):
-            raise InvalidFile(f"{name} holds what no posterior has", "fit the model again")
+    check_bayes(arrays, header)
     if any(np.isnan(arrays[name]).any() for name in HISTORY_ARRAYS):
         raise InvalidFile("its lower bounds hold NaN", "fit the model again")
     weights, factors = arrays["weights_"], arrays["precisions_cholesky_"]
@@ -361,6 +358,15 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
     )
     for contradiction in contradictions(parameters):
         raise InvalidFile(contradiction, "fit the model again")
+
+
+def check_bayes(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
+    """Check that posteriors and priors are finite, and positive where they have to be."""
+    for name in names_of_bayes(header):
+        is_free = name == "mean_prior_" or arrays[name].ndim == 2
+        least = -np.inf if is_free else 0.0
+        if not np.all(np.isfinite(arrays[name]) & (arrays[name] > least)):
+            raise InvalidFile(f"{name} holds what no posterior has", "fit the model again")
 
 
 def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> Mixture:

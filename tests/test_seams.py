@@ -79,10 +79,12 @@ class WithPrior(MaximumLikelihood):
         prior = self.scale * np.eye(found.means.shape[1])
         return found._replace(covariances=n * found.covariances + (1 - n) * prior)
 
-    def objective(self, log_likelihood, parameters):
+    def objective(self, statistics, current, following):
+        parameters, total = current, statistics.counts.sum()
         half_log_det = np.log(np.diagonal(parameters.precisions_cholesky, axis1=1, axis2=2)).sum()
         trace = np.sum(parameters.precisions_cholesky**2)
-        return log_likelihood + self.strength * (half_log_det - 0.5 * self.scale * trace)
+        prior = self.strength * (half_log_det - 0.5 * self.scale * trace)
+        return (statistics.log_likelihood + prior) / total
 
 
 def test_a_prior_is_a_maximization_whose_objective_never_falls():
@@ -146,7 +148,7 @@ def test_squared_steps_guarded_by_the_objective():
 
 
 # --- family ---------------------------------------------------------------------------------
-def equal_volumes(covariances, counts):
+def equal_volumes(covariances, counts, before):
     """Diagonal covariances of one determinant (VEI and such: Celeux and Govaert, 1995)."""
     volumes = np.exp(np.log(covariances).mean(axis=1, keepdims=True))
     common = np.average(volumes, axis=0, weights=counts)

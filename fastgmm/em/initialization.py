@@ -87,7 +87,7 @@ def initial_parameters(
                 shift = means.astype(source.dtype) - centres
                 shift[shift**2 <= INVISIBLE * maximization.reg_covar] = 0.0
                 covariances = covariances + _squares(shift, counts, floored, family)
-        covariances = family.combine(covariances, floored)
+        covariances = family.combined(covariances, floored)
     if precisions is None:
         estimate = Estimate(weights, means, covariances)
         if repairing is not None and method not in SINGLE_POINTS:

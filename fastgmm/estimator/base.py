@@ -42,6 +42,7 @@ from fastgmm.estimator.validation import (
 )
 from fastgmm.kernels.small_problems import is_small
 from fastgmm.model.factors import IllDefinedCovariance
+from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.regularization import regularization
 from fastgmm.system.memory import check_memory
@@ -100,7 +101,7 @@ class Plan(NamedTuple):
     def is_small(self) -> bool:
         """Whether it takes no time to speak of."""
         shape = len(self.source.X), self.n_components, self.source.n_features
-        return is_small(*shape, self.maximization.covariance_type)
+        return is_small(*shape, FAMILIES[self.maximization.covariance_type].pass_type)
 
     def completed(self, result: EMResult) -> EMResult:
         """Tell what is degenerate in the end of a run, once."""
@@ -256,7 +257,13 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         """Check every argument before any work; return what there is to fit."""
         model: Any = self
         K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
-        if not is_small(len(X), K, d, covariance_type):
+        family = FAMILIES[covariance_type]
+        if d < family.fewest_features:
+            raise ValueError(
+                f"covariance_type={covariance_type!r} is for two or more features, and there is "
+                "one; 'EII' (equal variances) and 'VII' (variances of their own) are all there is."
+            )
+        if not is_small(len(X), K, d, family.pass_type):
             n_seen = len(X) if model.init_size is None else min(len(X), model.init_size)
             n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, X.itemsize)
             remedy = "use fewer components, features or covariance_type='diag'"

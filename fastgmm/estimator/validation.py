@@ -162,7 +162,7 @@ def check_initial_values(
     K, d = n_components, n_features
     return InitialValues(
         None if weights is None else _check_weights(weights, "weights_init", K),
-        None if means is None else _check_array(means, "means_init", "means", (K, d)),
+        None if means is None else check_shaped(means, "means_init", "means", (K, d)),
         None
         if precisions is None
         else _check_definite(precisions, "precisions_init", "precision", covariance_type, K, d),
@@ -186,43 +186,6 @@ def check_given_parameters(
         matrices = (matrices + matrices.swapaxes(-2, -1)) / 2
     _check_definite(matrices, *checked)  # float32 may have made nothing of little
     return proportions.astype(centres.dtype), centres, matrices
-
-
-def check_priors(
-    mean: ArrayLike | None,
-    degrees_of_freedom: float | None,
-    covariance: ArrayLike | None,
-    covariance_type: str,
-    n_features: int,
-) -> tuple[FloatArray | None, float, FloatArray | None]:
-    """Return the user's priors as float arrays, or None for None; degrees of freedom have a value.
-
-    The covariance is one, of the shape that a component has.
-    """
-    d = n_features
-    freedom = float(d) if degrees_of_freedom is None else float(degrees_of_freedom)
-    if freedom <= d - 1:
-        raise ValueError(
-            "The parameter 'degrees_of_freedom_prior' should be greater than "
-            f"{d - 1}, but got {freedom:.3f}. Pass the number of features, {d}, or more."
-        )
-    means = None if mean is None else _check_array(mean, "mean_prior", "means", (d,))
-    if covariance is None:
-        return means, freedom, None
-    family = family_of(covariance_type)
-    name = f"{covariance_type} covariance_prior"
-    axes = family.axes if family.is_shared else family.axes[1:]
-    matrix = _check_array(covariance, "covariance_prior", name, (d,) * len(axes))
-    if family.is_matrix and not _are_definite(matrix):
-        raise ValueError(
-            f"'{covariance_type} precision' should be symmetric, positive-definite. Pass a "
-            "covariance matrix as covariance_prior."
-        )
-    if not family.is_matrix and np.any(matrix <= 0.0):
-        raise ValueError(
-            f"'{covariance_type} precision' should be positive. Pass variances as covariance_prior."
-        )
-    return means, freedom, matrix
 
 
 def check_init_params(
@@ -282,7 +245,7 @@ def check_n_samples(n_samples: int) -> None:
 
 
 # Of errors of the same kind the first sentence is scikit-learn's, for code that searches for it.
-def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, ...]) -> FloatArray:
+def check_shaped(value: ArrayLike, argument: str, name: str, shape: tuple[int, ...]) -> FloatArray:
     """Return a finite float array of exactly this shape, a copy that the caller does not own.
 
     Of one feature, the axes of features may be left out.
@@ -315,7 +278,7 @@ def _check_array(value: ArrayLike, argument: str, name: str, shape: tuple[int, .
 
 def _check_weights(weights: ArrayLike, argument: str, n_components: int) -> FloatArray:
     """Return proportions that sum to 1."""
-    array = _check_array(weights, argument, "weights", (n_components,))
+    array = check_shaped(weights, argument, "weights", (n_components,))
     if np.any(array < 0.0) or np.any(array > 1.0):
         # Which is called max and which min is scikit-learn's, too.
         raise ValueError(
@@ -348,13 +311,13 @@ def _check_definite(
     family = family_of(covariance_type)
     shape = family.shape(n_components, n_features)
     name = f"{covariance_type} {kind}"
-    array = _check_array(matrices, argument, name, shape)
+    array = check_shaped(matrices, argument, name, shape)
     if not family.is_matrix:
         if np.any(array <= 0.0):
             remedy = "variances" if kind == "covariance" else "inverse variances"
             raise ValueError(f"'{name}' should be positive. Pass {remedy} as {argument}.")
         return array
-    if not _are_definite(array):
+    if not are_definite(array):
         remedy = "" if kind == "covariance" else "the inverses of "
         raise ValueError(
             f"'{name}' should be symmetric, positive-definite. Pass {remedy}covariance matrices "
@@ -363,7 +326,7 @@ def _check_definite(
     return array
 
 
-def _are_definite(matrices: FloatArray) -> bool:
+def are_definite(matrices: FloatArray) -> bool:
     """Tell whether all are symmetric and positive definite, whatever the scales of features."""
     variances = np.einsum("...ii->...i", matrices)
     if np.any(variances <= 0.0):

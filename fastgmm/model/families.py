@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastgmm._records import CovarianceType, FloatArray, Parameters
+from fastgmm.model.constrained import common_axes, eev, eve, evi, evv, vee, vei, vev, vve
 
 
 class Distribution(Protocol):
@@ -26,16 +27,21 @@ class Distribution(Protocol):
         """Return some of its fields."""
 
 
-# (covariances of the pass's type, expected counts) → covariances of the family
-Combination = Callable[[FloatArray, FloatArray], FloatArray]
+# (covariances of the pass's type, expected counts, covariances of the iteration before or None)
+# → covariances of the family
+Combination = Callable[[FloatArray, FloatArray, FloatArray | None], FloatArray]
 
 
-def as_they_are(covariances: FloatArray, counts: FloatArray) -> FloatArray:
+def as_they_are(
+    covariances: FloatArray, counts: FloatArray, before: FloatArray | None = None
+) -> FloatArray:
     """Return the covariances of the pass."""
     return covariances
 
 
-def pooled(covariances: FloatArray, counts: FloatArray) -> FloatArray:
+def pooled(
+    covariances: FloatArray, counts: FloatArray, before: FloatArray | None = None
+) -> FloatArray:
     """Σₖ Nₖ Σₖ / Σₖ Nₖ: the one covariance of the highest likelihood that all components share.
 
     References
@@ -55,6 +61,9 @@ class Family:
     pass_type: CovarianceType  # of the pass that takes the moments
     # From the covariances of the pass, those of the highest likelihood in this family.
     combine: Combination = as_they_are
+    # What is free in the covariances, where that is not all of them: what each letter of mclust's
+    # name says of volume, shape and orientation.
+    free: str = ""
 
     @property
     def is_matrix(self) -> bool:
@@ -66,6 +75,24 @@ class Family:
         """Whether all components have the same covariance."""
         return "K" not in self.axes
 
+    @property
+    def fewest_features(self) -> int:
+        """One feature has neither shape nor orientation that could be shared."""
+        return 2 if self.free else 1
+
+    def combined(
+        self, covariances: FloatArray, counts: FloatArray, before: FloatArray | None = None
+    ) -> FloatArray:
+        """Combine; what cannot be, since a covariance is singular, is NaN."""
+        if self.combine is as_they_are:
+            return covariances
+        try:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return self.combine(covariances, counts, before)
+        except np.linalg.LinAlgError:
+            K, d = len(counts), covariances.shape[-1]
+            return np.full(self.shape(K, d), np.nan)
+
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """Shape of the covariances, the precisions and their Cholesky factors."""
         sizes = {"K": n_components, "d": n_features}
@@ -73,6 +100,16 @@ class Family:
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Number of free parameters of the mixture."""
+        K, d = n_components, n_features
+        if self.free:
+            sizes = (1, d - 1, d * (d - 1) // 2)
+            of_each = {"E": 1, "V": K, "I": 0}
+            return (
+                sum(of_each[letter] * size for letter, size in zip(self.free, sizes, strict=True))
+                + K * d
+                + K
+                - 1
+            )
         in_covariance = n_features * (n_features + 1) // 2 if self.is_matrix else 1
         if self.axes[-1:] == ("d",) and not self.is_matrix:
             in_covariance = n_features
@@ -122,6 +159,24 @@ FAMILIES: dict[str, Family] = {
     "spherical": Family(("K",), "spherical"),
     "tied_diag": Family(("d",), "diag", pooled),
     "tied_spherical": Family((), "spherical", pooled),
+}
+# mclust's names: of volume, shape and orientation, which are equal, vary or are the identity.
+FAMILIES |= {
+    "EII": FAMILIES["tied_spherical"],
+    "VII": FAMILIES["spherical"],
+    "EEI": FAMILIES["tied_diag"],
+    "VEI": Family(("K", "d"), "diag", vei, "VEI"),
+    "EVI": Family(("K", "d"), "diag", evi, "EVI"),
+    "VVI": FAMILIES["diag"],
+    "EEE": FAMILIES["tied"],
+    "VEE": Family(("K", "d", "d"), "full", vee, "VEE"),
+    "EVE": Family(("K", "d", "d"), "full", eve, "EVE"),
+    "VVE": Family(("K", "d", "d"), "full", vve, "VVE"),
+    "EEV": Family(("K", "d", "d"), "full", eev, "EEV"),
+    "VEV": Family(("K", "d", "d"), "full", vev, "VEV"),
+    "EVV": Family(("K", "d", "d"), "full", evv, "EVV"),
+    "VVV": FAMILIES["full"],
+    "common_axes": Family(("K", "d", "d"), "full", common_axes, "VVE"),
 }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.kernels.maximization import estimate, is_small, maximize
 from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from_covariances
-from fastgmm.model.families import family_of
+from fastgmm.model.families import as_they_are, family_of
 from fastgmm.model.regularization import regularized
 
 # Numbers in those outer products of means that are in memory at a time.
@@ -83,9 +83,10 @@ class MaximumLikelihood:
 
     def maximize(self, statistics: Statistics, current: Parameters | None = None) -> Parameters:
         """Return the next parameters; IllDefinedCovariance if a covariance is not definite."""
-        matrices = statistics.covariance_type in ("full", "tied")
+        family = family_of(self.covariance_type)
         if (
-            matrices
+            family.is_matrix
+            and family.combine is as_they_are
             and is_small(*statistics.reference.shape)
             and type(self) is MaximumLikelihood  # not where others have halves of their own
         ):
@@ -99,10 +100,11 @@ class MaximumLikelihood:
     def estimate(self, statistics: Statistics, current: Parameters | None = None) -> Estimate:
         """Weights, means and covariances of the highest likelihood."""
         family = family_of(self.covariance_type)
+        before = None if current is None else current.covariances
         floor = count_floor(statistics.counts, self.dtype)
         if is_small(*statistics.reference.shape):
             counts, weights, means, covariances = estimate(statistics, floor)
-            return Estimate(weights, means, family.combine(covariances, counts))
+            return Estimate(weights, means, family.combined(covariances, counts, before))
         counts = statistics.counts + floor
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused later
             shift = statistics.first / counts[:, None]
@@ -121,7 +123,7 @@ class MaximumLikelihood:
                 case "spherical":
                     second = statistics.second / counts - np.sum(shift**2, axis=1)
                     covariances = np.asarray(second / shift.shape[1])
-            covariances = family.combine(covariances, counts)
+            covariances = family.combined(covariances, counts, before)
         return Estimate(counts / counts.sum(), statistics.reference + shift, covariances)
 
     def regularize(self, estimate: Estimate) -> Parameters:
