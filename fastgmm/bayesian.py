@@ -294,8 +294,7 @@ default='dirichlet_process'
 
     def _attributes(self, result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
         found = super()._attributes(result, log_likelihood)
-        posterior: Any = result.parameters
-        found |= dict(zip(OF_POSTERIOR, posterior[5:], strict=True))
+        found |= {name: getattr(result.parameters, name[:-1]) for name in OF_POSTERIOR}
         del found["repairs_"], found["degenerate_components_"]
         return found
 

@@ -190,8 +190,8 @@ def plain(value: object) -> object:
 
 def names_of_bayes(header: dict[str, Any]) -> tuple[str, ...]:
     """Arrays that only an estimator of variational Bayes has."""
-    is_bayesian = header["estimator"] == BayesianGaussianMixture.__name__
-    return tuple(shapes_of_bayes(header["parameters"], 1, 1)) if is_bayesian else ()
+    has_any = header["estimator"] == BayesianGaussianMixture.__name__
+    return tuple(shapes_of_bayes(header["parameters"], 1, 1)) if has_any else ()
 
 
 def is_json(value: object) -> bool:
@@ -361,10 +361,9 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
 
 
 def check_bayes(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
-    """Check that posteriors and priors are finite, and positive where they have to be."""
+    """Check that posteriors and priors are finite, and positive."""
     for name in names_of_bayes(header):
-        is_free = name == "mean_prior_" or arrays[name].ndim == 2
-        least = -np.inf if is_free else 0.0
+        least = -np.inf if name in ("mean_prior_", "covariance_prior_") else 0.0
         if not np.all(np.isfinite(arrays[name]) & (arrays[name] > least)):
             raise InvalidFile(f"{name} holds what no posterior has", "fit the model again")
 
@@ -382,11 +381,9 @@ def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> Mixture:
     for name in PARAMETER_ARRAYS:
         setattr(model, name, arrays[name])
     for name in names_of_bayes(header):
-        array = arrays[name]
-        if name == "weight_concentration_" and array.ndim == 2:
-            model.weight_concentration_ = tuple(array)
-        else:
-            setattr(model, name, array if array.ndim else float(array))
+        array = arrays[name] if arrays[name].ndim else float(arrays[name])
+        is_pair = name == "weight_concentration_" and np.ndim(array) == 2
+        setattr(model, name, tuple(array) if is_pair else array)  # type: ignore[arg-type]
     for name in SCALARS:
         setattr(model, name, header["fitted"][name])
     model.lower_bound_ = float(arrays["lower_bound_"])

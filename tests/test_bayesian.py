@@ -154,8 +154,9 @@ def test_the_entropy_is_in_the_statistics(kind, prior, dtype):
     weight = np.random.default_rng(0).uniform(size=len(X)).astype(dtype)
     source, posterior = started(X, kind, prior, weight)
     statistics = source.expectation(posterior)
+    exact = posterior.astype(np.float64)
     log_density = reference.log_gaussian_density(
-        X.astype(np.float64), *posterior.astype(np.float64)[1:4:2], kind
+        X.astype(np.float64), exact.means, exact.precisions_cholesky, kind
     )
     weighted = log_density + posterior.log_constants
     log_shares = weighted - logsumexp(weighted, axis=1, keepdims=True)

@@ -176,7 +176,7 @@ class FewPoints:
         shares = self._workspace(K)
         shares.components[:, :n] = responsibilities.T
         shares.scale[:n] = 1.0
-        if covariance_type in ("full", "tied"):
+        if _has_matrices(means, covariance_type):
             self._keep(means)
         return Moments(0.0, *self._moments(means, covariance_type))
 
@@ -185,7 +185,7 @@ class FewPoints:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         K, d = means.shape
         shares = self._workspace(K)
-        if covariance_type in ("full", "tied"):
+        if _has_matrices(means, covariance_type):
             counts, first = np.zeros(K), np.empty((K, d))
             second = np.empty((1 if covariance_type == "tied" else K, d, d))
             moments_of_matrices(
@@ -197,8 +197,13 @@ class FewPoints:
         else:
             counts, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d))
             moments_of_variances(self._by_features, means, shares, counts, first, second)
-            if covariance_type == "spherical":
-                second = second.sum(axis=1)
+            match covariance_type:
+                case "spherical":
+                    second = second.sum(axis=1)
+                case "full":
+                    second = second.reshape(K, 1, 1)
+                case "tied":
+                    second = second.sum(axis=0).reshape(1, 1)
         return counts, first, second
 
     def log_likelihood(self, mixture: Mixture) -> float:
@@ -229,15 +234,17 @@ class FewPoints:
         out, constants = self._workspace(K).components, np.zeros(K)
         if added is not None:
             constants += added
-        if covariance_type in ("full", "tied"):
+        if _has_matrices(means, covariance_type):
             self._keep(means)
             log_density_of_matrices(
                 self._by_chunks, weights, self._means, factors.reshape(-1, d, d), self._panels,
                 constants, self._centred, self._squares, out,
             )  # fmt: skip
         else:
-            spread = factors if covariance_type == "diag" else np.repeat(factors, d).reshape(K, d)
+            if covariance_type == "tied":
+                factors = np.full((K, 1), factors[0, 0])
             own = factors.reshape(K, -1)
+            spread = own if own.shape[1] == d else np.repeat(own, d).reshape(K, d)
             log_density_of_variances(self._by_features, weights, means, own, spread, constants, out)
         return out[:, : len(self.X)]
 
@@ -313,6 +320,11 @@ def exact(mixture: Mixture, dtype: np.dtype) -> Mixture:
         for array in (weights, np.asarray(means, dtype), factors)
     )
     return Mixture(weights, means, factors, covariance_type, log_constants)
+
+
+def _has_matrices(means: FloatArray, covariance_type: CovarianceType) -> bool:
+    """Whether features go together; with one there is nothing but a variance."""
+    return covariance_type in ("full", "tied") and means.shape[1] > 1
 
 
 def _suit(array: FloatArray) -> bool:

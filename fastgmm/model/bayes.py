@@ -8,7 +8,7 @@ of the log-densities, the pass over the data is that of any mixture (Bishop 2006
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import family_of
 from fastgmm.model.maximization import Estimate, MaximumLikelihood
 from fastgmm.model.regularization import regularized
+from fastgmm.system.lazy import lazy
 
 ConcentrationType: TypeAlias = Literal["dirichlet_process", "dirichlet_distribution"]
 
@@ -35,7 +36,8 @@ class Priors(NamedTuple):
     covariance: FloatArray  # (d, d), (d,), or a number: the shape of one component's
 
 
-class Posterior(NamedTuple):
+@dataclass(frozen=True)
+class Posterior:
     """What is believed after it: `Parameters` with distributions about them.
 
     Attributes
@@ -61,7 +63,7 @@ class Posterior(NamedTuple):
     mean_precision: FloatArray
     degrees_of_freedom: FloatArray
 
-    @property
+    @lazy
     def log_constants(self) -> FloatArray:
         """E[log πₖ] + ½ (E[log |Λₖ|] - log |Σₖ⁻¹| - d / βₖ), (K,): what densities have beside it.
 
@@ -72,12 +74,25 @@ class Posterior(NamedTuple):
         spread = log_lambda - d * np.log(nu) - d / self.mean_precision
         return np.asarray(self._log_weights() + 0.5 * spread)
 
+    @lazy
+    def log_determinants(self) -> FloatArray:
+        """log |Uₖ|, (K,), or one for all."""
+        U, d = np.asarray(self.precisions_cholesky, np.float64), self.means.shape[1]
+        match self.covariance_type:
+            case "full" | "tied":
+                return np.asarray(np.log(np.diagonal(U, axis1=-2, axis2=-1)).sum(axis=-1))
+            case "diag":
+                return np.asarray(np.log(U).sum(axis=1))
+            case _:
+                return np.asarray(d * np.log(U))
+
     def astype(self, dtype: DTypeLike) -> Posterior:
         """Return the arrays of `Parameters` as `dtype`; the others stay as they are."""
         if self.means.dtype == dtype:
             return self
-        plain = Parameters(*self[:5]).astype(dtype)
-        return self._replace(**plain._asdict())
+        plain = (self.weights, self.means, self.covariances, self.precisions_cholesky)
+        p = Parameters(*plain, self.covariance_type).astype(dtype)
+        return replace(self, **p._asdict())
 
     def _log_weights(self) -> FloatArray:
         """E[log πₖ], (K,)."""
@@ -157,7 +172,7 @@ class VariationalBayes(MaximumLikelihood):
         d, nu = following.means.shape[1], np.asarray(following.degrees_of_freedom, np.float64)
         K = len(following.means)
         # log |νΣ|⁻½
-        log_scale = _log_determinants(following) - 0.5 * d * np.log(nu)
+        log_scale = following.log_determinants - 0.5 * d * np.log(nu)
         j = np.arange(d)[:, None]
         wishart = -(nu * log_scale + 0.5 * nu * d * math.log(2.0))
         wishart = wishart - gammaln(0.5 * (nu - j)).sum(axis=0)
@@ -216,28 +231,15 @@ def entropy_of_shares(statistics: Statistics, posterior: Posterior) -> float:
     """
     family, d = family_of(posterior.covariance_type), posterior.means.shape[1]
     U = np.asarray(posterior.precisions_cholesky, np.float64)
-    constants = posterior.log_constants + _log_determinants(posterior)
+    constants = posterior.log_constants + posterior.log_determinants
     constants = constants - 0.5 * d * math.log(2 * math.pi)
     counts = statistics.counts
     if family.is_matrix:
-        squares = float(np.sum(U * (statistics.second @ U)))
+        squares = float(np.add.reduce(U * (statistics.second @ U), axis=None))
     else:
-        squares = float(np.sum(U**2 * statistics.second))
-    known = counts > 0  # a component without points may have a constant of -inf
-    expected = float(counts[known] @ np.broadcast_to(constants, counts.shape)[known])
+        squares = float(np.add.reduce(U**2 * statistics.second, axis=None))
+    expected = float(counts @ np.where(counts > 0, constants, 0.0))  # of 0 and -inf nothing is left
     return statistics.log_likelihood - (expected - 0.5 * squares)
-
-
-def _log_determinants(posterior: Posterior) -> FloatArray:
-    """log |Uₖ|, (K,), or one for all."""
-    U, d = np.asarray(posterior.precisions_cholesky, np.float64), posterior.means.shape[1]
-    match posterior.covariance_type:
-        case "full" | "tied":
-            return np.asarray(np.log(np.diagonal(U, axis1=-2, axis2=-1)).sum(axis=-1))
-        case "diag":
-            return np.asarray(np.log(U).sum(axis=1))
-        case _:
-            return np.asarray(d * np.log(U))
 
 
 def _expected_weights(concentration: FloatArray | tuple[FloatArray, FloatArray]) -> FloatArray:

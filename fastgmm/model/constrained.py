@@ -127,7 +127,8 @@ def _of_common_axes(
     """D Bₖ Dᵀ with axes in common, and the Bₖ that a function makes of the variances along them.
 
     Axes and variances are found in turn, the axes for given variances by rotations of pairs; those
-    that the covariances before had in common are near, where there are any. With `as_mclust`, the axes are for shapes alone, whatever the volumes.
+    that the covariances before had in common are near, where there are any. With `as_mclust`, the
+    axes are for shapes alone, whatever the volumes.
     """
     known = covariances if before is None else np.asarray(before, np.float64)
     _, axes = np.linalg.eigh(np.tensordot(counts, known, 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -17,14 +17,16 @@ from fastgmm.model.constrained import common_axes, eev, eve, evi, evv, vee, vei,
 
 
 class Distribution(Protocol):
-    """A record that begins with `Parameters`, and whose log-weights are constants of its own."""
+    """A record with the fields of `Parameters`, whose log-weights are constants of its own."""
+
+    weights: FloatArray
+    means: FloatArray
+    precisions_cholesky: FloatArray
+    covariance_type: str
 
     @property
     def log_constants(self) -> FloatArray:
         """Added to the log-densities of the components, (K,)."""
-
-    def __getitem__(self, part: slice) -> tuple[Any, ...]:
-        """Return some of its fields."""
 
 
 # (covariances of the pass's type, expected counts, covariances of the iteration before or None)
@@ -193,9 +195,9 @@ def arguments_of_pass(
     parameters: Parameters | Distribution,
 ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType, FloatArray | None]:
     """What the kernels are given after the points; a shared factor stands for each component."""
-    weights, means, _, factors, covariance_type = parameters[:5]
-    family = FAMILIES[covariance_type]
-    pass_type = family.pass_type
+    weights, means = parameters.weights, parameters.means
+    factors, covariance_type = parameters.precisions_cholesky, parameters.covariance_type
+    pass_type = FAMILIES[covariance_type].pass_type
     if pass_type != covariance_type:
         factors = np.broadcast_to(factors, FAMILIES[pass_type].shape(*means.shape))
     if isinstance(parameters, Parameters):
