@@ -39,6 +39,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
     covariance_type : str, default='full'
         ``'full'``, ``'diag'``, ``'spherical'``: each component has a covariance matrix, a diagonal
         one, or a single variance. ``'tied'``, ``'tied_diag'``, ``'tied_spherical'``: all share one.
+        mclust's fourteen families by their names, such as ``'VEV'``, and ``'common_axes'``: they
+        share volume, shape or orientation.
     tol : float, default=1e-3
         EM has converged when the mean log-likelihood changes by less.
     reg_covar : float, default=1e-6

@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Peer
 
-from fastgmm import GaussianMixture, reference, select_mixture
+from fastgmm import BayesianGaussianMixture, GaussianMixture, reference, select_mixture
 
 from .common import TINY, Case, parameters_of, ratio
 from .fit import fit, unfitted_model
@@ -58,6 +58,30 @@ class Selecting:
     def time_select(self):
         selection = select_mixture(IRIS, range(1, 3 if TINY else 10), n_init=3, random_state=0)
         assert abs(selection.table.value.min() / selection.best_model_.bic(IRIS) - 1) < 1e-9
+
+
+class Columns:
+    """Variational Bayes of single columns, as generators of synthetic tables fit them."""
+
+    params = ([1_000, 10_000],)
+    param_names = ("n",)
+
+    def setup(self, n):
+        self.X = np.random.default_rng(0).normal(size=(n, 1)) + 3 * (np.arange(n) % 3)[:, None]
+
+    def time_fit(self, n):
+        mixture = BayesianGaussianMixture(
+            n_components=10, weight_concentration_prior=1e-3, random_state=0, tol=0.0,
+            max_iter=10 if TINY else 100,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture.fit(self.X)
+        p = mixture._of_density()
+        log_densities = reference.log_density(
+            self.X, np.ones(10), p.means, p.precisions_cholesky, "full", p.log_constants
+        )
+        assert abs(np.mean(log_densities) / mixture.log_likelihood_ - 1) < 1e-6
 
 
 # --- jobs, for any class of mixtures: they return mean log-likelihoods or criteria ------------
