@@ -360,7 +360,7 @@ def test_what_makes_no_mixture_is_refused(changes, said):
 def test_an_unknown_type_is_refused_with_the_known():
     with pytest.raises(
         ValueError,
-        match="one of full, tied, diag, spherical, tied_diag, tied_spherical, EII, .* is 'round'",
+        match=r"one of full, tied, diag, spherical, tied_diag, tied_spherical, .* is 'round'",
     ):
         GaussianMixture.from_parameters(WEIGHTS, MEANS, MATRICES, "round")
 
