@@ -203,7 +203,7 @@ class FewPoints:
                 case "full":
                     second = second.reshape(K, 1, 1)
                 case "tied":
-                    second = second.sum(axis=0).reshape(1, 1)
+                    second = second if K == 1 else np.add.reduce(second)[None]
         return counts, first, second
 
     def log_likelihood(self, mixture: Mixture) -> float:
@@ -241,8 +241,8 @@ class FewPoints:
                 constants, self._centred, self._squares, out,
             )  # fmt: skip
         else:
-            if covariance_type == "tied":
-                factors = np.full((K, 1), factors[0, 0])
+            if covariance_type == "tied" and K > 1:
+                factors = np.repeat(factors, K)
             own = factors.reshape(K, -1)
             spread = own if own.shape[1] == d else np.repeat(own, d).reshape(K, d)
             log_density_of_variances(self._by_features, weights, means, own, spread, constants, out)

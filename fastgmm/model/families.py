@@ -195,11 +195,14 @@ def arguments_of_pass(
     parameters: Parameters | Distribution,
 ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType, FloatArray | None]:
     """What the kernels are given after the points; a shared factor stands for each component."""
-    weights, means = parameters.weights, parameters.means
-    factors, covariance_type = parameters.precisions_cholesky, parameters.covariance_type
+    log_constants = None
+    if isinstance(parameters, Parameters):
+        weights, means, _, factors, covariance_type = parameters
+    else:
+        weights, means = np.ones_like(parameters.weights), parameters.means
+        factors, covariance_type = parameters.precisions_cholesky, parameters.covariance_type
+        log_constants = parameters.log_constants
     pass_type = FAMILIES[covariance_type].pass_type
     if pass_type != covariance_type:
         factors = np.broadcast_to(factors, FAMILIES[pass_type].shape(*means.shape))
-    if isinstance(parameters, Parameters):
-        return weights, means, factors, pass_type, None
-    return np.ones_like(weights), means, factors, pass_type, parameters.log_constants
+    return weights, means, factors, pass_type, log_constants

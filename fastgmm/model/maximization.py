@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.kernels.maximization import estimate, is_small, maximize
 from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from_covariances
-from fastgmm.model.families import as_they_are, family_of
+from fastgmm.model.families import FAMILIES, as_they_are, family_of
 from fastgmm.model.regularization import regularized
 
 # Numbers in those outer products of means that are in memory at a time.
@@ -83,10 +83,9 @@ class MaximumLikelihood:
 
     def maximize(self, statistics: Statistics, current: Parameters | None = None) -> Parameters:
         """Return the next parameters; IllDefinedCovariance if a covariance is not definite."""
-        family = family_of(self.covariance_type)
         if (
-            family.is_matrix
-            and family.combine is as_they_are
+            statistics.covariance_type in ("full", "tied")
+            and FAMILIES[self.covariance_type].combine is as_they_are
             and is_small(*statistics.reference.shape)
             and type(self) is MaximumLikelihood  # not where others have halves of their own
         ):
