@@ -151,12 +151,14 @@ class MixtureSelector(DensityMixin, BaseEstimator):
     @property
     def best_n_components_(self) -> int:
         """Number of components of the best model."""
-        return len(self.best_model_.weights_)
+        check_is_fitted(self)
+        return self.selection_.best_n_components_
 
     @property
     def best_covariance_type_(self) -> str:
         """Covariance type of the best model."""
-        return self.best_model_.covariance_type
+        check_is_fitted(self)
+        return self.selection_.best_covariance_type_
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Most probable component of each sample; see `GaussianMixture.predict`."""
