@@ -268,7 +268,7 @@ def test_a_subclass_says_nothing_of_scikit_learns_mixture():
 def test_only_mixtures_of_the_same_features_are_compared():
     with pytest.raises(TypeError, match="got str"):
         TWO.kl_divergence("mixture")
-    with pytest.raises(ValueError, match="has 1 features, and the other one 2"):
+    with pytest.raises(ValueError, match="have 1 and 2 features; compare those of the same ones"):
         TWO.kl_divergence(GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], [np.eye(2)]))
     pandas = pytest.importorskip("pandas")
     X = np.random.default_rng(0).normal(size=(20, 2))

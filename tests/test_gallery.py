@@ -100,9 +100,8 @@ def test_criteria_disagree_on_a_bent_cluster():
     script = GALLERY / "jobs" / "choose_components.py"
     names: dict[str, Any] = {}
     first, _, bent = cells(script)
-    exec(
-        first[: first.index("selection = ")], names
-    )  # its own sweep takes longer than what follows
+    data = first[: first.index("selection = ")]  # its own sweep takes longer than what follows
+    exec(data, names)
     exec(bent[: bent.index("figure, axes")], names)
     lowest = [int(np.argmin(names["criteria"][name])) for name in ("AIC", "BIC", "ICL")]
     assert lowest[0] > lowest[1] > lowest[2]

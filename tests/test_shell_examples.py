@@ -73,7 +73,7 @@ def test_shell_examples(lines, folder, capsys):
 
 def run_in_shell(line):
     """Run a pipeline with the command of this Python."""
-    if shutil.which("bash") is None:
+    if shutil.which("bash") is None:  # as on Windows; the commands in them are tested elsewhere
         pytest.skip("pipelines are shown for a POSIX shell")
     command = f'fastgmm() {{ "{sys.executable}" -m fastgmm "$@"; }}; set -o pipefail; {line}'
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}

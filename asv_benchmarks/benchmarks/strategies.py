@@ -44,6 +44,31 @@ class VanishingShares(_Gain):
         return call
 
 
+class CellsSideBySide(_Gain):
+    """Fits of a selection in threads of their own, against one after another; on all threads."""
+
+    params = (["bic", "held-out", "stability"],)
+    param_names = ("criterion",)
+    n_threads = None
+
+    def setup(self, criterion):
+        n, sizes = (120, [1, 2]) if TINY else (30_000, [2, 3, 4])
+        X = np.random.default_rng(0).standard_normal((n, 6))
+        X[: n // 2] += 3
+        self.calls = [self.call(most, X, sizes, criterion=criterion) for most in (math.inf, 0)]
+        in_turn, side_by_side = (call().table.value for call in self.calls)
+        assert_agree(side_by_side, in_turn, "float64")
+
+    def call(self, most_in_turn, X, sizes, **options):
+        """Starts are of each covariance type in both, however few rows there are."""
+        from fastgmm.selection import cells, select  # earlier commits have all but this
+
+        with_workers = mock.patch.object(select, "MOST_ROWS_SHARED", most_in_turn)
+        own_starts = mock.patch.object(cells, "MOST_ROWS_SHARED", 0)
+        choose = partial(select.select_mixture, X, sizes, n_init=2, random_state=0, **options)
+        return with_workers(own_starts(choose))
+
+
 class MomentsByComponents(_Gain):
     """Moments of a large model by components, against by blocks of points; on all threads."""
 

@@ -68,8 +68,6 @@ def read_data(options: argparse.Namespace, expected: Sequence[str] = ()) -> Nume
 
     Columns of the expected names are chosen if all are there, and nothing else is asked for.
     """
-    if options.data == STREAM == getattr(options, "model", None):
-        raise ValueError("the model and the points cannot both come from standard input.")
     from fastgmm.cli.columns import Choice
     from fastgmm.cli.tables import read_table
 

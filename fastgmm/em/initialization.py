@@ -9,13 +9,7 @@ from numpy.random import RandomState
 from numpy.typing import DTypeLike
 from sklearn.cluster import KMeans, kmeans_plusplus
 
-from fastgmm._records import (
-    FloatArray,
-    InitFunction,
-    InitialValues,
-    InitMethod,
-    Parameters,
-)
+from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod, Parameters
 from fastgmm.data.isometry import isometric_rows
 from fastgmm.data.moments import DataMoments, moments_of
 from fastgmm.data.source import FEW_FEATURES, ArraySource, Source, WeightedRows

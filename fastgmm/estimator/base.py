@@ -20,8 +20,9 @@ from sklearn.utils import check_random_state
 from fastgmm._records import FloatArray, InitialValues, Parameters
 from fastgmm.data.criteria import mean_log_likelihood
 from fastgmm.data.source import ArraySource
+from fastgmm.em.clusters import Clusters
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
-from fastgmm.em.initialization import Clusters, Initialization
+from fastgmm.em.initialization import Initialization
 from fastgmm.em.loop import Rules, run_em
 from fastgmm.em.memory import bytes_of_fit
 from fastgmm.em.progress import Progress, Watcher

@@ -6,7 +6,7 @@ import math
 import operator
 import warnings
 from collections.abc import Iterator
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,11 +41,13 @@ class MixtureAsDistribution(MixtureOfComponents):
     """Integrals over the density of a mixture that has its parameters, and what follows."""
 
     @overload
-    def entropy(self, n_samples: int = ..., random_state: Seed = ...) -> float: ...
+    def entropy(
+        self, n_samples: int = ..., random_state: Seed = ..., *, return_std: Literal[False] = ...
+    ) -> float: ...
     @overload
     def entropy(
-        self, n_samples: int = ..., random_state: Seed = ..., *, return_std: bool
-    ) -> float | tuple[float, float]: ...
+        self, n_samples: int = ..., random_state: Seed = ..., *, return_std: Literal[True]
+    ) -> tuple[float, float]: ...
     @on_its_threads
     def entropy(
         self,
@@ -88,12 +90,22 @@ class MixtureAsDistribution(MixtureOfComponents):
 
     @overload
     def kl_divergence(
-        self, other: Any, n_samples: int = ..., random_state: Seed = ...
+        self,
+        other: Any,
+        n_samples: int = ...,
+        random_state: Seed = ...,
+        *,
+        return_std: Literal[False] = ...,
     ) -> float: ...
     @overload
     def kl_divergence(
-        self, other: Any, n_samples: int = ..., random_state: Seed = ..., *, return_std: bool
-    ) -> float | tuple[float, float]: ...
+        self,
+        other: Any,
+        n_samples: int = ...,
+        random_state: Seed = ...,
+        *,
+        return_std: Literal[True],
+    ) -> tuple[float, float]: ...
     @on_its_threads
     def kl_divergence(
         self,
@@ -273,7 +285,10 @@ class MixtureAsDistribution(MixtureOfComponents):
         n_own, n_other = (mixture._checked_parameters().means.shape[1] for mixture in (self, other))
         own, theirs = (getattr(mixture, "feature_names_in_", None) for mixture in (self, other))
         if n_own != n_other:
-            raise ValueError(f"This mixture has {n_own} features, and the other one {n_other}.")
+            raise ValueError(
+                f"The mixtures have {n_own} and {n_other} features; compare those of the same "
+                "ones, such as marginals."
+            )
         if own is not None and theirs is not None and list(own) != list(theirs):
             raise ValueError(
                 f"The features of this mixture are {', '.join(own)}, and those of the other one "

@@ -191,8 +191,8 @@ class VariationalBayes(MaximumLikelihood):
         return self.priors
 
     def _concentration(self, counts: FloatArray) -> FloatArray | tuple[FloatArray, FloatArray]:
-        prior, kind, *_ = self._given.weight_concentration, self._given.weight_concentration_type
-        if kind == "dirichlet_distribution":
+        prior = self._given.weight_concentration
+        if self._given.weight_concentration_type == "dirichlet_distribution":
             return np.asarray(prior + counts)
         later = np.concatenate([np.cumsum(counts[::-1])[-2::-1], [0.0]])
         return 1.0 + counts, prior + later

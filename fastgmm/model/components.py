@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters
-from fastgmm.model.factors import (
-    covariances_from_cholesky,
-    precisions_cholesky_from_covariances,
-)
+from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_covariances
 from fastgmm.model.families import Family, family_of
 
 

@@ -54,8 +54,8 @@ def vee(covariances: FloatArray, counts: FloatArray, before: Before = None) -> F
     volumes = np.exp(np.linalg.slogdet(covariances)[1] / d)
     for _ in range(MOST_ROUNDS):
         shape = _of_volume_1(np.tensordot(counts / volumes, covariances, 1))
-        before, volumes = volumes, np.einsum("kij,ji->k", covariances, np.linalg.inv(shape)) / d
-        if _is_exact(volumes, before):
+        last, volumes = volumes, np.einsum("kij,ji->k", covariances, np.linalg.inv(shape)) / d
+        if _is_exact(volumes, last):
             break
     return volumes[:, None, None] * shape
 
@@ -110,8 +110,8 @@ def _volumes_of_one_shape(variances: FloatArray, counts: FloatArray) -> FloatArr
     for _ in range(MOST_ROUNDS):
         shape = (counts / volumes) @ variances
         shape = shape / _geometric_mean(shape)
-        before, volumes = volumes, np.mean(variances / shape, axis=1)
-        if _is_exact(volumes, before):
+        last, volumes = volumes, np.mean(variances / shape, axis=1)
+        if _is_exact(volumes, last):
             break
     return volumes[:, None] * shape
 
@@ -203,6 +203,6 @@ def _of_volume_1(matrix: FloatArray) -> FloatArray:
     return np.asarray(matrix / np.exp(np.linalg.slogdet(matrix)[1] / len(matrix)))
 
 
-def _is_exact(values: FloatArray, before: FloatArray) -> bool:
+def _is_exact(values: FloatArray, last: FloatArray) -> bool:
     """Whether nothing changes any more; also where there is nothing but NaN."""
-    return not np.any(np.abs(values - before) > EXACT * np.abs(values))
+    return not np.any(np.abs(values - last) > EXACT * np.abs(values))

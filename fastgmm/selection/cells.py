@@ -110,7 +110,7 @@ class Fits:
     def labels_of_each(self, K: int, kind: str) -> list[tuple[GaussianMixture, np.ndarray]]:
         """Fit from each start by itself; return models and the labels that they give the rows."""
         if not self.shares_starts:
-            return self.workers.map(partial(self._labelled, K, kind, None), self._seeds(K))
+            return self.workers.map(partial(self._labelled, K, kind, [None]), self._seeds(K))
         starts = self._starts(K)
         found = {
             start: self._labelled(K, kind, [start], self.seed) for start in dict.fromkeys(starts)
@@ -143,9 +143,9 @@ class Fits:
             raise ValueError(f"{K} components need as many rows, and there are {len(self.X)}.")
 
     def _labelled(
-        self, K: int, kind: str, starts: list[Clusters | None] | None, seed: int
+        self, K: int, kind: str, starts: list[Clusters | None], seed: int
     ) -> tuple[GaussianMixture, np.ndarray]:
-        model = self._fit(K, kind, starts or [None], seed)
+        model = self._fit(K, kind, starts, seed)
         return model, model.predict(self.X).astype(np.int32)
 
     def _fit(
