@@ -19,12 +19,14 @@ from fastgmm.kernels.covariances import weighted_moments
 from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_precisions
 from fastgmm.model.families import FAMILIES, Family
 from fastgmm.model.maximization import Estimate, MaximumLikelihood, count_floor
-from fastgmm.system.threads import openmp_survives_fork
+from fastgmm.system.threads import openmp_where_it_pays
 
 SINGLE_POINTS = ("k-means++", "random_from_data")
 # Bytes of data, and features for each row, from which on k-means sees them in fewer dimensions.
 LARGE, WIDE = 2**26, 4
 KMEANS_TOL: float = KMeans().tol
+# Rows, features and clusters multiplied from which on k-means gains by a second thread.
+WORTH_THREADS = 2**17
 # Part of `reg_covar` that adding to it does not change.
 INVISIBLE = 2.0**-54
 
@@ -176,7 +178,7 @@ def labels_of_kmeans(
         tol *= rows.shape[1] / X.shape[1]  # in parts of the mean variance of a feature
     options = {"n_init": 1, "tol": tol, "random_state": random_state}
     kmeans = KMeans(K, **options, copy_x=rows is X)
-    with openmp_survives_fork():
+    with openmp_where_it_pays(rows.size * K > WORTH_THREADS):
         labels: np.ndarray = kmeans.fit(rows, sample_weight=sample_weight).labels_
     return labels
 

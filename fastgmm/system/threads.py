@@ -153,14 +153,28 @@ def _restore_blas() -> None:
     _before = []
 
 
-@contextmanager
-def openmp_survives_fork() -> Iterator[None]:
-    """In a forked child, run OpenMP code on the calling thread.
+@lru_cache(maxsize=1)
+def _openmp() -> list[Any]:
+    libraries: list[Any] = _thread_pools().select(user_api="openmp").lib_controllers
+    return libraries
 
-    GNU's would wait for the threads that the parent had, which are not there, forever.
+
+@contextmanager
+def openmp_where_it_pays(pays: bool) -> Iterator[None]:
+    """Run OpenMP code of other libraries on the calling thread, unless others pay.
+
+    They never do in a forked child, where GNU's would wait forever for the threads that the parent
+    had. And where there is little to do, waiting for a second thread while those of BLAS still
+    spin makes it take up to eight times as long. The number is the calling thread's own.
     """
-    if not _forked:
+    if pays and not _forked:
         yield
         return
-    with _thread_pools().limit(limits=1, user_api="openmp"):
+    before = [(library, library.num_threads) for library in _openmp()]
+    try:
+        for library in _openmp():
+            library.set_num_threads(1)
         yield
+    finally:
+        for library, n in before:
+            library.set_num_threads(n)
