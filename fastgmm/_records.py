@@ -17,8 +17,11 @@ FloatArray: TypeAlias = NDArray[np.floating]
 Criterion: TypeAlias = Literal["bic", "aic", "icl", "held-out", "stability"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
-InitMethod: TypeAlias = Literal["kmeans", "k-means++", "random", "random_from_data", "random_means"]
+InitMethod: TypeAlias = Literal[
+    "kmeans", "k-means++", "random", "random_from_data", "random_means", "hierarchical"
+]
 INIT_METHODS: tuple[InitMethod, ...] = get_args(InitMethod)
+OWN_METHODS: tuple[InitMethod, ...] = ("random_means", "hierarchical")  # scikit-learn has them not
 # (rows, number of components, random state) → responsibilities
 InitFunction: TypeAlias = Callable[[FloatArray, int, np.random.RandomState], FloatArray]
 

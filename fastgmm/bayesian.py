@@ -25,10 +25,11 @@ from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.base import EMMixture
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
-from fastgmm.estimator.priors import check_priors
+from fastgmm.estimator.priors import check_priors, covariance_of_data
 from fastgmm.mixture import GaussianMixture
-from fastgmm.model.bayes import ConcentrationType, Posterior, Priors, VariationalBayes
+from fastgmm.model.bayes import Concentration, ConcentrationType, Posterior, VariationalBayes
 from fastgmm.model.families import family_of
+from fastgmm.model.priors import NormalWishart
 
 __all__ = ["BayesianGaussianMixture"]
 
@@ -257,37 +258,38 @@ default='dirichlet_process'
 
     def _maximization(self, source: ArraySource) -> VariationalBayes:
         plain = super()._maximization(source)
-        priors = self._priors(source)
-        self.weight_concentration_prior_ = priors.weight_concentration
-        self.mean_precision_prior_ = priors.mean_precision
-        self.mean_prior_ = priors.mean
-        self.degrees_of_freedom_prior_ = priors.degrees_of_freedom
-        shared = priors.covariance
-        self.covariance_prior_ = shared if shared.ndim else float(shared)
-        return VariationalBayes(
-            plain.covariance_type, plain.reg_covar, plain.dtype, priors, source.total_weight
+        concentration, prior = self._concentration(), self._prior(source)
+        self.weight_concentration_prior_ = concentration.value
+        self.mean_precision_prior_ = prior.mean_precision
+        self.mean_prior_ = prior.mean
+        self.degrees_of_freedom_prior_ = prior.degrees_of_freedom
+        self.covariance_prior_ = (
+            prior.covariance if prior.covariance.ndim else float(prior.covariance)
         )
+        return VariationalBayes(
+            plain.covariance_type, plain.reg_covar, plain.dtype, concentration, prior,
+            source.total_weight,
+        )  # fmt: skip
 
-    def _priors(self, source: ArraySource) -> Priors:
-        """The priors as they are given, or as the data suggest."""
-        d, family = source.n_features, family_of(self.covariance_type)
+    def _concentration(self) -> Concentration:
+        given = self.weight_concentration_prior
+        value = 1.0 / self.n_components if given is None else float(given)
+        return Concentration(self.weight_concentration_prior_type, value)
+
+    def _prior(self, source: ArraySource) -> NormalWishart:
+        """What is believed of the components, as it is given, or as the data suggest."""
+        family, precision = family_of(self.covariance_type), self.mean_precision_prior
         mean, freedom, covariance = check_priors(
             self.mean_prior, self.degrees_of_freedom_prior, self.covariance_prior,
-            self.covariance_type, d,
+            self.covariance_type, source.n_features,
         )  # fmt: skip
-        if mean is None or covariance is None:
-            moments, total = source.moments(matrix=family.is_matrix), source.total_weight
-            mean = moments.mean if mean is None else mean
-            if covariance is None:
-                spread = moments.variances if "d" in family.axes else moments.variances.mean()
-                spread = moments.covariance if family.is_matrix else spread
-                covariance = spread * (total / (total - 1) if total > 1 else 1.0)  # unbiased
-        concentration, precision = self.weight_concentration_prior, self.mean_precision_prior
-        return Priors(
-            self.weight_concentration_prior_type,
-            1.0 / self.n_components if concentration is None else float(concentration),
-            1.0 if precision is None else float(precision),
+        if mean is None:
+            mean = source.moments(matrix=family.is_matrix).mean
+        if covariance is None:
+            covariance = covariance_of_data(source, family)
+        return NormalWishart(
             np.asarray(mean, np.float64),
+            1.0 if precision is None else float(precision),
             freedom,
             np.asarray(covariance, np.float64),
         )

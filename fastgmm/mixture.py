@@ -11,14 +11,19 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgmm._records import INIT_METHODS, InitFunction, InitMethod, Parameters
+from fastgmm.data.source import ArraySource
 from fastgmm.em.results import EMResult, RepairAction, Status
 from fastgmm.estimator.base import EMMixture
 from fastgmm.estimator.distribution import MixtureAsDistribution
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
+from fastgmm.estimator.priors import check_shrinkage, conjugate_prior
 from fastgmm.estimator.validation import check_given_parameters
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import FAMILIES
+from fastgmm.model.maximization import MaximumLikelihood
+from fastgmm.model.priors import MaximumAPosteriori
+from fastgmm.model.shrinkage import Shrinkage
 
 __all__ = ["GaussianMixture"]
 
@@ -53,9 +58,10 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         The start. ``'kmeans'``: the clusters of k-means. ``'k-means++'``, ``'random_from_data'``:
         single points, chosen by k-means++ or at random. ``'random'``: random shares of every
         point. ``'random_means'``: points chosen at random are the means, and every component has
-        the covariance of all the data. An array of shape (n, K) holds responsibilities, one of
-        shape (n,) labels from 0 to K - 1. A function takes the rows to start from, K and a
-        RandomState, and returns either.
+        the covariance of all the data. ``'hierarchical'``: pairs of clusters are merged, from
+        single points on, as the Gaussian likelihood asks for; of more than 2,000 rows a random
+        subset. An array of shape (n, K) holds responsibilities, one of shape (n,) labels from 0 to
+        K - 1. A function takes the rows to start from, K and a RandomState, and returns either.
     weights_init : array-like of shape (K,), default=None
         Starting proportions, in place of those that `init_params` gives.
     means_init : array-like of shape (K, d), or (K,) of one feature, default=None
@@ -79,13 +85,24 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         3 K d rows if these are more. `n_iter_`, `lower_bounds_` and `max_iter` are of the EM that
         comes after it.
     init_whiten : bool, default=False
-        Whether k-means and k-means++ see the data whitened, so that neither the scales of the
-        features nor their correlations matter.
+        Whether k-means, k-means++ and the hierarchy see the data whitened, so that neither the
+        scales of the features nor their correlations matter.
     fit_history : bool, default=False
         Whether to keep the parameters of every iteration, in `fit_history_`.
     reg_covar_relative : float, default=0.0
         Times the variances of the data, added to those of the components: a floor that knows
         the scales of the features.
+    prior : 'conjugate' or dict, default=None
+        A prior of means and covariances, which keeps components of few samples, or of equal ones,
+        from collapse; the fit has the highest posterior density. ``'conjugate'`` is mclust's
+        default, worth hardly more than one sample. A dict may have any of ``'mean'`` (d,),
+        ``'mean_precision'`` (0.01, the samples that the prior of a mean is worth),
+        ``'degrees_of_freedom'`` (d + 2) and ``'covariance'``: the scatter of the prior of a
+        covariance, (d, d), for diagonal types (d,) or a number, a number for spherical ones.
+    shrinkage : 'oas' or float, default=None
+        Part of each covariance matrix in place of which comes the mean of its variances times the
+        identity, or ``'oas'`` for what the oracle approximation of Chen et al. (2010) makes of
+        the covariance and its count. The likelihood need not rise with it.
     on_degenerate : {'raise', 'reset', 'drop', 'floor'}, default='raise'
         What to do about a component that has collapsed, onto too few samples for its covariance
         or onto one, or that is empty. ``'raise'``: as scikit-learn, raise where a covariance is
@@ -119,7 +136,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
     n_iter_ : int
         Iterations of the best run.
     lower_bound_ : float
-        Mean log-likelihood, per unit of weight, before the last maximization of the best run.
+        Mean log-likelihood, per unit of weight, before the last maximization of the best run; with
+        `prior`, its log-density is added but for a constant, divided by the weight of all samples.
     lower_bounds_ : list of float
         The same for each of its iterations.
     log_likelihood_ : float
@@ -193,6 +211,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         "init_whiten": ["boolean"],
         "fit_history": ["boolean"],
         "reg_covar_relative": [Interval(Real, 0.0, None, closed="left")],
+        "prior": [StrOptions({"conjugate"}), dict, None],
+        "shrinkage": [StrOptions({"oas"}), Interval(Real, 0.0, 1.0, closed="both"), None],
         "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
         "keep_on_interrupt": ["boolean"],
         "n_jobs": [
@@ -223,6 +243,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         init_whiten: bool = False,
         fit_history: bool = False,
         reg_covar_relative: float = 0.0,
+        prior: Literal["conjugate"] | dict[str, Any] | None = None,
+        shrinkage: Literal["oas"] | float | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
         keep_on_interrupt: bool = False,
         n_jobs: int | None = None,
@@ -245,6 +267,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         self.init_whiten = init_whiten
         self.fit_history = fit_history
         self.reg_covar_relative = reg_covar_relative
+        self.prior = prior
+        self.shrinkage = shrinkage
         self.on_degenerate = on_degenerate
         self.keep_on_interrupt = keep_on_interrupt
         self.n_jobs = n_jobs
@@ -296,3 +320,18 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         mixture.n_features_in_ = means.shape[1]
         mixture._keep(EMResult(p, Status.INITIALIZED), log_likelihood=math.nan)
         return mixture
+
+    def _maximization(self, source: ArraySource) -> MaximumLikelihood:
+        """Maximum likelihood, unless a prior is given or covariances are to be shrunk."""
+        plain = super()._maximization(source)
+        basis = plain.covariance_type, plain.reg_covar, plain.dtype
+        if self.prior is not None and self.shrinkage is not None:
+            raise ValueError(
+                "prior and shrinkage both keep covariances from collapse; give one of them."
+            )
+        if self.shrinkage is not None:
+            return Shrinkage(*basis, check_shrinkage(self.shrinkage, self.covariance_type))
+        if self.prior is not None:
+            given = conjugate_prior(self.prior, source, self.covariance_type, self.n_components)
+            return MaximumAPosteriori(*basis, given)
+        return plain

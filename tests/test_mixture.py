@@ -195,6 +195,8 @@ def test_constructor_adds_keywords_alone():
         ("init_whiten", Parameter.KEYWORD_ONLY, False),
         ("fit_history", Parameter.KEYWORD_ONLY, False),
         ("reg_covar_relative", Parameter.KEYWORD_ONLY, 0.0),
+        ("prior", Parameter.KEYWORD_ONLY, None),
+        ("shrinkage", Parameter.KEYWORD_ONLY, None),
         ("on_degenerate", Parameter.KEYWORD_ONLY, "raise"),
         ("keep_on_interrupt", Parameter.KEYWORD_ONLY, False),
         ("n_jobs", Parameter.KEYWORD_ONLY, None),

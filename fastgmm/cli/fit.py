@@ -63,6 +63,12 @@ def describe(add: Add) -> None:
         f"again elsewhere, leave them out, or put a floor under their variances; {DEFAULT}"
     )
     add("--on-degenerate", choices=ON_DEGENERATE, default="raise", help=on_degenerate)
+    prior = "a weak prior of means and covariances, mclust's default, against collapse"
+    add("--prior", action="store_const", const="conjugate", help=prior)
+    shrinkage = (
+        "part of each covariance matrix, 0 to 1, replaced by a ball, or 'oas' to estimate it"
+    )
+    add("--shrinkage", metavar="S", type=intensity, help=shrinkage)
     bayes = (
         "variational Bayes: K is the largest number of components, and those that are not needed "
         "lose their weight"
@@ -105,6 +111,16 @@ def check_bayes(options: argparse.Namespace) -> None:
             "--bayes chooses among components itself; give the largest number alone, without "
             "--on-degenerate."
         )
+    if options.bayes and (options.prior or options.shrinkage is not None):
+        raise ValueError("--bayes has priors of its own; leave out --prior and --shrinkage.")
+
+
+def intensity(text: str) -> float | str:
+    """Return a part, or 'oas'; the estimator says what is out of its range."""
+    try:
+        return text if text == "oas" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'oas'") from None
 
 
 def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -121,6 +137,9 @@ def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
     }
     if options.n_init is not None:
         arguments["n_init"] = options.n_init
+    for name in ("prior", "shrinkage"):
+        if getattr(options, name) is not None:
+            arguments[name] = getattr(options, name)
     if options.init_params != "kmeans":
         arguments["init_params"] = options.init_params
     return arguments

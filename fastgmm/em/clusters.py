@@ -11,7 +11,7 @@ from fastgmm.data.source import WeightedRows
 from fastgmm.kernels.covariances import weighted_moments
 from fastgmm.system.lazy import lazy
 
-Moments: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # counts, means, covariances
+ClusterMoments: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # counts, means, covariances
 
 
 class Clusters:
@@ -23,7 +23,7 @@ class Clusters:
 
     def __init__(self, labels: np.ndarray, n_clusters: int) -> None:
         self.labels, self.n_clusters = labels, n_clusters
-        self._full: Moments | None = None
+        self._full: ClusterMoments | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Clusters) and self._partition == other._partition
@@ -31,7 +31,7 @@ class Clusters:
     def __hash__(self) -> int:
         return hash(self._partition)
 
-    def moments(self, rows: WeightedRows, pass_type: CovarianceType) -> Moments:
+    def moments(self, rows: WeightedRows, pass_type: CovarianceType) -> ClusterMoments:
         """Counts, means and covariances, for a pass, of the rows that the labels are of."""
         if self._full is not None:
             return _reduced(*self._full, pass_type)
@@ -56,7 +56,7 @@ class Clusters:
 
 def _reduced(
     counts: FloatArray, means: FloatArray, matrices: FloatArray, pass_type: CovarianceType
-) -> Moments:
+) -> ClusterMoments:
     """What a pass of any type would have found, in arrays of its own."""
     match pass_type:
         case "tied":

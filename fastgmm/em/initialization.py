@@ -13,15 +13,19 @@ from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod
 from fastgmm.data.isometry import isometric_rows
 from fastgmm.data.moments import DataMoments, moments_of
 from fastgmm.data.source import FEW_FEATURES, ArraySource, Source, WeightedRows
-from fastgmm.em.clusters import Clusters, Moments
+from fastgmm.em.agglomeration import agglomerated
+from fastgmm.em.clusters import ClusterMoments, Clusters
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
 from fastgmm.kernels.covariances import weighted_moments
 from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_precisions
 from fastgmm.model.families import FAMILIES, Family
-from fastgmm.model.maximization import Estimate, MaximumLikelihood, count_floor
+from fastgmm.model.maximization import Estimate, MaximumLikelihood, Moments, count_floor
 from fastgmm.system.threads import openmp_where_it_pays
 
 SINGLE_POINTS = ("k-means++", "random_from_data")
+SEE_WHITENED = ("kmeans", "k-means++", "hierarchical")
+# Rows that are agglomerated, as in mclust: time and memory grow with their square.
+FOR_HIERARCHY = 2000
 # Bytes of data, and features for each row, from which on k-means sees them in fewer dimensions.
 LARGE, WIDE = 2**26, 4
 KMEANS_TOL: float = KMeans().tol
@@ -36,10 +40,10 @@ class Initialization(NamedTuple):
 
     `init_params` is the name of a method, clusters, responsibilities (n, K), or a function that
     gives these of the rows to start from, K and the random state. Where all values are given,
-    nothing is estimated and no random number drawn. Of more than `init_size` rows a random subset
-    is used, but not where responsibilities are given. With `whiten`, k-means and k-means++ see
-    whitened data. K-means ends where the centres move less than `kmeans_tol`, in parts of the mean
-    variance of a feature.
+    nothing is estimated and no random number drawn. Of more than `init_size` rows, or of more than
+    can be agglomerated, a random subset is used, but not where responsibilities are given. With
+    `whiten`, methods that measure distances see whitened data. K-means ends where the centres move
+    less than `kmeans_tol`, in parts of the mean variance of a feature.
     """
 
     init_params: InitMethod | InitFunction | FloatArray | Clusters = "kmeans"
@@ -78,12 +82,14 @@ def initial_parameters(
             total = len(X) if row_weight is None else row_weight.sum(dtype=np.float64)
             weights = floored / total
         if means is None:  # an empty component is at the origin, as in scikit-learn
-            means = centres * (counts / floored)[:, None]
+            before, centres = centres, centres * (counts / floored)[:, None]
             if method != "random_means":
-                shift = means.astype(source.dtype) - centres
+                shift = centres.astype(source.dtype) - before
                 shift[shift**2 <= INVISIBLE * maximization.reg_covar] = 0.0
                 covariances = covariances + _squares(shift, counts, floored, family)
-        covariances = family.combined(covariances, floored)
+        found = maximization.of_moments(Moments(floored, weights, centres, covariances))
+        means = found.means if means is None else means
+        covariances = found.covariances
     if precisions is None:
         estimate = Estimate(weights, means, covariances)
         if repairing is not None and method not in SINGLE_POINTS:
@@ -102,8 +108,10 @@ def _rows_to_start_from(
     if isinstance(how.init_params, np.ndarray):
         array = cast(ArraySource, source)
         return array.X, array.sample_weight
-    size = None if how.init_size is None else max(how.init_size, n_components)
-    return source.rows(size, random_state)
+    size = how.init_size
+    if isinstance(how.init_params, str) and how.init_params == "hierarchical":
+        size = FOR_HIERARCHY if size is None else min(size, FOR_HIERARCHY)
+    return source.rows(None if size is None else max(size, n_components), random_state)
 
 
 def _moments_of_start(
@@ -113,23 +121,38 @@ def _moments_of_start(
     family: Family,
     how: Initialization,
     random_state: RandomState,
-) -> Moments:
+) -> ClusterMoments:
     """Counts, means and covariances, for the pass, of what a method finds among rows."""
-    X, weight = rows
-    method, seen = how.init_params, rows
-    if how.whiten and isinstance(method, str) and method in ("kmeans", "k-means++"):
-        moments = _moments_of(source, rows, matrix=True)
-        whitened = (X - moments.mean.astype(X.dtype)) @ moments.whitening.astype(X.dtype)
-        seen = whitened, weight
+    method, seen = how.init_params, _seen(source, rows, how)
+    if isinstance(method, str) and method == "hierarchical":
+        method = Clusters(agglomerated(seen, K), K)
     if isinstance(method, Clusters):
         return method.moments(rows, family.pass_type)
     if not isinstance(method, str) or method not in (*SINGLE_POINTS, "random_means"):
-        return weighted_moments(X, _share(seen, K, how, random_state), family.pass_type)
+        return weighted_moments(rows[0], _share(seen, K, how, random_state), family.pass_type)
     chosen = _choose(seen, K, method, random_state)
     if method == "random_means":
         moments = _moments_of(source, rows, matrix=family.is_matrix)
         return _equal_clouds(rows, chosen, family, moments)
     return _single_points(rows, chosen, family)
+
+
+def _seen(source: Source, rows: WeightedRows, how: Initialization) -> WeightedRows:
+    """The rows as a method that measures distances sees them, with their weights.
+
+    A hierarchy weighs traces against determinants, which depends on units, so that it sees features
+    of unit variance.
+    """
+    X, weight = rows
+    method = how.init_params if isinstance(how.init_params, str) else None
+    if how.whiten and method in SEE_WHITENED:
+        moments = _moments_of(source, rows, matrix=True)
+        return (X - moments.mean.astype(X.dtype)) @ moments.whitening.astype(X.dtype), weight
+    if method == "hierarchical":
+        moments = _moments_of(source, rows, matrix=False)
+        deviations = np.sqrt(np.where(moments.variances > 0, moments.variances, 1.0))
+        return (X - moments.mean.astype(X.dtype)) / deviations.astype(X.dtype), weight
+    return rows
 
 
 def _moments_of(source: Source, rows: WeightedRows, *, matrix: bool) -> DataMoments:
@@ -220,7 +243,7 @@ def _squares(
     return squares
 
 
-def _single_points(rows: WeightedRows, chosen: np.ndarray, family: Family) -> Moments:
+def _single_points(rows: WeightedRows, chosen: np.ndarray, family: Family) -> ClusterMoments:
     """Counts, means and covariances of components that have a single point each.
 
     The variances should all be 0, but scikit-learn's E[x²] - E[x]² leaves a trace of x²
@@ -252,7 +275,7 @@ def _single_points(rows: WeightedRows, chosen: np.ndarray, family: Family) -> Mo
 
 def _equal_clouds(
     rows: WeightedRows, chosen: np.ndarray, family: Family, moments: DataMoments
-) -> Moments:
+) -> ClusterMoments:
     """Counts, means and covariances of components about single points, each as wide as the data."""
     X, sample_weight = rows
     K = len(chosen)

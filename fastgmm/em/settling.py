@@ -21,7 +21,7 @@ PART, ROWS_PER_FEATURE = 1 / 4, 3
 COARSE_TOL = 1e-2
 # EM sees so many rows for each parameter of the mixture: on fewer it settles somewhere else.
 ROWS_PER_PARAMETER = 8
-# It has settled when the mean log-likelihood rises by less than so many times `tol`, but never
+# It has settled when the objective rises by less than so many times `tol`, but never
 # goes on for less than this rise or for more iterations: the EM on all the rows ends it.
 TIMES_TOL, SMALLEST_RISE, MOST_ITERATIONS = 5, 5e-3, 40
 # Momentum waits for rises below this, while components look for their places: it would lead some
@@ -80,7 +80,7 @@ def settled(
     """Parameters that EM with momentum reaches from `start`.
 
     From xₜ, the t-th maximization since the last restart, the next step begins beyond it, at
-    xₜ + βₜ (xₜ - xₜ₋₁) with βₜ = t / (t + 2); where the likelihood falls, it begins at xₜ and
+    xₜ + βₜ (xₜ - xₜ₋₁) with βₜ = t / (t + 2); where the objective falls, it begins at xₜ and
     momentum starts anew. Where EM creeps, it takes a fraction of the iterations.
 
     References
@@ -93,8 +93,8 @@ def settled(
     before, n_steps = -np.inf, 0
     for _ in range(MOST_ITERATIONS):
         statistics = source.expectation(parameters)
-        mean = statistics.log_likelihood / source.total_weight
-        rise = mean - before
+        objective = maximization.objective(statistics, parameters, parameters)
+        rise = objective - before
         if not rise >= 0:  # NaN where momentum has led too far
             if parameters is best:  # without it: rounding, or `reg_covar`
                 break
@@ -106,7 +106,7 @@ def settled(
             break
         if rise < smallest_rise:
             return following
-        before, n_steps = mean, n_steps + 1 if rise < SLOW else 0
+        before, n_steps = objective, n_steps + 1 if rise < SLOW else 0
         parameters = beyond(following, best, n_steps / (n_steps + 2)) if n_steps else following
         best = following
     return best

@@ -18,7 +18,7 @@ from sklearn.mixture._base import BaseMixture
 from sklearn.utils import check_random_state
 
 from fastgmm import kernels
-from fastgmm._records import FloatArray, InitialValues, Parameters
+from fastgmm._records import OWN_METHODS, FloatArray, InitialValues, Parameters
 from fastgmm.data.source import ArraySource
 from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.em.results import EMResult, Status
@@ -117,11 +117,13 @@ def _refuse_unknown_arguments(model: Any, sample_weight: ArrayLike | None) -> No
         "fit_history": model.fit_history,
         "keep_on_interrupt": model.keep_on_interrupt,
         "on_degenerate": model.on_degenerate != "raise",
+        "prior": model.prior is not None,
+        "shrinkage": model.shrinkage is not None,
         "callbacks": bool(getattr(model, "_skl_callbacks", None)),
     }
     if overridden(model, ["_initialize"]):
         method = model.init_params
-        unknown["init_params='random_means'"] = isinstance(method, str) and method == "random_means"
+        unknown[f"init_params={method!r}"] = isinstance(method, str) and method in OWN_METHODS
         unknown["init_whiten"] = model.init_whiten
     given = [name for name, is_given in unknown.items() if is_given]
     if given:

@@ -12,7 +12,7 @@ import numpy as np
 # Not from sklearn.mixture, where programs put another class in its place.
 from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
 
-from fastgmm._records import COVARIANCE_TYPES
+from fastgmm._records import COVARIANCE_TYPES, OWN_METHODS
 from fastgmm.em.results import EMResult
 from fastgmm.model.factors import precisions_from_cholesky
 
@@ -118,7 +118,7 @@ def to_sklearn(model: Any) -> Any:
     known = peer().get_params()
     arguments = {name: value for name, value in _arguments(model).items() if name in known}
     init_params = arguments["init_params"]
-    if not isinstance(init_params, str) or init_params == "random_means":
+    if not isinstance(init_params, str) or init_params in OWN_METHODS:
         arguments["init_params"] = known["init_params"]
     return _copied(model, peer(**arguments))
 

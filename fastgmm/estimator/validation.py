@@ -255,9 +255,8 @@ def check_shaped(value: ArrayLike, argument: str, name: str, shape: tuple[int, .
         return value.copy()  # type: ignore[union-attr]
     refuse_missing(value, argument)
     array = check_array(
-        value
-        if max(shape, default=1) > 1
-        else np.atleast_1d(value),  # scikit-learn does not take a single number for an array
+        # Scikit-learn does not take a single number for an array.
+        np.atleast_1d(cast(Any, value)) if np.ndim(value) == 0 else value,
         dtype=FLOAT_DTYPES,
         ensure_2d=False,
         allow_nd=True,

@@ -18,22 +18,19 @@ from scipy.special import betaln, digamma, gammaln
 from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import family_of
-from fastgmm.model.maximization import Estimate, MaximumLikelihood
+from fastgmm.model.maximization import Estimate, MaximumLikelihood, Moments
+from fastgmm.model.priors import NormalWishart, mean_of_posterior, scatters
 from fastgmm.model.regularization import regularized
 from fastgmm.system.lazy import lazy
 
 ConcentrationType: TypeAlias = Literal["dirichlet_process", "dirichlet_distribution"]
 
 
-class Priors(NamedTuple):
-    """What is believed before the data, under scikit-learn's names."""
+class Concentration(NamedTuple):
+    """What is believed of the weights before the data."""
 
-    weight_concentration_type: ConcentrationType
-    weight_concentration: float
-    mean_precision: float
-    mean: FloatArray  # (d,)
-    degrees_of_freedom: float
-    covariance: FloatArray  # (d, d), (d,), or a number: the shape of one component's
+    kind: ConcentrationType
+    value: float
 
 
 @dataclass(frozen=True)
@@ -77,14 +74,8 @@ class Posterior:
     @lazy
     def log_determinants(self) -> FloatArray:
         """log |Uₖ|, (K,), or one for all."""
-        U, d = np.asarray(self.precisions_cholesky, np.float64), self.means.shape[1]
-        match self.covariance_type:
-            case "full" | "tied":
-                return np.asarray(np.log(np.diagonal(U, axis1=-2, axis2=-1)).sum(axis=-1))
-            case "diag":
-                return np.asarray(np.log(U).sum(axis=1))
-            case _:
-                return np.asarray(d * np.log(U))
+        family = family_of(self.covariance_type)
+        return family.log_determinants(self.precisions_cholesky, self.means.shape[1])
 
     def astype(self, dtype: DTypeLike) -> Posterior:
         """Return the arrays of `Parameters` as `dtype`; the others stay as they are."""
@@ -139,26 +130,23 @@ class VariationalBayes(MaximumLikelihood):
     `total_weight` is that of all points, whose part each component expects.
     """
 
-    priors: Priors | None = None
+    concentration: Concentration | None = None
+    prior: NormalWishart | None = None
     total_weight: float = 0.0
 
     def regularize(self, estimate: Estimate) -> Posterior:  # type: ignore[override]
         """Posterior of an estimate, with `reg_covar` added to the variances of the points."""
-        priors, weights = self._given, estimate.weights
+        assert self.concentration is not None
+        assert self.prior is not None
         covariances = regularized(estimate.covariances, self.covariance_type, self.reg_covar)
-        counts = weights * self.total_weight
-        precision = priors.mean_precision + counts
-        means = (priors.mean_precision * priors.mean + counts[:, None] * estimate.means) / (
-            precision[:, None]
-        )
-        shares = priors.mean_precision / precision
-        apart = estimate.means - priors.mean
-        covariances, freedom = self._scatter(counts, covariances, shares, apart)
-        concentration = self._concentration(counts)
+        counts = estimate.weights * self.total_weight
+        moments = Moments(counts, estimate.weights, estimate.means, covariances)
+        covariances, freedom = _expected_covariances(moments, self.prior)
+        concentration = _posterior_of_weights(self.concentration, counts)
         return Posterior(
-            _expected_weights(concentration), means, covariances,
+            _expected_weights(concentration), mean_of_posterior(moments, self.prior), covariances,
             precisions_cholesky_from_covariances(covariances, self.covariance_type),
-            self.covariance_type, concentration, precision, freedom,
+            self.covariance_type, concentration, self.prior.mean_precision + counts, freedom,
         ).astype(self.dtype)  # fmt: skip
 
     def objective(  # type: ignore[override]
@@ -184,43 +172,6 @@ class VariationalBayes(MaximumLikelihood):
             weights = float(gammaln(alpha.sum()) - gammaln(alpha).sum())
         precision = 0.5 * d * float(np.log(following.mean_precision).sum())
         return entropy_of_shares(statistics, current) - total - weights - precision
-
-    @property
-    def _given(self) -> Priors:
-        assert self.priors is not None
-        return self.priors
-
-    def _concentration(self, counts: FloatArray) -> FloatArray | tuple[FloatArray, FloatArray]:
-        prior = self._given.weight_concentration
-        if self._given.weight_concentration_type == "dirichlet_distribution":
-            return np.asarray(prior + counts)
-        later = np.concatenate([np.cumsum(counts[::-1])[-2::-1], [0.0]])
-        return 1.0 + counts, prior + later
-
-    def _scatter(
-        self, counts: FloatArray, covariances: FloatArray, shares: FloatArray, apart: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Covariances and degrees of freedom; `shares` are β₀ / βₖ."""
-        priors, K = self._given, len(counts)
-        match self.covariance_type:
-            case "full":
-                between = (counts * shares)[:, None, None] * apart[:, :, None] * apart[:, None, :]
-                total = priors.covariance + counts[:, None, None] * covariances + between
-                freedom = priors.degrees_of_freedom + counts
-                return total / freedom[:, None, None], freedom
-            case "tied":
-                between = (counts * shares * apart.T) @ apart
-                total = priors.covariance + (covariances * counts.sum() + between) / K
-                freedom = np.asarray(priors.degrees_of_freedom + counts.sum() / K)
-                return total / freedom, freedom
-            case "diag":
-                within = covariances + shares[:, None] * apart**2
-                freedom = priors.degrees_of_freedom + counts
-                return (priors.covariance + counts[:, None] * within) / freedom[:, None], freedom
-            case _:
-                within = covariances + shares * np.mean(apart**2, axis=1)
-                freedom = priors.degrees_of_freedom + counts
-                return (priors.covariance + counts * within) / freedom, freedom
 
 
 def entropy_of_shares(statistics: Statistics, posterior: Posterior) -> float:
@@ -249,3 +200,24 @@ def _expected_weights(concentration: FloatArray | tuple[FloatArray, FloatArray])
         weights = a / (a + b) * left
         return np.asarray(weights / weights.sum())
     return np.asarray(concentration / concentration.sum())
+
+
+def _posterior_of_weights(
+    prior: Concentration, counts: FloatArray
+) -> FloatArray | tuple[FloatArray, FloatArray]:
+    if prior.kind == "dirichlet_distribution":
+        return np.asarray(prior.value + counts)
+    later = np.concatenate([np.cumsum(counts[::-1])[-2::-1], [0.0]])
+    return 1.0 + counts, prior.value + later
+
+
+def _expected_covariances(moments: Moments, prior: NormalWishart) -> tuple[FloatArray, FloatArray]:
+    """Scatters over degrees of freedom, and these; one for all has the mean of all scatters."""
+    counts, K = moments.counts, len(moments.counts)
+    total = scatters(moments, prior)
+    if moments.covariances.ndim == prior.covariance.ndim:  # in common
+        freedom = np.asarray(prior.degrees_of_freedom + counts.sum() / K)
+        return (prior.covariance + total / K) / freedom, freedom
+    freedom = prior.degrees_of_freedom + counts
+    each = freedom.reshape(-1, *[1] * (total.ndim - 1))
+    return (prior.covariance + total) / each, freedom

@@ -43,8 +43,8 @@ class IllDefinedCovariance(ValueError):
             "Fitting the mixture model failed because some components have ill-defined empirical "
             "covariance (for instance caused by singleton or collapsed samples). Try to decrease "
             "the number of components, increase reg_covar, or scale the input data. If it is "
-            "float32, float64 may help too. on_degenerate='reset', 'drop' or 'floor' repairs such "
-            "components instead."
+            "float32, float64 may help too. prior='conjugate' keeps components from collapse, and "
+            "on_degenerate='reset', 'drop' or 'floor' repairs those that have."
         )
 
 

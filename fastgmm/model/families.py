@@ -140,6 +140,13 @@ class Family:
         one = np.eye(n_features) if self.is_matrix else np.ones(())
         return np.array(np.broadcast_to(one, shape))
 
+    def log_determinants(self, factors: FloatArray, n_features: int) -> FloatArray:
+        """Logarithms of the determinants of factors, (K,), or one for all."""
+        U = np.asarray(factors, np.float64)
+        if self.is_matrix:
+            return np.asarray(np.log(np.diagonal(U, axis1=-2, axis2=-1)).sum(axis=-1))
+        return np.asarray(np.log(U).sum(axis=-1) if "d" in self.axes else n_features * np.log(U))
+
     def add_to_variances(self, covariances: FloatArray, addend: float | FloatArray) -> None:
         """Add a number to all variances, or one for each feature, in place."""
         if self.is_matrix and covariances.flags.c_contiguous:  # soonest

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastgmm._records import FloatArray, Parameters, Statistics
+from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
 from fastgmm.kernels.maximization import estimate, is_small, maximize
 from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from_covariances
 from fastgmm.model.families import FAMILIES, as_they_are, family_of
@@ -17,6 +17,18 @@ from fastgmm.model.regularization import regularized
 
 # Numbers in those outer products of means that are in memory at a time.
 OUTER_PRODUCTS = 2**15
+
+
+class Moments(NamedTuple):
+    """Expected counts of points, weights that follow, and means and covariances as a pass has them.
+
+    The arrays are in float64.
+    """
+
+    counts: FloatArray
+    weights: FloatArray
+    means: FloatArray
+    covariances: FloatArray
 
 
 class Estimate(NamedTuple):
@@ -47,6 +59,9 @@ class Maximization(Protocol):
 
     def estimate(self, statistics: Statistics, current: Parameters) -> Estimate:
         """Return weights, means and covariances, whatever the latter may be."""
+
+    def of_moments(self, moments: Moments, before: FloatArray | None = None) -> Estimate:
+        """Return the same from moments, and the covariances before; starts call it, too."""
 
     def regularize(self, estimate: Estimate) -> Parameters:
         """Regularize and factorize an estimate, which is no longer the caller's."""
@@ -98,32 +113,15 @@ class MaximumLikelihood:
 
     def estimate(self, statistics: Statistics, current: Parameters | None = None) -> Estimate:
         """Weights, means and covariances of the highest likelihood."""
-        family = family_of(self.covariance_type)
-        before = None if current is None else current.covariances
         floor = count_floor(statistics.counts, self.dtype)
-        if is_small(*statistics.reference.shape):
-            counts, weights, means, covariances = estimate(statistics, floor)
-            return Estimate(weights, means, family.combined(covariances, counts, before))
-        counts = statistics.counts + floor
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused later
-            shift = statistics.first / counts[:, None]
-            match family.pass_type:
-                case "full":
-                    covariances = statistics.second / counts[:, None, None]
-                    step = max(1, OUTER_PRODUCTS // shift.shape[1] ** 2)
-                    for start in range(0, len(shift), step):
-                        delta = shift[start : start + step]
-                        covariances[start : start + step] -= delta[:, :, None] * delta[:, None, :]
-                case "tied":
-                    scaled = shift * np.sqrt(counts)[:, None]
-                    covariances = (statistics.second - scaled.T @ scaled) / counts.sum()
-                case "diag":
-                    covariances = statistics.second / counts[:, None] - shift**2
-                case "spherical":
-                    second = statistics.second / counts - np.sum(shift**2, axis=1)
-                    covariances = np.asarray(second / shift.shape[1])
-            covariances = family.combined(covariances, counts, before)
-        return Estimate(counts / counts.sum(), statistics.reference + shift, covariances)
+        moments = moments_of(statistics, floor, family_of(self.covariance_type).pass_type)
+        return self.of_moments(moments, None if current is None else current.covariances)
+
+    def of_moments(self, moments: Moments, before: FloatArray | None = None) -> Estimate:
+        """Constrain the covariances to the family."""
+        counts, weights, means, covariances = moments
+        family = FAMILIES[self.covariance_type]
+        return Estimate(weights, means, family.combined(covariances, counts, before))
 
     def regularize(self, estimate: Estimate) -> Parameters:
         """Regularize and factorize an estimate, which is no longer the caller's."""
@@ -139,6 +137,31 @@ class MaximumLikelihood:
         """Return the mean log-likelihood of the points under the current parameters."""
         # The counts add up to the weight of all the points.
         return float(statistics.log_likelihood) / float(np.add.reduce(statistics.counts))
+
+
+def moments_of(statistics: Statistics, floor: float, pass_type: CovarianceType) -> Moments:
+    """Moments of the points, with a number added to each count, so that none is 0."""
+    if is_small(*statistics.reference.shape):
+        return Moments(*estimate(statistics, floor))
+    counts = statistics.counts + floor
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused later
+        shift = statistics.first / counts[:, None]
+        match pass_type:
+            case "full":
+                covariances = statistics.second / counts[:, None, None]
+                step = max(1, OUTER_PRODUCTS // shift.shape[1] ** 2)
+                for start in range(0, len(shift), step):
+                    delta = shift[start : start + step]
+                    covariances[start : start + step] -= delta[:, :, None] * delta[:, None, :]
+            case "tied":
+                scaled = shift * np.sqrt(counts)[:, None]
+                covariances = (statistics.second - scaled.T @ scaled) / counts.sum()
+            case "diag":
+                covariances = statistics.second / counts[:, None] - shift**2
+            case "spherical":
+                second = statistics.second / counts - np.sum(shift**2, axis=1)
+                covariances = np.asarray(second / shift.shape[1])
+    return Moments(counts, counts / counts.sum(), statistics.reference + shift, covariances)
 
 
 def count_floor(counts: FloatArray, dtype: DTypeLike) -> float:

@@ -18,7 +18,16 @@ from fastgmm.estimator.validation import check_fit_data
 from fastgmm.mixture import GaussianMixture
 from fastgmm.selection.select import Selection, select_mixture
 
-OF_MIXTURES = ("tol", "reg_covar", "max_iter", "reg_covar_relative", "on_degenerate", "n_jobs")
+OF_MIXTURES = (
+    "tol",
+    "reg_covar",
+    "max_iter",
+    "reg_covar_relative",
+    "prior",
+    "shrinkage",
+    "on_degenerate",
+    "n_jobs",
+)
 
 
 class MixtureSelector(DensityMixin, BaseEstimator):
@@ -39,6 +48,8 @@ class MixtureSelector(DensityMixin, BaseEstimator):
     reg_covar : float, default=1e-6
     max_iter : int, default=100
     reg_covar_relative : float, default=0.0
+    prior : 'conjugate' or dict, default=None
+    shrinkage : 'oas' or float, default=None
     on_degenerate : {'raise', 'reset', 'drop', 'floor'}, default='raise'
     random_state : int, RandomState instance or None, default=None
     verbose : int, default=0
@@ -91,6 +102,8 @@ class MixtureSelector(DensityMixin, BaseEstimator):
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         reg_covar_relative: float = 0.0,
+        prior: Literal["conjugate"] | dict[str, Any] | None = None,
+        shrinkage: Literal["oas"] | float | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -104,6 +117,8 @@ class MixtureSelector(DensityMixin, BaseEstimator):
         self.reg_covar = reg_covar
         self.max_iter = max_iter
         self.reg_covar_relative = reg_covar_relative
+        self.prior = prior
+        self.shrinkage = shrinkage
         self.on_degenerate = on_degenerate
         self.random_state = random_state
         self.verbose = verbose
