@@ -20,14 +20,14 @@ from fastgmm._records import COVARIANCE_TYPES
 from fastgmm.data.source import ArraySource
 from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.em.step import em_step
-from fastgmm.model.bayes import Priors, VariationalBayes, entropy_of_shares
-
+from fastgmm.model.bayes import Concentration, VariationalBayes, entropy_of_shares
+    "ignore:Best performing initialization did not converge:sklearn.exceptions.ConvergenceWarning"
+)
 PRIOR_TYPES = ("dirichlet_process", "dirichlet_distribution")
 each_kind = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 each_prior = pytest.mark.parametrize("prior", PRIOR_TYPES)
+from fastgmm.model.priors import NormalWishart
 some_do_not_converge = pytest.mark.filterwarnings(
-    "ignore:Best performing initialization did not converge:sklearn.exceptions.ConvergenceWarning"
-)
 
 
 def clouds(n=400, d=3, seed=0):
@@ -170,8 +170,9 @@ def started(X, kind, prior, weight=None):
     source, d = ArraySource(X, weight), X.shape[1]
     spread = {"full": np.cov(X.T), "tied": np.cov(X.T), "diag": X.var(axis=0)}
     covariance = np.asarray(spread.get(kind, X.var(axis=0).mean()), np.float64)
-    priors = Priors(prior, 0.2, 1.0, X.mean(axis=0, dtype=np.float64), float(d), covariance)
-    bayes = VariationalBayes(kind, 1e-6, X.dtype, priors, source.total_weight)
+    weights = Concentration(prior, 0.2)
+    components = NormalWishart(X.mean(axis=0, dtype=np.float64), 1.0, float(d), covariance)
+    bayes = VariationalBayes(kind, 1e-6, X.dtype, weights, components, source.total_weight)
     how = Initialization("kmeans")
     start, _ = initial_parameters(source, 5, bayes, how, np.random.RandomState(0))
     source.maximization = bayes

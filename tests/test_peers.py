@@ -15,7 +15,7 @@ from fastgmm.benchmarking.problems import DTYPES, Problem, draw
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from peer_table import cli, measurement, peak, scaling, sweeps  # noqa: E402
+from peer_table import cli, families, measurement, peak, scaling, sweeps  # noqa: E402
 from peer_table.libraries import FastGMM, ScikitLearn  # noqa: E402
 from peer_table.publishing import BEGIN, END, FILES, FOLDER, PAGE, README  # noqa: E402
 from peer_table.scaling import DriverCall, Iteration  # noqa: E402
@@ -216,6 +216,62 @@ def test_scaling_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture
     assert result["cores"] == [2, 4, 16, 64]
     assert len(result["speedups"]) == 4
     assert result["serial"] > 0
+
+
+class Elsewhere(families.FastGMM):
+    """Another family's likelihood."""
+
+    name = "elsewhere"
+
+    def run(self, X, labels, family, n):
+        return super().run(X, labels, "EII" if family == "VVV" else "VVV", n)
+
+
+class Broken(families.FastGMM):
+    """Raises."""
+
+    name = "broken"
+
+    def run(self, X, labels, family, n):
+        raise RuntimeError("out of luck")
+
+
+class Missing(families.FastGMM):
+    """Is not installed."""
+
+    @classmethod
+    def find(cls):
+        return ""
+
+
+def test_families_are_shown_kept_and_published(
+    tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    ours = families.FastGMM
+    monkeypatch.setattr(families, "LIBRARIES", (ours, Elsewhere, Broken, Missing))
+    path = tmp_path / "families.json"
+    assert cli.main(["--families", "--quick", "--rounds", "1", "--json", str(path)]) == 0
+    assert "differs by" in capsys.readouterr().out
+    first, last = json.loads(path.read_text())["families"]
+    assert (first["name"], last["name"]) == ("EII", "VVV")
+    own, elsewhere, broken = first["timings"]
+    assert own["ratio"] == 1
+    assert elsewhere["failure"].startswith("differs by ")
+    assert broken["failure"] == "fails: out of luck"
+    cli.main(["--publish", str(path), "--root", str(checkout)])
+    assert "| VVV | " in (checkout / PAGE).read_text()
+    assert (checkout / FOLDER / FILES["families"]).exists()
+
+
+@pytest.mark.skipif(
+    "mclust (R)" not in families.versions(), reason="R's mclust is not installed everywhere"
+)
+def test_rs_mclust_arrives_where_we_do():
+    X, start = draw(Problem("full", "float64", 500, 3, 3))
+    labels = families.kernels.assign(X, *start.arguments)
+    seconds, theirs = families.RMclust().run(X, labels, "VEI", 5)
+    assert seconds >= 0
+    assert theirs == pytest.approx(families.FastGMM().run(X, labels, "VEI", 5)[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("axis", ["d", "K", "n"])

@@ -68,7 +68,9 @@ def posterior_mode(X, shares, name, prior):
     means, scatters, counts = [], [], shares.sum(axis=0)
     for k in range(K):
         average = shares[:, k] @ X / counts[k]
-        within = sum(r * np.outer(x - average, x - average) for r, x in zip(shares[:, k], X, strict=True))
+        within = sum(
+            r * np.outer(x - average, x - average) for r, x in zip(shares[:, k], X, strict=True)
+        )
         pull = kappa * counts[k] / (kappa + counts[k])
         scatters.append(within + pull * np.outer(average - m, average - m))
         means.append((kappa * np.asarray(m) + counts[k] * average) / (kappa + counts[k]))

@@ -40,7 +40,7 @@ def agglomerated(rows: WeightedRows, n_clusters: int) -> np.ndarray:
     of_row, weight = of_row.ravel(), np.ones(n) if weight is None else weight
     if len(points) < n_clusters:  # equal rows cannot all be one
         points, of_row = X, np.arange(n)
-    sizes = np.bincount(of_row, weight)
+    sizes = np.bincount(of_row, weight).astype(np.float64)
     counted = sizes > 0
     clusters = _Clusters(points[counted], sizes[counted])
     for _ in range(len(clusters.labels) - n_clusters):

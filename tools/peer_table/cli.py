@@ -17,7 +17,7 @@ from fastgmm.benchmarking.problems import DTYPES
 from fastgmm.benchmarking.report import write_record
 from fastgmm.plotting.canvas import require_matplotlib
 from fastgmm.system.processors import usable_cores
-from peer_table import report
+from peer_table import families, report
 from peer_table.grid import Shape, grid
 from peer_table.libraries import PEERS, Peer
 from peer_table.measurement import PeersResult, measure, with_efficiency
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     measured = {
         "machine": machine(peers),
         "sweep": options.sweep,
-        **{"cells": [], "tasks": [], "seeding": None, "scaling": []},
+        **{"cells": [], "tasks": [], "seeding": None, "scaling": [], "families": []},
     }
     console = Console()
     console.width = max(console.width, 110)  # where the output is no terminal it would be 80
@@ -55,6 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
             status.update("a large default fit")
             seeding = measure_seeding(options.rounds, options.quick)
             measured["seeding"] = report.as_record(seeding)
+        elif options.families:
+            for name in families.FAMILIES[:: 13 if options.quick else 1]:
+                status.update(name)
+                result = families.measure_family(name, options.rounds, options.quick)
+                measured["families"].append(report.as_record(result))
+            measured["machine"]["versions"] |= families.versions()
         elif options.scaling:
             measure_cores(options, measured, status.update)
         else:
@@ -174,6 +180,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--rounds", type=int, default=5, help="of all libraries in turn (default: %(default)s)")
     add("--quick", action="store_true", help="a fraction of the points, to try the tool itself")
     add("--whole-fits", action="store_true", help="whole default fits in place of iterations")
+    add(
+        "--families",
+        action="store_true",
+        help="mclust's fourteen families beside R's mclust and pymclustR, if they are installed",
+    )
     add("--scaling", action="store_true",
         help="take an iteration apart, and predict it for 2 to 64 cores")  # fmt: skip
     add("--sweep", choices=list(VALUES),

@@ -12,6 +12,9 @@ from fastgmm.system.files import atomic_write
 from peer_table.report import (
     TASK_HEADER,
     Record,
+    families_header,
+    families_in_words,
+    family_row,
     faster_peers,
     geometric_means,
     group_of,
@@ -26,7 +29,10 @@ from peer_table.report import (
 
 BEGIN, END = "<!-- peers table -->", "<!-- /peers table -->"
 # The files of each kind of measurement, which the charts of the documentation are drawn from.
-FOLDER, FILES = "docs/benchmarks", {"cells": "iterations.json", "tasks": "whole_fits.json"}
+FOLDER, FILES = (
+    "docs/benchmarks",
+    {"cells": "iterations.json", "tasks": "whole_fits.json", "families": "families.json"},
+)
 PAGE, README = "docs/benchmarks.md", "README.md"
 
 
@@ -36,7 +42,7 @@ def publish(root: Path, reports: list[Record]) -> None:
         raise ValueError("a sweep is not the grid that the pages show: leave its file out")
     for report in reports:
         for kind, name in FILES.items():
-            if report[kind]:
+            if report.get(kind):
                 write_record(report, root / FOLDER / name)
     kept = [root / FOLDER / name for name in FILES.values()]
     known = [json.loads(path.read_text(encoding="utf-8")) for path in kept if path.exists()]
@@ -94,6 +100,10 @@ def in_full(report: Record) -> str:
             "first, and the loss is what it falls short of scikit-learn's:",
             markdown_table(TASK_HEADER, [task_row(task) for task in report["tasks"]]),
         ]
+    if report.get("families"):
+        results = report["families"]
+        rows = [family_row(result) for result in results]
+        parts += [f"{families_in_words(results)}:", markdown_table(families_header(results), rows)]
     if report["seeding"]:
         parts += [seeding_in_words(report["seeding"])]
     return "\n\n".join([*parts, machine_in_words(report)])

@@ -109,6 +109,8 @@ def show(report: Record, console: Console) -> None:
         console.print(tasks_table(report["tasks"]))
     if report["seeding"]:
         console.print(seeding_in_words(report["seeding"]))
+    if report.get("families"):
+        console.print(families_table(report["families"]))
     if report["scaling"]:
         console.print(scaling_table(report["scaling"]))
 
@@ -185,6 +187,41 @@ def seeding_in_words(seeding: Record) -> str:
         f"{seeding['seconds']:.3g} s for {seeding['n_iter']} iterations; finding the start is "
         f"{percent(seeding['seeding_share'])} of it."
     )
+
+
+def families_header(results: list[Record]) -> list[str]:
+    """Names of columns, for `family_row`."""
+    return ["family", *(timing["peer"] for timing in results[0]["timings"])]
+
+
+def family_row(result: Record) -> list[str]:
+    """One family in words: milliseconds of an iteration, and times fastgmm's."""
+    own, *others = result["timings"]
+    words = [
+        timing["failure"] or f"{1e3 * timing['seconds']:.4g} ({times(timing['ratio'])})"
+        for timing in others
+    ]
+    return [result["name"], f"{1e3 * own['seconds']:.3g}", *words]
+
+
+def families_in_words(results: list[Record]) -> str:
+    """What the table is of."""
+    n, d = results[0]["shape"]
+    return (
+        f"One iteration of EM in mclust's families, {n:,} × {d}, K = {results[0]['components']}, "
+        "from the same partition, in milliseconds; in brackets how many times fastgmm's"
+    )
+
+
+def families_table(results: list[Record]) -> Table:
+    """mclust's families, beside those who have them."""
+    table = plain_table()
+    table.title = families_in_words(results)
+    for name in families_header(results):
+        table.add_column(name, justify="right")
+    for result in results:
+        table.add_row(*family_row(result))
+    return table
 
 
 def scaling_table(results: list[Record]) -> Table:
