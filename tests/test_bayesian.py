@@ -21,13 +21,14 @@ from fastgmm.data.source import ArraySource
 from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.em.step import em_step
 from fastgmm.model.bayes import Concentration, VariationalBayes, entropy_of_shares
-    "ignore:Best performing initialization did not converge:sklearn.exceptions.ConvergenceWarning"
-)
+from fastgmm.model.priors import NormalWishart
+
 PRIOR_TYPES = ("dirichlet_process", "dirichlet_distribution")
 each_kind = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 each_prior = pytest.mark.parametrize("prior", PRIOR_TYPES)
-from fastgmm.model.priors import NormalWishart
 some_do_not_converge = pytest.mark.filterwarnings(
+    "ignore:Best performing initialization did not converge:sklearn.exceptions.ConvergenceWarning"
+)
 
 
 def clouds(n=400, d=3, seed=0):

@@ -41,14 +41,14 @@ for name, scores in unseen.items():
     print(f"{name:13} {np.round(scores, 1)}")
 
 # %%
-# Full covariances overfit from three components on, diagonal ones miss what features have in common.
-# Shrinkage takes off each covariance what its few points cannot support: the best of all, and hardly
-# worse with more components than there are kinds of wine.
+# Full covariances overfit from three components on, diagonal ones miss what features have in
+# common. Shrinkage takes off each covariance what its few points cannot support: the best of all,
+# and hardly worse with more components than there are kinds of wine.
 #
 # How many species
 # ----------------
-# A component on the six equal petals has a density without bound, and the BIC falls off a cliff. With
-# the conjugate prior it has its minimum at three.
+# A component on the six equal petals has a density without bound, and the BIC falls off a cliff.
+# With the conjugate prior it has its minimum at three.
 
 petals = load_iris().data[:, 2:]
 bic = {
