@@ -34,7 +34,7 @@ def check_priors(
     """
     d = n_features
     freedom = float(d) if degrees_of_freedom is None else float(degrees_of_freedom)
-    _check_freedom(freedom, "degrees_of_freedom_prior", d - 1, d)
+    _check_freedom(freedom, "degrees_of_freedom_prior", d - 1, f"the number of features, {d}")
     means = None if mean is None else check_shaped(mean, "mean_prior", "means", (d,))
     if covariance is None:
         return means, freedom, None
@@ -68,7 +68,7 @@ def conjugate_prior(
         raise ValueError("prior['mean_precision'] should be 0, for no prior of the means, or more.")
     freedom = _number(values.get("degrees_of_freedom", d + 2), "degrees_of_freedom")
     least = d - 1 if family.is_matrix else 0
-    _check_freedom(freedom, "prior['degrees_of_freedom']", least, d + 2)
+    _check_freedom(freedom, "prior['degrees_of_freedom']", least, f"d + 2, which is {d + 2}")
     mean, covariance = values.get("mean"), values.get("covariance")
     if mean is not None:
         mean = check_shaped(mean, "prior['mean']", "means", (d,))
@@ -115,12 +115,12 @@ def _number(value: Any, name: str) -> float:
     return float(value)
 
 
-def _check_freedom(freedom: float, argument: str, least: float, usual: int) -> None:
+def _check_freedom(freedom: float, argument: str, least: float, usual: str) -> None:
     if freedom <= least:
         # The first sentence is scikit-learn's.
         raise ValueError(
             f"The parameter '{argument}' should be greater than {least}, but got {freedom:.3f}. "
-            f"Pass {usual}, as usual, or more."
+            f"Pass {usual}, or more."
         )
 
 
