@@ -139,7 +139,7 @@ def _of_common_axes(
         if as_mclust:
             volumes = _geometric_mean(variances)
             precisions *= (volumes / volumes.mean())[:, None]
-        axes, gain = _rotated(turned, counts, precisions, axes)
+        axes, turned, gain = _rotated(turned, counts, precisions, axes)
         if not gain > EXACT * counts.sum():  # NaN, too
             break
     return _turned(constrain(np.einsum("kii->ki", turned), counts), axes)
@@ -147,13 +147,13 @@ def _of_common_axes(
 
 def _rotated(
     turned: FloatArray, counts: FloatArray, precisions: FloatArray, axes: FloatArray
-) -> tuple[FloatArray, float]:
-    """Rotate each pair of axes to the least Σₖ Nₖ tr(Dᵀ Σₖ D Bₖ⁻¹); `turned`, DᵀΣₖD, goes with it.
+) -> tuple[FloatArray, FloatArray, float]:
+    """Rotate each pair of axes to the least Σₖ Nₖ tr(Dᵀ Σₖ D Bₖ⁻¹), where `turned` is DᵀΣₖD.
 
     In the plane of two axes the sum is m + ½ (a cos 2θ + b sin 2θ), whose minimum is known: steps
     of coordinate descent, as Flury and Gautschi take them for common principal components. Pairs
-    without an axis in common do not see each other, and are rotated at once. Returns the axes, and
-    by how much the sum has fallen.
+    without an axis in common do not see each other, and are rotated at once. Returns the axes,
+    what is turned, and by how much the sum has fallen.
 
     References
     ----------
@@ -166,18 +166,22 @@ def _rotated(
     weighted = counts[:, None] * precisions
     for i, j in _disjoint_pairs(d):
         weights = weighted[:, i] - weighted[:, j]
-        along = np.sum(weights * (turned[:, i, i] - turned[:, j, j]), axis=0)
-        across = 2 * np.sum(weights * turned[:, i, j], axis=0)
+        along = np.einsum("kp,kp->p", weights, turned[:, i, i] - turned[:, j, j])
+        across = 2 * np.einsum("kp,kp->p", weights, turned[:, i, j])
         falls = 0.5 * (along + np.hypot(along, across))
-        angles = np.where(falls > nothing, 0.5 * np.arctan2(-across, -along), 0.0)
+        pays = falls > nothing
+        if not pays.any():
+            continue
+        angles = np.where(pays, 0.5 * np.arctan2(-across, -along), 0.0)
         rotation = np.eye(d)
         rotation[i, i] = rotation[j, j] = np.cos(angles)
-        rotation[j, i] = np.sin(angles)
-        rotation[i, j] = -rotation[j, i]
+        rotation[j, i] = sines = np.sin(angles)
+        rotation[i, j] = -sines
         axes = axes @ rotation
-        turned[:] = rotation.T @ turned @ rotation
-        gain += float(np.sum(falls, where=falls > nothing))
-    return axes, gain
+        for _ in range(2):  # from the right, and from the left, as products of two matrices
+            turned = (turned.reshape(-1, d) @ rotation).reshape(turned.shape).swapaxes(1, 2)
+        gain += float(falls[pays].sum())
+    return axes, turned, gain
 
 
 @lru_cache
