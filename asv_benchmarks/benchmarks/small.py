@@ -52,6 +52,30 @@ class Iteration:
         assert model.n_iter_ == model.max_iter
 
 
+class Maximization:
+    """Fifty iterations whose maximization is more than a few lines, on iris."""
+
+    ways = {  # noqa: RUF012  # asv reads classes, not instances
+        "shapes in common": {"covariance_type": "VEV"},
+        "axes in common": {"covariance_type": "VVE"},
+        "prior": {"prior": "conjugate"},
+        "shrinkage": {"shrinkage": "oas"},
+    }
+    params = (list(ways),)
+    param_names = ("way",)
+
+    def setup(self, way):
+        options = {"tol": 0.0, "max_iter": 50, "random_state": 0, **self.ways[way]}
+        self.model = GaussianMixture(3, **options)
+
+    def time_fifty_iterations(self, way):
+        model = fit(self.model, IRIS)
+        log_densities = reference.log_density(
+            IRIS, model.weights_, model.means_, model.precisions_cholesky_, "full"
+        )
+        assert abs(np.mean(log_densities) / model.log_likelihood_ - 1) < 1e-6
+
+
 class Selecting:
     """Numbers of components and covariance types of a small table, by BIC."""
 

@@ -24,6 +24,7 @@ STARTS = {
     "random": {"init_params": "random"},
     "random_from_data": {"init_params": "random_from_data"},
     "random_means": {"init_params": "random_means"},
+    "hierarchical": {"init_params": "hierarchical"},
 }
 
 
