@@ -21,7 +21,7 @@ InitMethod: TypeAlias = Literal[
     "kmeans", "k-means++", "random", "random_from_data", "random_means", "hierarchical"
 ]
 INIT_METHODS: tuple[InitMethod, ...] = get_args(InitMethod)
-OWN_METHODS: tuple[InitMethod, ...] = ("random_means", "hierarchical")  # scikit-learn has them not
+OWN_METHODS: tuple[InitMethod, ...] = ("random_means", "hierarchical")  # unknown to scikit-learn
 # (rows, number of components, random state) → responsibilities
 InitFunction: TypeAlias = Callable[[FloatArray, int, np.random.RandomState], FloatArray]
 

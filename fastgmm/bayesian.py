@@ -20,10 +20,10 @@ from fastgmm._records import (
     InitMethod,
     Parameters,
 )
-from fastgmm.data.source import ArraySource
+from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.base import EMMixture
-from fastgmm.estimator.hooks import originals
+from fastgmm.estimator.hooks import HOOKS, originals, overridden
 from fastgmm.estimator.interchange import in_scikit_learns_place
 from fastgmm.estimator.priors import check_priors, covariance_of_data
 from fastgmm.mixture import GaussianMixture
@@ -33,6 +33,11 @@ from fastgmm.model.priors import NormalWishart
 
 __all__ = ["BayesianGaussianMixture"]
 
+# Arguments of `GaussianMixture` that have no meaning here.
+NOT_OF_BAYES = (
+    "weights_init", "means_init", "precisions_init", "on_degenerate", "prior", "shrinkage",
+    "missing",
+)  # fmt: skip
 # Fields of a posterior beyond those of a mixture, by the names of their attributes.
 OF_POSTERIOR = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
 
@@ -89,7 +94,7 @@ default='dirichlet_process'
         With more rows than this, the start is estimated from a random subset of this size; None for
         all the rows always.
     init_whiten : bool, default=False
-        Whether k-means and k-means++ see the data whitened.
+        Whether k-means, k-means++ and the hierarchy see the data whitened.
     fit_history : bool, default=False
         Whether to keep the posterior of every iteration, in `fit_history_`.
     reg_covar_relative : float, default=0.0
@@ -146,7 +151,7 @@ default='dirichlet_process'
         **{
             name: constraint
             for name, constraint in GaussianMixture._parameter_constraints.items()
-            if name not in ("weights_init", "means_init", "precisions_init", "on_degenerate")
+            if name not in NOT_OF_BAYES
         },
         "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
         "init_params": [StrOptions(set(INIT_METHODS)), callable, "array-like"],
@@ -249,6 +254,13 @@ default='dirichlet_process'
         return mixture
 
     # --- what a fit asks for, and what it leaves
+    def _fit_with_hooks(self, X: ArrayLike, sample_weight: ArrayLike | None) -> np.ndarray:
+        raise ValueError(
+            f"{', '.join(overridden(self, HOOKS))} of {type(self).__name__} is overridden, and "
+            "variational Bayes does not run in scikit-learn's loop. Do not override scikit-learn's "
+            "private methods, or inherit from its own class."
+        )
+
     def _initial_values(self, n_features: int) -> InitialValues:
         return InitialValues()
 
@@ -256,7 +268,7 @@ default='dirichlet_process'
         self._parameters(n_components=self.n_components, n_features=n_features)
         return self._of_density()
 
-    def _maximization(self, source: ArraySource) -> VariationalBayes:
+    def _maximization(self, source: Source) -> VariationalBayes:
         plain = super()._maximization(source)
         concentration, prior = self._concentration(), self._prior(source)
         self.weight_concentration_prior_ = concentration.value
@@ -276,7 +288,7 @@ default='dirichlet_process'
         value = 1.0 / self.n_components if given is None else float(given)
         return Concentration(self.weight_concentration_prior_type, value)
 
-    def _prior(self, source: ArraySource) -> NormalWishart:
+    def _prior(self, source: Source) -> NormalWishart:
         """What is believed of the components, as it is given, or as the data suggest."""
         family, precision = family_of(self.covariance_type), self.mean_precision_prior
         mean, freedom, covariance = check_priors(

@@ -290,7 +290,8 @@ default='full'
 
 
 def _enough(X: FloatArray, weight: FloatArray | None) -> tuple[FloatArray, None, FloatArray | None]:
-    """What `fit` is given: of a single sample twice itself, which is the same mixture."""
+    """What `fit` is given: of a single sample two halves, since it wants two."""
     if len(X) > 1:
         return X, None, weight
-    return np.repeat(X, 2, axis=0), None, None
+    half = np.full(2, 0.5 if weight is None else weight[0] / 2, X.dtype)
+    return np.repeat(X, 2, axis=0), None, half

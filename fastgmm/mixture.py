@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -11,14 +12,14 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgmm._records import INIT_METHODS, InitFunction, InitMethod, Parameters
-from fastgmm.data.source import ArraySource
+from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, RepairAction, Status
 from fastgmm.estimator.base import EMMixture
 from fastgmm.estimator.distribution import MixtureAsDistribution
+from fastgmm.estimator.given import check_given_parameters
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
-from fastgmm.estimator.priors import check_shrinkage, conjugate_prior
-from fastgmm.estimator.validation import check_given_parameters
+from fastgmm.estimator.priors import check_regularizing, conjugate_prior
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import MaximumLikelihood
@@ -78,12 +79,12 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         Iterations between two lines of print.
     init_size : int or None, default=20_000
         With more rows than this, the start is estimated from a random subset of this size (of
-        K rows at least); None for all the rows always. An array in `init_params` is for all.
-        The start of ``'kmeans'``, if no values are given, is then moved by EM with momentum on a
-        subset of at least this size, eight rows for each parameter of the mixture, or on all the
-        rows where these are not twice as many; k-means itself sees a quarter of `init_size`, or
-        3 K d rows if these are more. `n_iter_`, `lower_bounds_` and `max_iter` are of the EM that
-        comes after it.
+        K rows at least); None for all the rows always, of which a hierarchy still sees 2,000. An
+        array in `init_params` is for all. The start of ``'kmeans'``, if no values are given, is
+        then moved by EM with momentum on a subset of at least this size, eight rows for each
+        parameter of the mixture, or on all the rows where these are not twice as many; k-means
+        itself sees a quarter of `init_size`, or 3 K d rows if these are more. `n_iter_`,
+        `lower_bounds_` and `max_iter` are of the EM that comes after it.
     init_whiten : bool, default=False
         Whether k-means, k-means++ and the hierarchy see the data whitened, so that neither the
         scales of the features nor their correlations matter.
@@ -95,14 +96,19 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
     prior : 'conjugate' or dict, default=None
         A prior of means and covariances, which keeps components of few samples, or of equal ones,
         from collapse; the fit has the highest posterior density. ``'conjugate'`` is mclust's
-        default, worth hardly more than one sample. A dict may have any of ``'mean'`` (d,),
-        ``'mean_precision'`` (0.01, the samples that the prior of a mean is worth),
+        default, which covariances weigh like some 2 d samples. A dict may have any of ``'mean'``
+        (d,), ``'mean_precision'`` (0.01, the samples that the prior of a mean is worth),
         ``'degrees_of_freedom'`` (d + 2) and ``'covariance'``: the scatter of the prior of a
-        covariance, (d, d), for diagonal types (d,) or a number, a number for spherical ones.
+        covariance, (d, d), for diagonal types (d,), or a number for the same in all features.
     shrinkage : 'oas' or float, default=None
         Part of each covariance matrix in place of which comes the mean of its variances times the
         identity, or ``'oas'`` for what the oracle approximation of Chen et al. (2010) makes of
-        the covariance and its count. The likelihood need not rise with it.
+        the covariance and its count. For components of few samples, but not of equal ones. The
+        likelihood need not rise with it.
+    missing : {'raise', 'em'}, default='raise'
+        Whether NaN is refused, or is a value that is missing at random: then the likelihood is that
+        of what is observed, and predictions and scores are, too. Rows in which nothing is observed
+        have no part in the fit.
     on_degenerate : {'raise', 'reset', 'drop', 'floor'}, default='raise'
         What to do about a component that has collapsed, onto too few samples for its covariance
         or onto one, or that is empty. ``'raise'``: as scikit-learn, raise where a covariance is
@@ -213,6 +219,7 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         "reg_covar_relative": [Interval(Real, 0.0, None, closed="left")],
         "prior": [StrOptions({"conjugate"}), dict, None],
         "shrinkage": [StrOptions({"oas"}), Interval(Real, 0.0, 1.0, closed="both"), None],
+        "missing": [StrOptions({"raise", "em"})],
         "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
         "keep_on_interrupt": ["boolean"],
         "n_jobs": [
@@ -245,6 +252,7 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         reg_covar_relative: float = 0.0,
         prior: Literal["conjugate"] | dict[str, Any] | None = None,
         shrinkage: Literal["oas"] | float | None = None,
+        missing: Literal["raise", "em"] = "raise",
         on_degenerate: Literal["raise"] | RepairAction = "raise",
         keep_on_interrupt: bool = False,
         n_jobs: int | None = None,
@@ -269,6 +277,7 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         self.reg_covar_relative = reg_covar_relative
         self.prior = prior
         self.shrinkage = shrinkage
+        self.missing = missing
         self.on_degenerate = on_degenerate
         self.keep_on_interrupt = keep_on_interrupt
         self.n_jobs = n_jobs
@@ -321,17 +330,23 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         mixture._keep(EMResult(p, Status.INITIALIZED), log_likelihood=math.nan)
         return mixture
 
-    def _maximization(self, source: ArraySource) -> MaximumLikelihood:
+    def _maximization(self, source: Source) -> MaximumLikelihood:
         """Maximum likelihood, unless a prior is given or covariances are to be shrunk."""
         plain = super()._maximization(source)
         basis = plain.covariance_type, plain.reg_covar, plain.dtype
-        if self.prior is not None and self.shrinkage is not None:
-            raise ValueError(
-                "prior and shrinkage both keep covariances from collapse; give one of them."
-            )
         if self.shrinkage is not None:
-            return Shrinkage(*basis, check_shrinkage(self.shrinkage, self.covariance_type))
+            return Shrinkage(*basis, self.shrinkage)
         if self.prior is not None:
             given = conjugate_prior(self.prior, source, self.covariance_type, self.n_components)
             return MaximumAPosteriori(*basis, given)
         return plain
+
+    def _check_arguments(self, covariance_types: Iterable[str]) -> None:
+        """Check what scikit-learn's validation does not, before there are any data."""
+        check_regularizing(self.prior, self.shrinkage, covariance_types)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn whether NaN is allowed."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "em"
+        return tags

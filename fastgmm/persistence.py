@@ -183,8 +183,8 @@ def header_of(model: Mixture) -> dict[str, Any]:
 
 def plain(value: object) -> object:
     """What JSON holds in place of numpy's arrays and scalars; floats keep every bit."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
+    if hasattr(value, "__array__"):  # pandas' too
+        return np.asarray(value).tolist()
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 

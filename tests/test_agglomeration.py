@@ -81,11 +81,34 @@ def test_beside_mclust(case):
 @pytest.mark.parametrize("d", [1, 2])
 def test_weights_are_multiplicities(d):
     X = clouds(60, d)
-    weight = np.random.default_rng(0).integers(0, 4, size=60)
+    weight = np.random.default_rng(0).integers(1, 4, size=60)
     repeated = agglomerated((np.repeat(X, weight, axis=0), None), 4)
     actual = agglomerated((X, weight.astype(float)), 4)
     assert adjusted_rand_score(np.repeat(actual, weight), repeated) == 1.0
-    assert actual[weight == 0].max(initial=0) == 0
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-9])
+def test_small_weights_are_proportions(scale):
+    X, weight = clouds(60, 2), np.random.default_rng(0).uniform(0.5, 1.5, size=60)
+    one = agglomerated((X, weight / weight.mean()), 3)
+    np.testing.assert_array_equal(agglomerated((X, scale * weight), 3), one)
+
+
+def test_wide_rows_take_no_matrices():
+    X = clouds(30, 5000)
+    assert len(np.unique(agglomerated((X, None), 3))) == 3
+
+
+def test_several_starts_are_one(monkeypatch):
+    calls = []
+
+    def counted(*given):
+        calls.append(given)
+        return agglomerated(*given)
+
+    monkeypatch.setattr("fastgmm.em.initialization.agglomerated", counted)
+    GaussianMixture(3, init_params="hierarchical", n_init=10).fit(clouds(100, 2))
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("K", [1, 2, 9, 10])

@@ -32,7 +32,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fastgmm import GaussianMixture, kernels
 
 
-@parametrize_with_checks([GaussianMixture(covariance_type=t) for t in COVARIANCE_TYPES])
+@parametrize_with_checks([
+    *(GaussianMixture(covariance_type=t) for t in COVARIANCE_TYPES),
+    GaussianMixture(missing="em"),
+    GaussianMixture(prior="conjugate", init_params="hierarchical"),
+])  # fmt: skip
 def test_scikit_learns_estimator_checks(estimator, check):
     check(estimator)
 
@@ -197,6 +201,7 @@ def test_constructor_adds_keywords_alone():
         ("reg_covar_relative", Parameter.KEYWORD_ONLY, 0.0),
         ("prior", Parameter.KEYWORD_ONLY, None),
         ("shrinkage", Parameter.KEYWORD_ONLY, None),
+        ("missing", Parameter.KEYWORD_ONLY, "raise"),
         ("on_degenerate", Parameter.KEYWORD_ONLY, "raise"),
         ("keep_on_interrupt", Parameter.KEYWORD_ONLY, False),
         ("n_jobs", Parameter.KEYWORD_ONLY, None),

@@ -11,7 +11,14 @@ from processes import TESTS
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import GaussianMixture, load, reference, save
+from fastgmm import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    MixtureSelector,
+    load,
+    reference,
+    save,
+)
 from fastgmm.data.source import ArraySource
 from fastgmm.estimator.priors import conjugate_prior
 from fastgmm.model.families import FAMILIES, arguments_of_pass
@@ -198,7 +205,7 @@ def test_fewer_samples_than_features(name, dtype):
     assert np.isfinite(model.score(X))
 
 
-def test_six_equal_flowers_do_not_decide_how_many_species_there_are():
+def test_petals_of_equal_width_do_not_decide_how_many_species_there_are():
     """Without a prior, a component on them has a density without bound, and BIC likes it."""
     petals = IRIS.data[:, 2:]
     options = {"n_init": 5, "random_state": 0}
@@ -219,6 +226,54 @@ def test_many_rows_start_from_a_settled_sample():
     assert model.score(X) == pytest.approx(plain.score(X), abs=1e-3)
 
 
+@pytest.mark.parametrize("singular", ["collinear", "constant", "repeated", "far"])
+@each_dtype
+def test_the_default_is_definite_where_the_data_are_not(singular, dtype):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    if singular == "repeated":
+        X = np.repeat(X[:3], 4, axis=0)
+    else:
+        added = X[:, 0] + X[:, 1] if singular != "constant" else np.ones(len(X))
+        X = np.column_stack([X, added]) * (1e4 if singular == "far" else 1)
+    model = GaussianMixture(2, prior="conjugate", reg_covar=0, random_state=0, max_iter=500)
+    assert model.fit(X.astype(dtype)).converged_
+
+
+@each_dtype
+def test_weights_that_sum_to_one_are_proportions(dtype):
+    """No correction for a mean that was estimated of one sample."""
+    X = IRIS.data.astype(dtype)
+    weight = np.random.default_rng(22).random(150).astype(dtype)
+    options = {"prior": "conjugate", "random_state": 0, "tol": 1e-5}
+    for total in (1, 1 + 1e-6, 1.5):
+        scaled = weight / weight.sum() * total
+        model = GaussianMixture(2, **options).fit(X, sample_weight=scaled)
+        assert model.covariances_.max() < 2 * X.var(axis=0).max()
+
+
+def test_a_class_of_one_sample_counts_once():
+    prior = {"mean": [0.0], "mean_precision": 1.0}
+    classifier = GaussianMixtureClassifier(prior=prior).fit([[6.0], [1.0], [2.0]], [0, 1, 1])
+    assert classifier.mixtures_[0].means_[0, 0] == pytest.approx(3.0)
+
+
+def test_a_prior_of_pandas_is_saved(tmp_path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(IRIS.data, columns=list("abcd"))
+    prior = {"mean": frame.mean(), "covariance": frame.cov()}
+    model = GaussianMixture(2, prior=prior, random_state=0).fit(frame)
+    save(model, tmp_path / "model.npz")
+    copy = load(tmp_path / "model.npz")
+    np.testing.assert_allclose(copy.fit(frame).means_, model.means_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [{"prior": {"dof": 5}}, {"prior": "conjugate", "shrinkage": 0.1}])
+def test_a_selection_refuses_before_any_work(wrong, monkeypatch):
+    monkeypatch.setattr("fastgmm.selection.cells.labels_of_kmeans", None)
+    with pytest.raises(ValueError, match=r"^(prior has|Give prior)"):
+        MixtureSelector(**wrong).fit(IRIS.data)
+
+
 def test_saved_and_loaded(tmp_path):
     prior = {"covariance": SPREADS, "mean": np.arange(4.0)}
     model = GaussianMixture(3, prior=prior, random_state=0).fit(IRIS.data)
@@ -232,16 +287,15 @@ def test_saved_and_loaded(tmp_path):
     ("prior", "message"),
     [
         ({"scale": 1.0}, r"prior has 'scale'; give any of 'mean', .*'conjugate'"),
-        ({"mean": [1.0, 2.0]}, r"'means' should have the shape of \(4,\).*prior\['mean'\]"),
+        ({"mean": [1.0, 2.0]}, r"'mean of the prior' should have the .* \(4,\).*prior\['mean'\]"),
         ({"mean": [1.0, np.nan, 0, 0]}, "contains NaN"),
-        ({"mean_precision": -1}, r"prior\['mean_precision'\] should be 0.* or more"),
-        ({"mean_precision": "much"}, r"prior\['mean_precision'\] should be a number"),
-        ({"mean_precision": np.inf}, r"prior\['mean_precision'\] should be a number"),
-        ({"degrees_of_freedom": 3}, r"'prior\['degrees_of_freedom'\]' should be greater than 3"),
-        ({"degrees_of_freedom": True}, "should be a number"),
+        ({"mean_precision": -1}, r"prior\['mean_precision'\] should be 0, .* more, but is -1"),
+        ({"mean_precision": "much"}, r"prior\['mean_precision'\] should be a finite number"),
+        ({"mean_precision": np.inf}, r"prior\['mean_precision'\] should be a finite number"),
+        ({"degrees_of_freedom": 3}, r"prior\['degrees_of_freedom'\] should be greater than 3"),
+        ({"degrees_of_freedom": True}, "should be a finite number, but is True"),
         ({"covariance": np.eye(3)}, r"shape of \(4, 4\).*prior\['covariance'\]"),
-        ({"covariance": -np.eye(4)}, r"positive-definite. Pass .*prior\['covariance'\]"),
-        ({"covariance": 2.0}, r"shape of \(4, 4\)"),
+        ({"covariance": -np.eye(4)}, r"'covariance of the prior' should be .*positive-definite"),
     ],
 )
 def test_priors_that_are_none(prior, message):
@@ -257,17 +311,18 @@ def test_priors_of_another_type(prior):
         GaussianMixture(2, prior=prior).fit(IRIS.data)
 
 
-def test_variances_may_be_one_number():
-    options = {"covariance_type": "diag", "random_state": 0}
+@pytest.mark.parametrize(("name", "same"), [("diag", np.full(4, 0.5)), ("full", np.eye(4) / 2)])
+def test_a_covariance_may_be_one_number(name, same):
+    options = {"covariance_type": name, "random_state": 0}
     one, each = (
-        GaussianMixture(2, prior={"covariance": value}, **options).fit(IRIS.data)
-        for value in (0.5, np.full(4, 0.5))
+        GaussianMixture(2, prior={"covariance": value, "mean": None}, **options).fit(IRIS.data)
+        for value in (0.5, same)
     )
     np.testing.assert_array_equal(one.covariances_, each.covariances_)
-    with pytest.raises(ValueError, match=r"should be positive\. Pass variances as prior"):
+    with pytest.raises(ValueError, match="'covariance of the prior' should be"):
         GaussianMixture(2, prior={"covariance": 0.0}, **options).fit(IRIS.data)
 
 
 def test_prior_and_shrinkage_together():
-    with pytest.raises(ValueError, match="give one of them"):
+    with pytest.raises(ValueError, match="Give prior or shrinkage, not both"):
         GaussianMixture(2, prior="conjugate", shrinkage=0.1).fit(IRIS.data)

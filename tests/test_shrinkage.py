@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
 
-from fastgmm import GaussianMixture, load, reference, save
+from fastgmm import GaussianMixture, load, reference, save, select_mixture
 from fastgmm.model.families import FAMILIES, arguments_of_pass
 
 X = load_iris().data
@@ -97,9 +97,14 @@ def test_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize("name", DIAGONAL)
 def test_nothing_to_shrink(name):
     model = GaussianMixture(2, covariance_type=name, shrinkage=0.1)
-    with pytest.raises(ValueError, match=r"has none; use 'full' or 'tied', or\s+prior"):
+    with pytest.raises(ValueError, match=r"have none; use 'full' or 'tied', or\s+prior"):
         model.fit(X)
     assert not hasattr(model, "means_")
+
+
+def test_a_selection_names_the_types_that_have_nothing_to_shrink():
+    with pytest.raises(ValueError, match="those of 'diag', 'spherical' have none"):
+        select_mixture(X, [1, 2], shrinkage="oas")
 
 
 @pytest.mark.parametrize("shrinkage", [-0.1, 1.5, "ledoit_wolf", [0.1]])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastgmm import kernels
 from fastgmm._records import Parameters
-from fastgmm.data.source import ArraySource, Source
-from fastgmm.model.families import arguments_of_pass
+from fastgmm.data.source import Source
 
 # Responsibilities that are in memory at a time.
 RESPONSIBILITIES_AT_ONCE = 2**20
@@ -18,13 +16,13 @@ def mean_log_likelihood(source: Source, parameters: Parameters) -> float:
     return source.log_likelihood(parameters) / source.total_weight
 
 
-def classification_entropy(source: ArraySource, parameters: Parameters) -> float:
+def classification_entropy(source: Source, parameters: Parameters) -> float:
     """-Σᵢ wᵢ log maxₖ rᵢₖ: how uncertain the most probable components are, 0 where they are not."""
     total, length = 0.0, RESPONSIBILITIES_AT_ONCE // len(parameters.weights) + 1
-    X, weight, arguments = source.X, source.sample_weight, arguments_of_pass(parameters)
-    for start in range(0, len(X), length):
+    n, weight = source.n_rows, source.sample_weight
+    for start in range(0, n, length):
         rows = slice(start, start + length)
-        responsibilities = kernels.responsibilities(X[rows], *arguments)
+        responsibilities = source.responsibilities(parameters, rows)
         logarithms = np.log(responsibilities.max(axis=1).astype(np.float64))
         if weight is None:
             total -= float(logarithms.sum())

@@ -25,18 +25,28 @@ WeightedRows = tuple[FloatArray, FloatArray | None]  # rows (m, d), and their we
 
 
 class Source(Protocol):
-    """What a fit asks of its data; EM needs the first two alone."""
+    """What a fit asks of its data; EM needs the first two methods alone."""
 
+    sample_weight: FloatArray | None
     dtype: np.dtype
+    n_rows: int
     n_features: int
     n_weighted: int  # samples that have weight
     total_weight: float  # number of samples, or the sum of their weights
+    part_that_counts: float  # of the weight of all rows; the others have nothing observed
+
+    @property
+    def X(self) -> FloatArray:
+        """The rows (n, d), with something in place of missing values."""
 
     def expectation(self, parameters: Parameters) -> Statistics:
         """Return the expected statistics of all the points."""
 
     def log_likelihood(self, parameters: Parameters) -> float:
         """Return the sum of all log-densities, each times its weight."""
+
+    def responsibilities(self, parameters: Parameters, rows: slice) -> FloatArray:
+        """Return those of some of the rows that it was given."""
 
     def moments(self, *, matrix: bool) -> DataMoments:
         """Return mean and covariance of the points, or variances alone if those suffice."""
@@ -54,10 +64,12 @@ class Source(Protocol):
 class ArraySource:
     """Points (n, d) in an array, and their weights; checked once, and workspaces are reused."""
 
+    part_that_counts = 1.0
+
     def __init__(self, X: FloatArray, sample_weight: FloatArray | None = None) -> None:
         self.X, self.sample_weight = X, sample_weight
         self.dtype: np.dtype = X.dtype
-        self.n_features = X.shape[1]
+        self.n_rows, self.n_features = X.shape
         self.n_weighted, self.total_weight = len(X), float(len(X))
         if sample_weight is not None:
             self.n_weighted = int(np.count_nonzero(sample_weight))
@@ -71,6 +83,10 @@ class ArraySource:
     def log_likelihood(self, parameters: Parameters) -> float:
         """Σᵢ wᵢ log p(xᵢ)."""
         return self._pass.log_likelihood(*arguments_of_pass(parameters))
+
+    def responsibilities(self, parameters: Parameters, rows: slice) -> FloatArray:
+        """Return those of some rows."""
+        return kernels.responsibilities(self.X[rows], *arguments_of_pass(parameters))
 
     def moments(self, *, matrix: bool) -> DataMoments:
         """Mean and covariance of the points, or their variances alone; taken once."""

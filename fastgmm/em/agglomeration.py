@@ -11,6 +11,8 @@ from fastgmm.system.memory import check_memory
 
 # Numbers in those scatter matrices whose determinants are taken at a time.
 AT_ONCE = 2**18
+# Numbers for each pair of rows that are in memory at a time.
+PAIRS_AT_ONCE = 5
 
 
 def agglomerated(rows: WeightedRows, n_clusters: int) -> np.ndarray:
@@ -22,8 +24,8 @@ def agglomerated(rows: WeightedRows, n_clusters: int) -> np.ndarray:
 
     least, where Wₖ is the scatter of nₖ points about their mean and W that of all. The traces let
     clusters of few points be compared, whose determinant is 0. Equal rows are one from the start,
-    and weights are multiplicities. Memory and nearly time grow with the square of the number of
-    rows.
+    and weights, all of them positive, are multiplicities. Memory grows with the square of the
+    number of rows, and time nearly so.
 
     References
     ----------
@@ -34,20 +36,23 @@ def agglomerated(rows: WeightedRows, n_clusters: int) -> np.ndarray:
     n, d = X.shape
     if n_clusters == 1:
         return np.zeros(n, np.intp)
-    n_bytes = 8 * (n * n + n // 2 * d * d)
+    n_bytes = 8 * (PAIRS_AT_ONCE * n * n + (n // 2 * d * d if n > d else 0))
     check_memory(n_bytes, "The hierarchical start", "use init_params='kmeans', or fewer features")
     points, of_row = np.unique(X, axis=0, return_inverse=True)
-    of_row, weight = of_row.ravel(), np.ones(n) if weight is None else weight
     if len(points) < n_clusters:  # equal rows cannot all be one
         points, of_row = X, np.arange(n)
-    sizes = np.bincount(of_row, weight).astype(np.float64)
-    counted = sizes > 0
-    clusters = _Clusters(points[counted], sizes[counted])
-    for _ in range(len(clusters.labels) - n_clusters):
+    clusters = _Clusters(points, _sizes(of_row.ravel(), weight))
+    for _ in range(len(points) - n_clusters):
         clusters.merge()
-    labels = np.zeros(len(points), np.intp)
-    labels[counted] = np.unique(clusters.labels, return_inverse=True)[1]
-    return labels[of_row]
+    return np.asarray(np.unique(clusters.labels, return_inverse=True)[1][of_row.ravel()])
+
+
+def _sizes(of_row: np.ndarray, weight: FloatArray | None) -> FloatArray:
+    """Multiplicities of points; weights that are less than 1 in the mean are proportions."""
+    if weight is None:
+        return np.bincount(of_row).astype(np.float64)
+    sizes = np.bincount(of_row, weight)
+    return np.asarray(sizes / min(1.0, weight.mean(dtype=np.float64)))
 
 
 class _Clusters:
@@ -59,7 +64,8 @@ class _Clusters:
         self.n_points, self.labels = np.ones(n, np.intp), np.arange(n)
         self.means, self.traces = X.astype(np.float64), np.zeros(n)
         # Of clusters of several points, each in a place of its own; place 0 is that of all others.
-        self.scatters = np.zeros((n // 2 + 1, d, d))
+        # No determinant is ever taken of fewer points than features.
+        self.scatters = np.zeros((n // 2 + 1 if n > d else 1, d, d))
         self.places, self.free = np.zeros(n, np.intp), list(range(n // 2, 0, -1))
         spread = self.means - np.average(self.means, axis=0, weights=self.sizes)
         total = float(self.sizes @ np.sum(spread**2, axis=1))
@@ -94,16 +100,20 @@ class _Clusters:
         apart = self.means[j] - self.means[i]
         between = self.sizes[i] * self.sizes[j] / size
         self.traces[i] += self.traces[j] + between * apart @ apart
-        place = self.places[i] or self.places[j] or self.free.pop()
-        scatter = self.scatters[self.places[i]] + self.scatters[self.places[j]]
-        self.scatters[place] = scatter + between * np.outer(apart, apart)
-        if self.places[i] and self.places[j]:
-            self.free.append(int(self.places[j]))
-        self.places[i], self.places[j] = place, 0
+        if len(self.scatters) > 1:
+            self._unite_scatters(i, j, np.sqrt(between) * apart)
         self.means[i] += self.sizes[j] / size * apart
         self.sizes[i], self.sizes[j] = size, 0.0
         self.n_points[i] += self.n_points[j]
         self.labels[self.labels == j] = i
+
+    def _unite_scatters(self, i: int, j: int, apart: FloatArray) -> None:
+        place = self.places[i] or self.places[j] or self.free.pop()
+        scatter = self.scatters[self.places[i]] + self.scatters[self.places[j]]
+        self.scatters[place] = scatter + np.outer(apart, apart)
+        if self.places[i] and self.places[j]:
+            self.free.append(int(self.places[j]))
+        self.places[i], self.places[j] = place, 0
 
     def _costs_of_pairs(self) -> FloatArray:
         """(n, n), as long as each point is a cluster."""

@@ -101,6 +101,13 @@ def initial_parameters(
     return start.astype(source.dtype), NO_REPAIRS
 
 
+def is_the_same_each_time(how: Initialization, source: Source) -> bool:
+    """Whether a start draws nothing at random, so that several are one."""
+    if not (isinstance(how.init_params, str) and how.init_params == "hierarchical"):
+        return False
+    return source.n_weighted <= min(FOR_HIERARCHY, how.init_size or FOR_HIERARCHY)
+
+
 def _rows_to_start_from(
     source: Source, n_components: int, how: Initialization, random_state: RandomState
 ) -> WeightedRows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial, wraps
@@ -19,10 +19,10 @@ from sklearn.utils import check_random_state
 
 from fastgmm._records import FloatArray, InitialValues, Parameters
 from fastgmm.data.criteria import mean_log_likelihood
-from fastgmm.data.source import ArraySource
+from fastgmm.data.source import Source
 from fastgmm.em.clusters import Clusters
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
-from fastgmm.em.initialization import Initialization
+from fastgmm.em.initialization import Initialization, is_the_same_each_time
 from fastgmm.em.loop import Rules, run_em
 from fastgmm.em.memory import bytes_of_fit
 from fastgmm.em.progress import Progress, Watcher
@@ -33,14 +33,10 @@ from fastgmm.em.step import Step, em_step
 from fastgmm.estimator.arguments import RememberedArguments
 from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
 from fastgmm.estimator.fitted import FittedMixture
+from fastgmm.estimator.given import check_init_params, check_initial_values
 from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm.estimator.interchange import fitted_attributes, is_kept, set_by_fit
-from fastgmm.estimator.validation import (
-    check_fit_data,
-    check_init_params,
-    check_initial_values,
-    check_magnitude,
-)
+from fastgmm.estimator.validation import check_fit_data, check_magnitude
 from fastgmm.kernels.small_problems import is_small
 from fastgmm.model.factors import IllDefinedCovariance
 from fastgmm.model.families import FAMILIES
@@ -58,7 +54,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 class Plan(NamedTuple):
     """What there is to fit, once every argument has been checked."""
 
-    source: ArraySource
+    source: Source
     maximization: MaximumLikelihood
     repairing: Repairing | None
     n_components: int
@@ -101,7 +97,7 @@ class Plan(NamedTuple):
     @property
     def is_small(self) -> bool:
         """Whether it takes no time to speak of."""
-        shape = len(self.source.X), self.n_components, self.source.n_features
+        shape = self.source.n_rows, self.n_components, self.source.n_features
         return is_small(*shape, FAMILIES[self.maximization.covariance_type].pass_type)
 
     def completed(self, result: EMResult) -> EMResult:
@@ -271,6 +267,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             check_memory(n_bytes, "The fit", remedy)
         if X.size <= CHECKED_FIRST:
             check_magnitude(X)
+        self._check_arguments([covariance_type])
         given = self._initial_values(d)
         init_params = check_init_params(model.init_params, len(X), K, X.dtype)
         resumed, lower_bound = None, -math.inf
@@ -281,13 +278,13 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         draws = starts is None or None in starts
         # Making one takes as long as three iterations of a small fit.
         random_state = check_random_state(self.random_state if draws else None)
-        source = ArraySource(X, weight)
+        source = self._source_of(X, weight)
         maximization = self._maximization(source)
         repairing = self._repairing(source, maximization)
         how = Initialization(init_params, given, model.init_size, model.init_whiten)
         rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
         hows: Iterator[Initialization] = repeat(how)
-        n_starts = 1 if known else model.n_init
+        n_starts = 1 if known or is_the_same_each_time(how, source) else model.n_init
         if starts is not None:
             hows = (
                 how if start is None else how._replace(init_params=start, init_size=None)
@@ -296,6 +293,9 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             n_starts = len(starts)
         start = hows, resumed, lower_bound, random_state
         return Plan(source, maximization, repairing, K, *start, rules, n_starts)
+
+    def _check_arguments(self, covariance_types: Iterable[str]) -> None:
+        """Check what scikit-learn's validation does not; other estimators have more to check."""
 
     def _initial_values(self, n_features: int) -> InitialValues:
         """What the user gives of the start; other estimators have nothing that could be given."""
@@ -314,18 +314,18 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         expected = None if getattr(self, "on_degenerate", "") == "drop" else self.n_components
         return self._parameters(n_components=expected, n_features=n_features)
 
-    def _repairing(self, source: ArraySource, maximization: MaximumLikelihood) -> Repairing | None:
+    def _repairing(self, source: Source, maximization: MaximumLikelihood) -> Repairing | None:
         """What is done about degenerate components."""
         action: Any = getattr(self, "on_degenerate", "raise")
         return None if action == "raise" else Repairing(action, source, maximization)
 
-    def _maximization(self, source: ArraySource) -> MaximumLikelihood:
+    def _maximization(self, source: Source) -> MaximumLikelihood:
         """How statistics become parameters; other estimators have other ways."""
         model: Any = self
         reg_covar = regularization(model.reg_covar, model.reg_covar_relative, source.variances)
         return MaximumLikelihood(self.covariance_type, reg_covar, source.dtype)
 
-    def _log_likelihood(self, source: ArraySource, result: EMResult) -> float:
+    def _log_likelihood(self, source: Source, result: EMResult) -> float:
         """Of the result; NaN if an interruption leaves no time for it."""
         try:
             return mean_log_likelihood(source, result.parameters)

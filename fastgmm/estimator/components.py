@@ -36,7 +36,7 @@ class MixtureOfComponents(MixtureOfFeatures):
         >>> mixture.mahalanobis([[6.0, 5.0]])
         array([[5.]])
         """
-        data = self._check_predict_data(X)
+        data = self._check_predict_data(X, may_miss=False)
         return mahalanobis(self._parameters().astype(data.dtype), data)
 
     def merge(self, components: Sequence[int]) -> Any:

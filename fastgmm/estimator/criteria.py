@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgmm.data.criteria import classification_entropy, mean_log_likelihood
+from fastgmm.data.source import Source
 from fastgmm.estimator.fitted import PREDICTIONS, FittedMixture
 from fastgmm.estimator.hooks import ESTIMATES, originals, overridden
 from fastgmm.estimator.validation import check_sample_weight, check_total_weight
@@ -81,7 +82,7 @@ class MixtureWithCriteria(FittedMixture):
             entropy = -float(np.average(logarithms, weights=weight)) * n
         else:
             source = self._scored(X, sample_weight)
-            n = check_total_weight(sample_weight, source.X)
+            n = _total_weight(source, sample_weight)
             p = self._parameters().astype(source.dtype)
             deviance = -2 * mean_log_likelihood(source, p) * n
             entropy = classification_entropy(source, p) * (n / source.total_weight)
@@ -95,10 +96,16 @@ class MixtureWithCriteria(FittedMixture):
             n = check_total_weight(sample_weight, data)
             return -2 * float(self.score(X, **options)) * n, n
         source = self._scored(X, sample_weight)
-        n = check_total_weight(sample_weight, source.X)
+        n = _total_weight(source, sample_weight)
         p = self._parameters().astype(source.dtype)
         return -2 * mean_log_likelihood(source, p) * n, n
 
     def _n_parameters(self) -> int:
         """Number of free parameters, under scikit-learn's name for it."""
         return family_of(self.covariance_type).n_parameters(*self.means_.shape)
+
+
+def _total_weight(source: Source, sample_weight: ArrayLike | None) -> float:
+    """Number of samples that count, or the sum of their weights as they were given."""
+    rows = np.empty(source.n_rows, source.dtype)
+    return source.part_that_counts * check_total_weight(sample_weight, rows)

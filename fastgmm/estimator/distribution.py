@@ -260,7 +260,7 @@ class MixtureAsDistribution(MixtureOfComponents):
                 f"Fisher vectors need a variance for each feature, and covariance_type is "
                 f"{self.covariance_type!r}; fit with covariance_type='diag'."
             )
-        data = self._check_predict_data(X)
+        data = self._check_predict_data(X, may_miss=False)
         p = by_feature(self._checked_parameters()).astype(data.dtype)
         if overridden(self, PREDICTIONS):
             statistics = statistics_of_shares(p, data, np.asarray(self.predict_proba(X)))

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm._records import FloatArray, Parameters
@@ -20,6 +20,7 @@ from fastgmm.estimator.criteria import MixtureWithCriteria
 from fastgmm.estimator.fitted import PREDICTIONS
 from fastgmm.estimator.hooks import overridden
 from fastgmm.estimator.validation import FLOAT_DTYPES
+from fastgmm.model import missing
 from fastgmm.model.conditioning import (
     Conditional,
     Regression,
@@ -38,6 +39,52 @@ Features: TypeAlias = int | str | Sequence[int] | Sequence[str] | np.ndarray
 
 class MixtureOfFeatures(MixtureWithCriteria):
     """Marginals, conditionals and regression of a mixture that has its parameters."""
+
+    @on_its_threads
+    def impute(
+        self,
+        X: ArrayLike,
+        *,
+        draw: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> FloatArray:
+        """Fill missing values in, given what is observed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            NaN where a value is missing, whatever the argument `missing` of the mixture is.
+        draw : bool, default=False
+            Whether to draw values from the distribution of what is missing, as multiple imputation
+            wants it, in place of their expectation.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws; None for the mixture's own `random_state`.
+
+        Returns
+        -------
+        X : ndarray of shape (n, d)
+            The rows, with nothing missing.
+
+        References
+        ----------
+        Ghahramani and Jordan, Supervised learning from incomplete data via an EM approach, NIPS 6
+        (1994).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[0, 1]], [[[1, 0.5], [0.5, 1]]])
+        >>> mixture.impute([[2.0, np.nan], [np.nan, np.nan]])
+        array([[2., 2.],
+               [0., 1.]])
+        """
+        data = self._check_predict_data(X, may_miss=True)
+        p = self._parameters().astype(data.dtype)
+        if not draw:
+            return missing.expected(data, p)
+        seed = self.random_state if random_state is None else random_state
+        return missing.drawn(data, p, check_random_state(seed))
 
     def marginal(self, features: Features) -> Any:
         """Mixture of some features, whatever the others are.

@@ -16,16 +16,19 @@ from sklearn.utils.validation import check_is_fitted
 from fastgmm import kernels
 from fastgmm._records import CovarianceType, FloatArray, Parameters
 from fastgmm.data.criteria import mean_log_likelihood
-from fastgmm.data.source import ArraySource
+from fastgmm.data.missing import source_of
+from fastgmm.data.source import ArraySource, Source
+from fastgmm.estimator.given import check_parameters
 from fastgmm.estimator.hooks import ESTIMATES, MixtureHooks, call, originals, overridden
 from fastgmm.estimator.interchange import from_sklearn, to_sklearn
 from fastgmm.estimator.notebook import NotebookRepr
 from fastgmm.estimator.validation import (
     check_n_samples,
-    check_parameters,
     check_predict_data,
     check_sample_weight,
+    knows_missing,
 )
+from fastgmm.model import missing
 from fastgmm.model.factors import (
     FROM_PARAMETERS,
     contradictions,
@@ -92,10 +95,11 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
             data = self._check_hooks_data(X)
             return np.exp(call(self._estimate_log_prob_resp, data, xp=np)[1])
         X = self._check_predict_data(X)
-        arguments = self._arguments(X)
-        n_bytes = len(X) * len(arguments[0]) * X.itemsize
+        n_bytes = len(X) * len(self.weights_) * X.itemsize
         check_memory(n_bytes, "The responsibilities", "predict in parts, or use predict")
-        return kernels.responsibilities(X, *arguments)
+        if self._has_missing(X):
+            return missing.responsibilities(X, self._parameters())
+        return kernels.responsibilities(X, *self._arguments(X))
 
     @on_its_threads
     def score_samples(self, X: ArrayLike) -> FloatArray:
@@ -113,6 +117,8 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
             data = self._check_hooks_data(X)
             return logsumexp(self._estimate_weighted_log_prob(data), axis=1)
         X = self._check_predict_data(X)
+        if self._has_missing(X):
+            return missing.log_density(X, self._parameters())
         return kernels.log_density(X, *self._arguments(X))
 
     @on_its_threads
@@ -198,6 +204,8 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
     @on_its_threads
     def _assign(self, X: FloatArray) -> np.ndarray:
         """Most probable component of each row of X, which is checked already."""
+        if self._has_missing(X):
+            return missing.assign(X, self._parameters())
         return kernels.assign(X, *self._arguments(X))
 
     def _parameters(
@@ -270,16 +278,23 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         """What densities are of; other estimators know more than `Parameters`."""
         return self._parameters()
 
-    def _check_predict_data(self, X: ArrayLike) -> FloatArray:
+    def _check_predict_data(self, X: ArrayLike, *, may_miss: bool | None = None) -> FloatArray:
         check_is_fitted(self)
         self._require("weights_", "means_", "precisions_cholesky_")
-        return check_predict_data(self, X, np.shape(self.means_)[-1])
+        return check_predict_data(self, X, np.shape(self.means_)[-1], may_miss=may_miss)
+
+    def _has_missing(self, X: FloatArray) -> bool:
+        """Whether values are missing, which costs a look at all where that is allowed."""
+        return knows_missing(self) and bool(np.isnan(X).any())
 
     def _check_hooks_data(self, X: ArrayLike) -> FloatArray:
         """Check X alone: what there is of a mixture's attributes, the hooks know."""
         check_is_fitted(self)
         return check_predict_data(self, X)
 
-    def _scored(self, X: ArrayLike, sample_weight: ArrayLike | None) -> ArraySource:
+    def _scored(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Source:
         data = self._check_predict_data(X)
-        return ArraySource(data, check_sample_weight(sample_weight, data))
+        return self._source_of(data, check_sample_weight(sample_weight, data))
+
+    def _source_of(self, X: FloatArray, sample_weight: FloatArray | None) -> Source:
+        return (source_of if knows_missing(self) else ArraySource)(X, sample_weight)

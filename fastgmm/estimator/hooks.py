@@ -22,13 +22,9 @@ from fastgmm._records import OWN_METHODS, FloatArray, InitialValues, Parameters
 from fastgmm.data.source import ArraySource
 from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.em.results import EMResult, Status
+from fastgmm.estimator.given import SUM_OF_RESPONSIBILITIES, check_init_params, check_initial_values
 from fastgmm.estimator.interchange import fitted_attributes
-from fastgmm.estimator.validation import (
-    SUM_OF_RESPONSIBILITIES,
-    check_fit_data,
-    check_init_params,
-    check_initial_values,
-)
+from fastgmm.estimator.validation import check_fit_data
 from fastgmm.model.factors import precisions_from_cholesky
 from fastgmm.model.families import arguments_of_pass
 from fastgmm.model.maximization import Estimate, MaximumLikelihood
@@ -117,6 +113,7 @@ def _refuse_unknown_arguments(model: Any, sample_weight: ArrayLike | None) -> No
         "fit_history": model.fit_history,
         "keep_on_interrupt": model.keep_on_interrupt,
         "on_degenerate": model.on_degenerate != "raise",
+        "missing": model.missing != "raise",
         "prior": model.prior is not None,
         "shrinkage": model.shrinkage is not None,
         "callbacks": bool(getattr(model, "_skl_callbacks", None)),

@@ -162,9 +162,9 @@ def _rotated(
     Computing 7 (1986). Browne and McNicholas, Estimating common principal components in high
     dimensions, Advances in Data Analysis and Classification 8 (2014), minimize the same sum.
     """
-    gain, nothing, d = 0.0, ROUNDING * counts.sum(), len(axes)
-    weighted = counts[:, None] * precisions
-    for i, j in _disjoint_pairs(d):
+    gain, nothing = 0.0, ROUNDING * counts.sum()
+    axes, turned, weighted = axes.copy(), turned.copy(), counts[:, None] * precisions
+    for i, j in _disjoint_pairs(len(axes)):
         weights = weighted[:, i] - weighted[:, j]
         along = np.einsum("kp,kp->p", weights, turned[:, i, i] - turned[:, j, j])
         across = 2 * np.einsum("kp,kp->p", weights, turned[:, i, j])
@@ -173,15 +173,21 @@ def _rotated(
         if not pays.any():
             continue
         angles = np.where(pays, 0.5 * np.arctan2(-across, -along), 0.0)
-        rotation = np.eye(d)
-        rotation[i, i] = rotation[j, j] = np.cos(angles)
-        rotation[j, i] = sines = np.sin(angles)
-        rotation[i, j] = -sines
-        axes = axes @ rotation
-        for _ in range(2):  # from the right, and from the left, as products of two matrices
-            turned = (turned.reshape(-1, d) @ rotation).reshape(turned.shape).swapaxes(1, 2)
+        cosines, sines = np.cos(angles), np.sin(angles)
+        _rotate_columns(axes, i, j, cosines, sines)
+        _rotate_columns(turned, i, j, cosines, sines)
+        _rotate_columns(turned.swapaxes(1, 2), i, j, cosines, sines)
         gain += float(falls[pays].sum())
     return axes, turned, gain
+
+
+def _rotate_columns(
+    matrices: FloatArray, i: np.ndarray, j: np.ndarray, cosines: FloatArray, sines: FloatArray
+) -> None:
+    """Rotate columns i and j in their planes, in place."""
+    first, second = matrices[..., i], matrices[..., j]
+    matrices[..., i] = cosines * first + sines * second
+    matrices[..., j] = cosines * second - sines * first
 
 
 @lru_cache

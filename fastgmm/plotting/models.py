@@ -12,7 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from fastgmm import reference
 from fastgmm._records import FloatArray, Parameters
-from fastgmm.estimator.validation import check_parameters, check_predict_data
+from fastgmm.estimator.given import check_parameters
+from fastgmm.estimator.validation import check_predict_data
 from fastgmm.model.families import family_of
 
 BLOCK = 20_000  # points whose densities are computed at a time, so that memory is no matter

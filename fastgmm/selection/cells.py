@@ -12,6 +12,7 @@ from sklearn import config_context
 from sklearn.model_selection import KFold
 
 from fastgmm._records import FloatArray
+from fastgmm.data.missing import source_of
 from fastgmm.em.clusters import Clusters
 from fastgmm.em.initialization import labels_of_kmeans
 from fastgmm.em.progress import Watcher
@@ -20,6 +21,7 @@ from fastgmm.mixture import GaussianMixture
 from fastgmm.model.families import family_of
 from fastgmm.selection.stability import stabilities
 from fastgmm.selection.workers import Workers
+from fastgmm.system.lazy import lazy
 
 FOLDS = 5
 # Up to so many rows, the covariance types share the clusters that they start from, and cells come
@@ -121,12 +123,17 @@ class Fits:
         """Return the fit of the highest likelihood, also from a smaller model that is split."""
         starts: list[Clusters | None] = []
         if smaller is not None and len(smaller.weights_) == K - 1:
-            starts.append(Clusters(split(smaller, self.X), K))
+            starts.append(Clusters(split(smaller, self._whole), K))
         if self.shares_starts:
             starts = list(dict.fromkeys([*starts, *self._starts(K)]))
         else:
             starts += [None] * self.n_init
         return self._fit(K, kind, starts)
+
+    @lazy
+    def _whole(self) -> FloatArray:
+        """The rows, with something in place of missing values."""
+        return source_of(self.X, self.sample_weight).X
 
     @property
     def shares_starts(self) -> bool:
@@ -168,7 +175,7 @@ class Fits:
             n_different = self.n_init if K > 1 else 1
             with config_context(assume_finite=True, skip_parameter_validation=True):
                 found = [
-                    Clusters(labels_of_kmeans(self.X, K, random, self.sample_weight), K)
+                    Clusters(labels_of_kmeans(self._whole, K, random, self.sample_weight), K)
                     for _ in range(n_different)
                 ]
             self._found[K] = found * (self.n_init // n_different)

@@ -19,7 +19,6 @@ from sklearn.utils import check_random_state
 
 from fastgmm._records import COVARIANCE_TYPES, CRITERIA, Criterion
 from fastgmm.data.criteria import classification_entropy
-from fastgmm.data.source import ArraySource
 from fastgmm.estimator.containers import pandas
 from fastgmm.estimator.validation import check_fit_data, check_total_weight
 from fastgmm.mixture import GaussianMixture
@@ -189,9 +188,11 @@ def select_mixture(
     """
     sizes, types = _sizes(n_components), _types(covariance_types)
     n_init = _n_init(n_init, criterion)
-    template = _template(options)
+    template = _template(options, types)
     data, weight = check_fit_data(template, X, sample_weight, 1)
-    total_weight = check_total_weight(sample_weight, data)
+    source = template._source_of(data, weight)
+    total_weight = source.part_that_counts * check_total_weight(sample_weight, data)
+    weight = source.sample_weight
     if weight is not None and not np.all(weight > 0):  # those rows are not there
         data, weight = data[weight > 0], weight[weight > 0]
     if criterion == "held-out" and len(data) < FEWEST_HELD_OUT:
@@ -269,19 +270,20 @@ def _information(
     penalty = 2.0 if criterion == "aic" else math.log(total_weight)
     value = -2 * model.log_likelihood_ * total_weight + penalty * model._n_parameters()
     if criterion == "icl":
-        source = ArraySource(fits.X, fits.sample_weight)
+        source = model._source_of(fits.X, fits.sample_weight)
         entropy = classification_entropy(source, model._parameters().astype(source.dtype))
         value += 2 * entropy * total_weight / source.total_weight
     return float(value)
 
 
-def _template(options: dict[str, Any]) -> GaussianMixture:
+def _template(options: dict[str, Any], covariance_types: Sequence[str]) -> GaussianMixture:
     """A mixture of the options that all cells have in common, once they are checked."""
     own = {"n_components": "n_components", "covariance_type": "covariance_types"}
     for name in own.keys() & options.keys():
         raise TypeError(f"select_mixture chooses {name}; say by {own[name]} which are tried.")
     template = GaussianMixture(**options)
     template._validate_params()
+    template._check_arguments(covariance_types)
     if not isinstance(template.init_params, str) and not callable(template.init_params):
         raise ValueError(
             "init_params of a selection should be the name of a method, or a function, which is "

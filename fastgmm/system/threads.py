@@ -161,7 +161,7 @@ def _openmp() -> list[Any]:
 
 @contextmanager
 def openmp_where_it_pays(pays: bool) -> Iterator[None]:
-    """Run OpenMP code of other libraries on the calling thread, unless others pay.
+    """Run OpenMP code of other libraries on the calling thread, unless more threads pay.
 
     They never do in a forked child, where GNU's would wait forever for the threads that the parent
     had. And where there is little to do, waiting for a second thread while those of BLAS still

@@ -3,7 +3,7 @@ Few points for many features
 ============================
 
 178 wines, 13 features: a full covariance has 91 numbers. How well do mixtures explain wines that
-they have not seen? And how many species of iris are there, where six flowers are equal?
+they have not seen? And how many species of iris are there, of which 29 have petals equally wide?
 """
 
 import matplotlib.pyplot as plt
@@ -41,13 +41,14 @@ for name, scores in unseen.items():
     print(f"{name:13} {np.round(scores, 1)}")
 
 # %%
-# Full covariances overfit from three components on, diagonal ones miss what features have in
+# Full covariances overfit from four components on, diagonal ones miss what features have in
 # common. Shrinkage takes off each covariance what its few points cannot support: the best of all,
 # and hardly worse with more components than there are kinds of wine.
 #
 # How many species
 # ----------------
-# A component on the six equal petals has a density without bound, and the BIC falls off a cliff.
+# A component on petals that are all 0.2 cm wide has a density without bound, and the BIC falls off
+# a cliff.
 # With the conjugate prior it has its minimum at three.
 
 petals = load_iris().data[:, 2:]
