@@ -16,12 +16,13 @@ from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, RepairAction, Status
 from fastgmm.estimator.base import EMMixture
 from fastgmm.estimator.distribution import MixtureAsDistribution
-from fastgmm.estimator.given import check_given_parameters
+from fastgmm.estimator.given import check_freeze, check_given_parameters
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
 from fastgmm.estimator.priors import check_regularizing, conjugate_prior
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import FAMILIES
+from fastgmm.model.frozen import Frozen
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.priors import MaximumAPosteriori
 from fastgmm.model.shrinkage import Shrinkage
@@ -109,6 +110,14 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         Whether NaN is refused, or is a value that is missing at random: then the likelihood is that
         of what is observed, and predictions and scores are, too. Rows in which nothing is observed
         have no part in the fit.
+    semi_supervised : bool, default=False
+        Whether `fit` learns from `y`: the number of the component that a sample belongs to, or -1
+        where that is not known. The likelihood of a known sample is that of its component, times
+        the weight of it.
+    freeze : str, set of str or dict, default=None
+        What EM leaves as the start has it: any of ``'weights'``, ``'means'``, ``'covariances'``,
+        for all components, or for those of masks of shape (K,) that a dict has. Give them by
+        `weights_init`, `means_init` and `precisions_init`, or by `warm_start`.
     on_degenerate : {'raise', 'reset', 'drop', 'floor'}, default='raise'
         What to do about a component that has collapsed, onto too few samples for its covariance
         or onto one, or that is empty. ``'raise'``: as scikit-learn, raise where a covariance is
@@ -220,6 +229,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         "prior": [StrOptions({"conjugate"}), dict, None],
         "shrinkage": [StrOptions({"oas"}), Interval(Real, 0.0, 1.0, closed="both"), None],
         "missing": [StrOptions({"raise", "em"})],
+        "semi_supervised": ["boolean"],
+        "freeze": [str, set, frozenset, list, tuple, dict, None],
         "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
         "keep_on_interrupt": ["boolean"],
         "n_jobs": [
@@ -253,6 +264,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         prior: Literal["conjugate"] | dict[str, Any] | None = None,
         shrinkage: Literal["oas"] | float | None = None,
         missing: Literal["raise", "em"] = "raise",
+        semi_supervised: bool = False,
+        freeze: str | Iterable[str] | dict[str, ArrayLike] | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
         keep_on_interrupt: bool = False,
         n_jobs: int | None = None,
@@ -278,6 +291,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         self.prior = prior
         self.shrinkage = shrinkage
         self.missing = missing
+        self.semi_supervised = semi_supervised
+        self.freeze = freeze
         self.on_degenerate = on_degenerate
         self.keep_on_interrupt = keep_on_interrupt
         self.n_jobs = n_jobs
@@ -335,15 +350,26 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         plain = super()._maximization(source)
         basis = plain.covariance_type, plain.reg_covar, plain.dtype
         if self.shrinkage is not None:
-            return Shrinkage(*basis, self.shrinkage)
+            plain = Shrinkage(*basis, self.shrinkage)
         if self.prior is not None:
             given = conjugate_prior(self.prior, source, self.covariance_type, self.n_components)
-            return MaximumAPosteriori(*basis, given)
+            plain = MaximumAPosteriori(*basis, given)
+        if self.freeze:
+            freeze = check_freeze(self.freeze, self.n_components, self.covariance_type)
+            plain = Frozen(*basis, plain, freeze)
         return plain
 
     def _check_arguments(self, covariance_types: Iterable[str]) -> None:
         """Check what scikit-learn's validation does not, before there are any data."""
         check_regularizing(self.prior, self.shrinkage, covariance_types)
+        if self.freeze:
+            for kind in covariance_types:
+                check_freeze(self.freeze, self.n_components, kind)
+            if self.on_degenerate != "raise":
+                raise ValueError(
+                    "on_degenerate changes components that have collapsed, and freeze keeps them; "
+                    "give one of them."
+                )
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn whether NaN is allowed."""

@@ -183,8 +183,8 @@ def header_of(model: Mixture) -> dict[str, Any]:
 
 def plain(value: object) -> object:
     """What JSON holds in place of numpy's arrays and scalars; floats keep every bit."""
-    if hasattr(value, "__array__"):  # pandas' too
-        return np.asarray(value).tolist()
+    if hasattr(value, "__array__") or isinstance(value, set | frozenset):  # pandas' too
+        return sorted(value) if isinstance(value, set | frozenset) else np.asarray(value).tolist()
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 

@@ -202,6 +202,8 @@ def test_constructor_adds_keywords_alone():
         ("prior", Parameter.KEYWORD_ONLY, None),
         ("shrinkage", Parameter.KEYWORD_ONLY, None),
         ("missing", Parameter.KEYWORD_ONLY, "raise"),
+        ("semi_supervised", Parameter.KEYWORD_ONLY, False),
+        ("freeze", Parameter.KEYWORD_ONLY, None),
         ("on_degenerate", Parameter.KEYWORD_ONLY, "raise"),
         ("keep_on_interrupt", Parameter.KEYWORD_ONLY, False),
         ("n_jobs", Parameter.KEYWORD_ONLY, None),

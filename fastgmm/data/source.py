@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,8 @@ FEWEST_IN_RUN = 16
 CHUNK = 2**18
 
 WeightedRows = tuple[FloatArray, FloatArray | None]  # rows (m, d), and their weights or None
+# Makes a source of rows and their weights.
+SourceOf = Callable[[FloatArray, "FloatArray | None"], "Source"]
 
 
 class Source(Protocol):

@@ -19,7 +19,13 @@ from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
 from fastgmm.kernels.covariances import weighted_moments
 from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_precisions
 from fastgmm.model.families import FAMILIES, Family
-from fastgmm.model.maximization import Estimate, MaximumLikelihood, Moments, count_floor
+from fastgmm.model.maximization import (
+    Estimate,
+    MaximumLikelihood,
+    Moments,
+    count_floor,
+    squares_of_shift,
+)
 from fastgmm.system.threads import openmp_where_it_pays
 
 SINGLE_POINTS = ("k-means++", "random_from_data")
@@ -86,7 +92,9 @@ def initial_parameters(
             if method != "random_means":
                 shift = centres.astype(source.dtype) - before
                 shift[shift**2 <= INVISIBLE * maximization.reg_covar] = 0.0
-                covariances = covariances + _squares(shift, counts, floored, family)
+                covariances = covariances + squares_of_shift(
+                    shift, counts, floored, family.pass_type
+                )
         found = maximization.of_moments(Moments(floored, weights, centres, covariances))
         means = found.means if means is None else means
         covariances = found.covariances
@@ -106,6 +114,38 @@ def is_the_same_each_time(how: Initialization, source: Source) -> bool:
     if not (isinstance(how.init_params, str) and how.init_params == "hierarchical"):
         return False
     return source.n_weighted <= min(FOR_HIERARCHY, how.init_size or FOR_HIERARCHY)
+
+
+def shares_of_labels(
+    source: Source, labels: np.ndarray, K: int, random_state: RandomState
+) -> FloatArray:
+    """Responsibilities (n, K) to start from, where some labels are known and others are -1.
+
+    K-means begins at the means of those that are known; other components begin at rows far from
+    these and from each other, drawn as k-means++ draws them.
+    """
+    X, weight = source.X, source.sample_weight
+    mass = np.ones(len(X)) if weight is None else weight.astype(np.float64)
+    centres, without = np.empty((K, X.shape[1])), []
+    nearest = np.full(len(X), np.inf)
+    for k in range(K):
+        own = (labels == k) & (mass > 0)
+        if not own.any():
+            without.append(k)
+            continue
+        centres[k] = np.average(X[own], axis=0, weights=mass[own])
+        nearest = np.minimum(nearest, np.sum((X - centres[k]) ** 2, axis=1))
+    for k in without:
+        chances = mass * (nearest if np.isfinite(nearest).all() else 1.0)
+        chances = chances if chances.any() else mass
+        row = random_state.choice(len(X), p=chances / chances.sum())
+        centres[k] = X[row]
+        nearest = np.minimum(nearest, np.sum((X - centres[k]) ** 2, axis=1))
+    with openmp_where_it_pays(X.size * K > WORTH_THREADS):
+        kmeans = KMeans(K, init=centres.astype(X.dtype), n_init=1)
+        found = kmeans.fit(X, sample_weight=weight).labels_
+    found = np.where(labels >= 0, labels, found)
+    return (found[:, None] == np.arange(K)).astype(X.dtype)
 
 
 def _rows_to_start_from(
@@ -227,27 +267,6 @@ def _choose(rows: WeightedRows, K: int, method: str, random_state: RandomState) 
 def _floor(counts: FloatArray, method: InitMethod | None, dtype: DTypeLike) -> float:
     """Added to the counts; with single points, that of scikit-learn, for what it leaves of them."""
     return count_floor(counts, dtype if method in SINGLE_POINTS else np.float64)
-
-
-def _squares(
-    shift: FloatArray, counts: FloatArray, floored: FloatArray, family: Family
-) -> FloatArray:
-    """What covariances gain by a shift δ (K, d) of the means that they are about, δₖ δₖᵀ.
-
-    Where a component has no extent of its own, this alone keeps its points within its reach.
-    """
-    if family.pass_type == "tied":
-        scaled = np.sqrt(counts / floored.sum())[:, None] * shift
-        return scaled.T @ scaled
-    scaled = np.sqrt(counts / floored)[:, None] * shift
-    match family.pass_type:
-        case "full":
-            squares = scaled[:, :, None] * scaled[:, None, :]
-        case "diag":
-            squares = scaled**2
-        case "spherical":
-            squares = np.asarray(np.mean(scaled**2, axis=1))
-    return squares
 
 
 def _single_points(rows: WeightedRows, chosen: np.ndarray, family: Family) -> ClusterMoments:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
-from itertools import repeat
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,25 +14,27 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from fastgmm._records import FloatArray, InitialValues, Parameters
+from fastgmm._records import FloatArray, InitialValues
 from fastgmm.data.criteria import mean_log_likelihood
+from fastgmm.data.labelled import LabelledSource
 from fastgmm.data.source import Source
 from fastgmm.em.clusters import Clusters
-from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
-from fastgmm.em.initialization import Initialization, is_the_same_each_time
-from fastgmm.em.loop import Rules, run_em
+from fastgmm.em.degeneracy import Repairing
+from fastgmm.em.initialization import (
+    Initialization,
+)
+from fastgmm.em.loop import Rules
 from fastgmm.em.memory import bytes_of_fit
 from fastgmm.em.progress import Progress, Watcher
 from fastgmm.em.restarts import best_of_starts
-from fastgmm.em.results import EMResult, Iteration
-from fastgmm.em.settling import settled_start
-from fastgmm.em.step import Step, em_step
+from fastgmm.em.results import EMResult
 from fastgmm.estimator.arguments import RememberedArguments
 from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
 from fastgmm.estimator.fitted import FittedMixture
-from fastgmm.estimator.given import check_init_params, check_initial_values
+from fastgmm.estimator.given import check_init_params, check_initial_values, check_labels
 from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm.estimator.interchange import fitted_attributes, is_kept, set_by_fit
+from fastgmm.estimator.plan import Plan, how_to_start, run
 from fastgmm.estimator.validation import check_fit_data, check_magnitude
 from fastgmm.kernels.small_problems import is_small
 from fastgmm.model.factors import IllDefinedCovariance
@@ -49,64 +48,6 @@ from fastgmm.system.threads import blas_on_one_thread, on_its_threads
 CHECKED_FIRST = 2**20
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-class Plan(NamedTuple):
-    """What there is to fit, once every argument has been checked."""
-
-    source: Source
-    maximization: MaximumLikelihood
-    repairing: Repairing | None
-    n_components: int
-    hows: Iterator[Initialization]  # for each start
-    resumed: Parameters | None  # the last fit's, if this one goes on from there
-    lower_bound: float
-    random_state: np.random.RandomState
-    rules: Rules
-    n_starts: int
-
-    def step(self, parameters: Parameters, n_iter: int, repairs: Repairs) -> Step:
-        """Take one step of EM."""
-        return em_step(
-            self.source,
-            self.maximization,
-            parameters,
-            repairing=self.repairing,
-            n_iter=n_iter,
-            repairs=repairs,
-        )
-
-    def start(self) -> tuple[Parameters, Repairs]:
-        """Find the next start; the random state moves on."""
-        if self.resumed is not None:
-            return self.resumed, NO_REPAIRS
-        return settled_start(
-            self.source,
-            self.n_components,
-            self.maximization,
-            next(self.hows),
-            self.random_state,
-            self.repairing,
-            self.rules.tol,
-        )
-
-    def limits(self) -> AbstractContextManager[None]:
-        """Keep the threads of BLAS from those of the kernels, unless the host has little to do."""
-        return nullcontext() if self.is_small else blas_on_one_thread()
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it takes no time to speak of."""
-        shape = self.source.n_rows, self.n_components, self.source.n_features
-        return is_small(*shape, FAMILIES[self.maximization.covariance_type].pass_type)
-
-    def completed(self, result: EMResult) -> EMResult:
-        """Tell what is degenerate in the end of a run, once."""
-        if result.degenerate is not None:
-            return result
-        if not isinstance(result.parameters, Parameters):  # whatever else is known of them
-            return replace(result, degenerate=np.empty(0, np.intp), statistics=None)
-        return with_degenerate(result, self.source, self.maximization)
 
 
 def attributes_kept_on_failure(method: Method) -> Method:
@@ -210,7 +151,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         in place of `n_init` of them, None among them for one as `init_params` says.
         """
         data, weight = check_fit_data(self, X, sample_weight, self.n_components)
-        plan = self._plan(data, weight, starts)
+        plan = self._plan(data, weight, starts, y)
         callbacks = callbacks_of(
             self, (data, y, weight), plan.n_starts, lambda r: self._attributes(plan.completed(r))
         )
@@ -223,7 +164,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             with plan.limits(), np.errstate(over="ignore", invalid="ignore"):
                 outcome = best_of_starts(
                     plan.n_starts,
-                    partial(_run, plan, finished),
+                    partial(run, plan, finished),
                     [*watchers, *callbacks],
                     self.keep_on_interrupt,
                 )
@@ -250,52 +191,67 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         X: FloatArray,
         weight: FloatArray | None,
         starts: Sequence[Clusters | None] | None = None,
+        y: object = None,
     ) -> Plan:
         """Check every argument before any work; return what there is to fit."""
         model: Any = self
+        K, d = self.n_components, X.shape[1]
+        self._check_size(X)
+        self._check_arguments([self.covariance_type])
+        given = self._initial_values(d)
+        init_params = check_init_params(model.init_params, len(X), K, X.dtype)
+        labels = self._labels(y, len(X), init_params)
+        resumed, lower_bound = None, -math.inf
+        if model.warm_start and hasattr(self, "converged_"):
+            resumed = self._fitted_so_far(d).astype(X.dtype)
+            lower_bound = model.lower_bound_
+        draws = starts is None or None in starts
+        # Making one takes as long as three iterations of a small fit.
+        random_state = check_random_state(self.random_state if draws else None)
+        source = self._source_of(X, weight)
+        if labels is not None:
+            source = LabelledSource(source, labels, self._source_of, X)
+        maximization = self._maximization(source)
+        repairing = self._repairing(source, maximization)
+        how = Initialization(init_params, given, model.init_size, model.init_whiten)
+        hows = how_to_start(how, source, labels, K, model.n_init, random_state, starts)
+        if resumed is not None and starts is None:
+            hows = [how]
+        rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
+        start = iter(hows), resumed, lower_bound, random_state
+        return Plan(source, maximization, repairing, K, *start, rules, len(hows))
+
+    def _check_size(self, X: FloatArray) -> None:
+        """Refuse too few features, too little memory, and numbers that are too large."""
         K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
-        family = FAMILIES[covariance_type]
+        family, init_size = FAMILIES[covariance_type], getattr(self, "init_size", None)
         if d < family.fewest_features:
             raise ValueError(
                 f"covariance_type={covariance_type!r} is for two or more features, and there is "
                 "one; 'EII' (equal variances) and 'VII' (variances of their own) are all there is."
             )
         if not is_small(len(X), K, d, family.pass_type):
-            n_seen = len(X) if model.init_size is None else min(len(X), model.init_size)
+            n_seen = len(X) if init_size is None else min(len(X), init_size)
             n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, X.itemsize)
             remedy = "use fewer components, features or covariance_type='diag'"
             check_memory(n_bytes, "The fit", remedy)
         if X.size <= CHECKED_FIRST:
             check_magnitude(X)
-        self._check_arguments([covariance_type])
-        given = self._initial_values(d)
-        init_params = check_init_params(model.init_params, len(X), K, X.dtype)
-        resumed, lower_bound = None, -math.inf
-        if model.warm_start and hasattr(self, "converged_"):
-            resumed = self._fitted_so_far(d).astype(X.dtype)
-            lower_bound = model.lower_bound_
-        known = resumed is not None or isinstance(init_params, np.ndarray)
-        draws = starts is None or None in starts
-        # Making one takes as long as three iterations of a small fit.
-        random_state = check_random_state(self.random_state if draws else None)
-        source = self._source_of(X, weight)
-        maximization = self._maximization(source)
-        repairing = self._repairing(source, maximization)
-        how = Initialization(init_params, given, model.init_size, model.init_whiten)
-        rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
-        hows: Iterator[Initialization] = repeat(how)
-        n_starts = 1 if known or is_the_same_each_time(how, source) else model.n_init
-        if starts is not None:
-            hows = (
-                how if start is None else how._replace(init_params=start, init_size=None)
-                for start in starts
-            )
-            n_starts = len(starts)
-        start = hows, resumed, lower_bound, random_state
-        return Plan(source, maximization, repairing, K, *start, rules, n_starts)
 
     def _check_arguments(self, covariance_types: Iterable[str]) -> None:
         """Check what scikit-learn's validation does not; other estimators have more to check."""
+
+    def _labels(self, y: object, n_samples: int, init_params: Any) -> np.ndarray | None:
+        """Return what is known of the components of samples, if anything is to be learned of it."""
+        if not getattr(self, "semi_supervised", False):
+            return None
+        labels = check_labels(y, n_samples, self.n_components)
+        if not isinstance(init_params, np.ndarray) and init_params != "kmeans":
+            raise ValueError(
+                "Where labels are known, the start is by init_params='kmeans', which begins at "
+                "their means, or from responsibilities; give one of these."
+            )
+        return labels
 
     def _initial_values(self, n_features: int) -> InitialValues:
         """What the user gives of the start; other estimators have nothing that could be given."""
@@ -341,26 +297,3 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
     def _attributes(self, result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
         """Return the fitted attributes by name; other estimators have more."""
         return fitted_attributes(result, log_likelihood)
-
-
-def _run(
-    plan: Plan, finished: list[EMResult], on_iteration: Callable[[Iteration], bool] | None
-) -> EMResult:
-    """Run EM from the next start; `finished` has the best result so far."""
-
-    def keep_better(result: EMResult) -> None:
-        if not finished or result.lower_bound > finished[0].lower_bound:
-            finished[:] = [result]
-
-    start, repairs = plan.start()
-    result = run_em(
-        plan.step,
-        start,
-        plan.rules,
-        repairs=repairs,
-        lower_bound=plan.lower_bound,
-        on_iteration=on_iteration,
-        on_result=keep_better,
-    )
-    # Statistics of a large model are not kept while the next run is under way.
-    return result if plan.is_small else plan.completed(result)

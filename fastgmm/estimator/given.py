@@ -6,16 +6,18 @@ scikit-learn has one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from sklearn.utils import check_array
+from sklearn.utils import check_array, column_or_1d
 
 from fastgmm._records import FloatArray, InitFunction, InitialValues, InitMethod
 from fastgmm.estimator.containers import refuse_missing
 from fastgmm.estimator.validation import FLOAT_DTYPES
 from fastgmm.model.families import family_of
+from fastgmm.model.frozen import Freeze
 
 # How far from 1 the responsibilities of a sample may sum; float32 holds seven digits.
 SUM_OF_RESPONSIBILITIES = 1e-5
@@ -76,6 +78,53 @@ def check_init_params(
         return _responsibilities(init_params(rows, K, random_state), len(rows), K, rows.dtype)
 
     return checked
+
+
+def check_labels(y: Any, n_samples: int, n_components: int) -> np.ndarray:
+    """Return the components (n,) that samples are known to belong to, -1 where that is unknown."""
+    remedy = f"give an integer for each sample, from 0 to {n_components - 1}, or -1 if unknown"
+    if y is None:
+        raise ValueError(f"semi_supervised=True learns from y, and there is none; {remedy}.")
+    labels = column_or_1d(y)
+    if labels.dtype.kind not in "iub" and not (
+        labels.dtype.kind == "f" and np.all(labels == np.floor(labels))
+    ):
+        raise ValueError(f"y has labels of type {labels.dtype}; {remedy}.")
+    if len(labels) != n_samples:
+        raise ValueError(f"y has {len(labels)} labels, and X has {n_samples} samples; {remedy}.")
+    labels = labels.astype(np.intp)
+    if labels.min() < -1 or labels.max() >= n_components:
+        raise ValueError(f"The labels of y go from {labels.min()} to {labels.max()}; {remedy}.")
+    return labels
+
+
+def check_freeze(freeze: Any, n_components: int, covariance_type: str) -> Freeze:
+    """Return what is frozen of each component."""
+    names = {freeze} if isinstance(freeze, str) else freeze
+    parts = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, True)
+    unknown = [repr(name) for name in parts if name not in Freeze._fields]
+    if unknown:
+        raise ValueError(
+            f"freeze has {', '.join(unknown)}; give any of {', '.join(map(repr, Freeze._fields))}, "
+            "or a dict of these to masks of shape (n_components,)."
+        )
+    masks = {}
+    for name in Freeze._fields:
+        mask = np.asarray(parts.get(name, False))
+        if mask.dtype != np.bool_ or mask.shape not in ((), (n_components,)):
+            raise ValueError(
+                f"freeze[{name!r}] should be True or a mask of shape ({n_components},), but has "
+                f"the shape {mask.shape} and type {mask.dtype}."
+            )
+        masks[name] = np.broadcast_to(mask, (n_components,))
+    family = family_of(covariance_type)
+    some = masks["covariances"].any() and not masks["covariances"].all()
+    if some and (family.is_shared or family.free):
+        raise ValueError(
+            f"Components share something of a covariance with covariance_type={covariance_type!r}, "
+            "so that all covariances are frozen or none; give True in place of a mask."
+        )
+    return Freeze(**masks)
 
 
 def check_parameters(

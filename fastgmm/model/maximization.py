@@ -164,6 +164,26 @@ def moments_of(statistics: Statistics, floor: float, pass_type: CovarianceType) 
     return Moments(counts, counts / counts.sum(), statistics.reference + shift, covariances)
 
 
+def squares_of_shift(
+    shift: FloatArray, counts: FloatArray, floored: FloatArray, pass_type: CovarianceType
+) -> FloatArray:
+    """What covariances gain by a shift δ (K, d) of the means that they are about, δₖ δₖᵀ.
+
+    `floored` are the counts that covariances are divided by.
+    """
+    if pass_type == "tied":
+        scaled = np.sqrt(counts / floored.sum())[:, None] * shift
+        return np.asarray(scaled.T @ scaled)
+    scaled = np.sqrt(counts / floored)[:, None] * shift
+    match pass_type:
+        case "full":
+            return np.asarray(scaled[:, :, None] * scaled[:, None, :])
+        case "diag":
+            return np.asarray(scaled**2)
+        case _:
+            return np.asarray(np.mean(scaled**2, axis=1))
+
+
 def count_floor(counts: FloatArray, dtype: DTypeLike) -> float:
     """Scikit-learn's 10 eps, added to every count so that empty components divide by no zero.
 
