@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -16,16 +17,14 @@ from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, RepairAction, Status
 from fastgmm.estimator.base import EMMixture
 from fastgmm.estimator.distribution import MixtureAsDistribution
-from fastgmm.estimator.given import check_freeze, check_given_parameters
+from fastgmm.estimator.given import check_given_parameters
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
-from fastgmm.estimator.priors import check_regularizing, conjugate_prior
+from fastgmm.estimator.maximizations import check_together, maximization_of
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import FAMILIES
-from fastgmm.model.frozen import Frozen
 from fastgmm.model.maximization import MaximumLikelihood
-from fastgmm.model.priors import MaximumAPosteriori
-from fastgmm.model.shrinkage import Shrinkage
+from fastgmm.model.noise import Noisy
 
 __all__ = ["GaussianMixture"]
 
@@ -110,6 +109,11 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         Whether NaN is refused, or is a value that is missing at random: then the likelihood is that
         of what is observed, and predictions and scores are, too. Rows in which nothing is observed
         have no part in the fit.
+    noise : bool or float, default=False
+        Whether there is background noise: a further component of constant density over the volume
+        that is given, or over the box of the data. `predict_proba` has its probability as last
+        column, `predict` and `sample` say -1; weights are those among the other components. In
+        labels of `init_params`, -1 is noise.
     semi_supervised : bool, default=False
         Whether `fit` learns from `y`: the number of the component that a sample belongs to, or -1
         where that is not known. The likelihood of a known sample is that of its component, times
@@ -171,6 +175,8 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
     repairs_ : list of Repair
         What was done about degenerate components in the best run: each has `n_iter`, the
         iteration, `components`, their numbers at that time, and `action`.
+    noise_weight_ : float
+        With `noise`, the share of it.
     n_features_in_ : int
         Number of features d.
     feature_names_in_ : ndarray of shape (d,)
@@ -229,6 +235,7 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         "prior": [StrOptions({"conjugate"}), dict, None],
         "shrinkage": [StrOptions({"oas"}), Interval(Real, 0.0, 1.0, closed="both"), None],
         "missing": [StrOptions({"raise", "em"})],
+        "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
         "semi_supervised": ["boolean"],
         "freeze": [str, set, frozenset, list, tuple, dict, None],
         "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
@@ -264,6 +271,7 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         prior: Literal["conjugate"] | dict[str, Any] | None = None,
         shrinkage: Literal["oas"] | float | None = None,
         missing: Literal["raise", "em"] = "raise",
+        noise: bool | float = False,
         semi_supervised: bool = False,
         freeze: str | Iterable[str] | dict[str, ArrayLike] | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
@@ -291,6 +299,7 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         self.prior = prior
         self.shrinkage = shrinkage
         self.missing = missing
+        self.noise = noise
         self.semi_supervised = semi_supervised
         self.freeze = freeze
         self.on_degenerate = on_degenerate
@@ -346,30 +355,26 @@ class GaussianMixture(EMMixture, MixtureAsDistribution):
         return mixture
 
     def _maximization(self, source: Source) -> MaximumLikelihood:
-        """Maximum likelihood, unless a prior is given or covariances are to be shrunk."""
-        plain = super()._maximization(source)
-        basis = plain.covariance_type, plain.reg_covar, plain.dtype
-        if self.shrinkage is not None:
-            plain = Shrinkage(*basis, self.shrinkage)
-        if self.prior is not None:
-            given = conjugate_prior(self.prior, source, self.covariance_type, self.n_components)
-            plain = MaximumAPosteriori(*basis, given)
-        if self.freeze:
-            freeze = check_freeze(self.freeze, self.n_components, self.covariance_type)
-            plain = Frozen(*basis, plain, freeze)
-        return plain
+        return maximization_of(self, super()._maximization(source), source)
 
     def _check_arguments(self, covariance_types: Iterable[str]) -> None:
-        """Check what scikit-learn's validation does not, before there are any data."""
-        check_regularizing(self.prior, self.shrinkage, covariance_types)
-        if self.freeze:
-            for kind in covariance_types:
-                check_freeze(self.freeze, self.n_components, kind)
-            if self.on_degenerate != "raise":
-                raise ValueError(
-                    "on_degenerate changes components that have collapsed, and freeze keeps them; "
-                    "give one of them."
-                )
+        check_together(self, covariance_types)
+
+    def _fitted_so_far(self, n_features: int) -> Any:
+        super()._fitted_so_far(n_features)  # checks it
+        return self._of_density()
+
+    def _attributes(self, result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
+        noisy = result.parameters
+        if not isinstance(noisy, Noisy):
+            return super()._attributes(result, log_likelihood)
+        history = [getattr(parameters, "gaussians", parameters) for parameters in result.history]
+        own = replace(result, parameters=noisy.gaussians, history=history)
+        return super()._attributes(own, log_likelihood) | {
+            "noise_weight_": noisy.share,
+            "noise_log_volume_": noisy.log_volume,
+            "noise_box_": noisy.box,
+        }
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn whether NaN is allowed."""

@@ -45,6 +45,8 @@ HEADER = "header.json"
 SCALARS = {"converged_": bool, "n_iter_": int, "n_features_in_": int}
 PARAMETER_ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 HISTORY_ARRAYS = ("lower_bound_", "lower_bounds_")
+ANY_SIGN = ("mean_prior_", "covariance_prior_", "noise_log_volume_", "noise_box_")
+NOISE_ARRAYS = ("noise_weight_", "noise_log_volume_", "noise_box_")
 LATER_ARRAYS = ("log_likelihood_", "largest_fall_")  # that files of earlier versions do not have
 
 
@@ -59,8 +61,7 @@ def save(model: Mixture, path: str | os.PathLike[str] | BinaryIO) -> None:
 
     Parameters
     ----------
-    model : GaussianMixture
-        Fitted.
+    model : GaussianMixture or BayesianGaussianMixture, fitted
     path : path, or binary file
         A path is taken as it is: no suffix is added.
 
@@ -94,7 +95,7 @@ def save(model: Mixture, path: str | os.PathLike[str] | BinaryIO) -> None:
     check_is_fitted(model)
     model = with_every_attribute(model)
     header = header_of(model)
-    names = PARAMETER_ARRAYS + HISTORY_ARRAYS + LATER_ARRAYS + names_of_bayes(header)
+    names = PARAMETER_ARRAYS + HISTORY_ARRAYS + LATER_ARRAYS + names_of_more(header)
     arrays = {name: np.asarray(getattr(model, name, np.nan)) for name in names}
     check_arrays(arrays, header)  # what is written can be read
     members = {HEADER: json.dumps(header, indent=1, default=plain).encode()}
@@ -188,10 +189,11 @@ def plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
-def names_of_bayes(header: dict[str, Any]) -> tuple[str, ...]:
-    """Arrays that only an estimator of variational Bayes has."""
-    has_any = header["estimator"] == BayesianGaussianMixture.__name__
-    return tuple(shapes_of_bayes(header["parameters"], 1, 1)) if has_any else ()
+def names_of_more(header: dict[str, Any]) -> tuple[str, ...]:
+    """Arrays that only an estimator of variational Bayes has, or a mixture with noise."""
+    if header["estimator"] == BayesianGaussianMixture.__name__:
+        return tuple(shapes_of_bayes(header["parameters"], 1, 1))
+    return NOISE_ARRAYS if header["parameters"].get("noise") else ()
 
 
 def is_json(value: object) -> bool:
@@ -216,15 +218,14 @@ def read_checked(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]
         members = read_members(file)
         header = read_header(members)
         later = tuple(name for name in LATER_ARRAYS if f"{name}.npy" in members)
-        names = PARAMETER_ARRAYS + HISTORY_ARRAYS + later + names_of_bayes(header)
+        names = PARAMETER_ARRAYS + HISTORY_ARRAYS + later + names_of_more(header)
         arrays = {name: read_array(members, name) for name in names}
         check_arrays(arrays, header)
     except InvalidFile:
         raise
     except Exception as error:  # zipfile, json and numpy raise a dozen types on damaged bytes
-        raise InvalidFile(
-            f"it is not a whole .npz archive ({' '.join(str(error).split())})"
-        ) from error
+        problem = " ".join(str(error).split())
+        raise InvalidFile(f"it is not a whole .npz archive ({problem})") from error
     return header, arrays
 
 
@@ -329,6 +330,7 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         "log_likelihood_": (),
         "largest_fall_": (),
         **shapes_of_bayes(header["parameters"], K, d),
+        **dict(zip(NOISE_ARRAYS, [(), (), (2, d)], strict=True)),
     }
     for name in arrays:
         shape = shapes[name]
@@ -361,9 +363,9 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
 
 
 def check_bayes(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
-    """Check that posteriors and priors are finite, and positive."""
-    for name in names_of_bayes(header):
-        least = -np.inf if name in ("mean_prior_", "covariance_prior_") else 0.0
+    """Check that posteriors, priors and noise are finite, and positive where they should be."""
+    for name in names_of_more(header):
+        least = -np.inf if name in ANY_SIGN else 0.0
         if not np.all(np.isfinite(arrays[name]) & (arrays[name] > least)):
             raise InvalidFile(f"{name} holds what no posterior has", "fit the model again")
 
@@ -380,15 +382,14 @@ def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> Mixture:
         raise InvalidFile(f"its header has a wrong parameter ({error})") from error
     for name in PARAMETER_ARRAYS:
         setattr(model, name, arrays[name])
-    for name in names_of_bayes(header):
+    for name in names_of_more(header):
         array = arrays[name] if arrays[name].ndim else float(arrays[name])
         is_pair = name == "weight_concentration_" and np.ndim(array) == 2
         setattr(model, name, tuple(array) if is_pair else array)  # type: ignore[arg-type]
     for name in SCALARS:
         setattr(model, name, header["fitted"][name])
-    model.lower_bound_ = float(arrays["lower_bound_"])
     model.lower_bounds_ = arrays["lower_bounds_"].tolist()
-    for name in LATER_ARRAYS:
+    for name in ("lower_bound_", *LATER_ARRAYS):
         setattr(model, name, float(arrays.get(name, np.nan)))
     model.fit_history_ = []
     if isinstance(model, GaussianMixture):

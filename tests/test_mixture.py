@@ -202,6 +202,7 @@ def test_constructor_adds_keywords_alone():
         ("prior", Parameter.KEYWORD_ONLY, None),
         ("shrinkage", Parameter.KEYWORD_ONLY, None),
         ("missing", Parameter.KEYWORD_ONLY, "raise"),
+        ("noise", Parameter.KEYWORD_ONLY, False),
         ("semi_supervised", Parameter.KEYWORD_ONLY, False),
         ("freeze", Parameter.KEYWORD_ONLY, None),
         ("on_degenerate", Parameter.KEYWORD_ONLY, "raise"),

@@ -106,7 +106,7 @@ def initial_parameters(
     cholesky = precisions_cholesky_from_precisions(precisions, maximization.covariance_type)
     covariances = covariances_from_cholesky(cholesky, maximization.covariance_type)
     start = Parameters(weights, means, covariances, cholesky, maximization.covariance_type)
-    return start.astype(source.dtype), NO_REPAIRS
+    return maximization.started(start.astype(source.dtype)), NO_REPAIRS
 
 
 def is_the_same_each_time(how: Initialization, source: Source) -> bool:

@@ -199,7 +199,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         self._check_size(X)
         self._check_arguments([self.covariance_type])
         given = self._initial_values(d)
-        init_params = check_init_params(model.init_params, len(X), K, X.dtype)
+        noise = bool(getattr(self, "noise", False))
+        init_params = check_init_params(model.init_params, len(X), K, X.dtype, noise=noise)
         labels = self._labels(y, len(X), init_params)
         resumed, lower_bound = None, -math.inf
         if model.warm_start and hasattr(self, "converged_"):

@@ -83,7 +83,7 @@ class MixtureWithCriteria(FittedMixture):
         else:
             source = self._scored(X, sample_weight)
             n = _total_weight(source, sample_weight)
-            p = self._parameters().astype(source.dtype)
+            p = self._of_density().astype(source.dtype)
             deviance = -2 * mean_log_likelihood(source, p) * n
             entropy = classification_entropy(source, p) * (n / source.total_weight)
         return deviance + math.log(n) * self._n_parameters() + 2 * entropy
@@ -97,12 +97,13 @@ class MixtureWithCriteria(FittedMixture):
             return -2 * float(self.score(X, **options)) * n, n
         source = self._scored(X, sample_weight)
         n = _total_weight(source, sample_weight)
-        p = self._parameters().astype(source.dtype)
+        p = self._of_density().astype(source.dtype)
         return -2 * mean_log_likelihood(source, p) * n, n
 
     def _n_parameters(self) -> int:
         """Number of free parameters, under scikit-learn's name for it."""
-        return family_of(self.covariance_type).n_parameters(*self.means_.shape)
+        own = family_of(self.covariance_type).n_parameters(*self.means_.shape)
+        return own + 2 * self._has_noise  # its share, and its volume
 
 
 def _total_weight(source: Source, sample_weight: ArrayLike | None) -> float:

@@ -210,10 +210,13 @@ class MixtureOfFeatures(MixtureWithCriteria):
     def _made_of(self, p: Parameters, features: list[int] | slice = slice(None)) -> Any:
         """Return a fitted mixture with this one's arguments, of some of its features or all.
 
-        Starting values, which would not fit, are left out.
+        What would not fit, such as starting values, is left out, and so is noise.
         """
         made: Any = clone(self)
-        arguments = {"n_components": len(p.weights), **dict.fromkeys(INITIAL_VALUES)}
+        arguments: dict[str, Any] = {"n_components": len(p.weights), "noise": False}
+        arguments |= dict.fromkeys((*INITIAL_VALUES, "freeze"))
+        if isinstance(getattr(self, "prior", None), dict):
+            arguments["prior"] = "conjugate"
         if not isinstance(getattr(self, "init_params", ""), str):
             arguments["init_params"] = "kmeans"
         known = made.get_params(deep=False)

@@ -36,7 +36,8 @@ from fastgmm.model.factors import (
     upper_factors,
 )
 from fastgmm.model.families import arguments_of_pass
-from fastgmm.model.sampling import draw
+from fastgmm.model.noise import Noisy
+from fastgmm.model.sampling import draw, draw_noisy
 from fastgmm.system.memory import check_memory
 from fastgmm.system.threads import on_its_threads
 
@@ -72,6 +73,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         Returns
         -------
         labels : ndarray of shape (n,)
+            From 0 to K - 1, or -1 for noise, if there is any.
         """
         if overridden(self, ESTIMATES):
             data = self._check_hooks_data(X)
@@ -89,7 +91,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         Returns
         -------
         responsibilities : ndarray of shape (n, K)
-            Each row sums to 1.
+            Each row sums to 1. With noise, that has a further column at the end.
         """
         if overridden(self, PREDICTIONS):
             data = self._check_hooks_data(X)
@@ -160,7 +162,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         -------
         X : ndarray of shape (n_samples, d)
         components : ndarray of shape (n_samples,)
-            The component that each was drawn from; they come in order.
+            The component that each was drawn from, -1 for noise; they come in order.
         """
         check_is_fitted(self)
         check_n_samples(n_samples)
@@ -168,7 +170,10 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         n_bytes = 16 * n_samples * p.means.shape[1]
         check_memory(n_bytes, "The samples", "draw fewer at a time")
         seed = self.random_state if random_state is None else random_state
-        return draw(p, n_samples, check_random_state(seed))
+        generator = check_random_state(seed)
+        if self._has_noise:
+            return draw_noisy(self._of_density(), n_samples, generator)
+        return draw(p, n_samples, generator)
 
     @classmethod
     def from_sklearn(cls: type[Mixture], model: Any) -> Mixture:
@@ -206,7 +211,10 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         """Most probable component of each row of X, which is checked already."""
         if self._has_missing(X):
             return missing.assign(X, self._parameters())
-        return kernels.assign(X, *self._arguments(X))
+        labels = kernels.assign(X, *self._arguments(X))
+        if self._has_noise:
+            labels[labels == len(self.weights_)] = -1
+        return labels
 
     def _parameters(
         self, n_components: int | None = None, n_features: int | None = None
@@ -276,7 +284,16 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
 
     def _of_density(self) -> Any:
         """What densities are of; other estimators know more than `Parameters`."""
-        return self._parameters()
+        if not self._has_noise:
+            return self._parameters()
+        noise: Any = self
+        return Noisy(
+            self._parameters(), noise.noise_weight_, noise.noise_log_volume_, noise.noise_box_
+        )
+
+    @property
+    def _has_noise(self) -> bool:
+        return hasattr(self, "noise_weight_")
 
     def _check_predict_data(self, X: ArrayLike, *, may_miss: bool | None = None) -> FloatArray:
         check_is_fitted(self)

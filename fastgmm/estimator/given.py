@@ -6,6 +6,7 @@ scikit-learn has one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -67,15 +68,18 @@ def check_init_params(
     n_samples: int,
     n_components: int,
     dtype: DTypeLike,
+    *,
+    noise: bool = False,
 ) -> InitMethod | InitFunction | FloatArray:
     """Return a name as it is, an array as responsibilities, a function such that it gives them."""
     if isinstance(init_params, str):
         return cast(InitMethod, init_params)
     if not callable(init_params):
-        return _responsibilities(init_params, n_samples, n_components, dtype)
+        return _responsibilities(init_params, n_samples, n_components, dtype, noise=noise)
 
     def checked(rows: FloatArray, K: int, random_state: np.random.RandomState) -> FloatArray:
-        return _responsibilities(init_params(rows, K, random_state), len(rows), K, rows.dtype)
+        found = init_params(rows, K, random_state)
+        return _responsibilities(found, len(rows), K, rows.dtype, noise=noise)
 
     return checked
 
@@ -125,6 +129,21 @@ def check_freeze(freeze: Any, n_components: int, covariance_type: str) -> Freeze
             "so that all covariances are frozen or none; give True in place of a mask."
         )
     return Freeze(**masks)
+
+
+def volume_of_noise(noise: bool | float, X: FloatArray) -> tuple[float, FloatArray]:
+    """Logarithm of the volume that noise fills, and the box (2, d) of the data."""
+    box = np.array([X.min(axis=0), X.max(axis=0)], np.float64)
+    if noise is not True:
+        return math.log(noise), box
+    extent = box[1] - box[0]
+    constant = np.flatnonzero(extent <= 0)
+    if len(constant):
+        raise ValueError(
+            f"Feature(s) {', '.join(map(str, constant))} of X are constant, so that the box of the "
+            "data has no volume for noise; leave them out, or give a volume as noise."
+        )
+    return float(np.log(extent).sum()), box
 
 
 def check_parameters(
@@ -250,9 +269,12 @@ def are_definite(matrices: FloatArray) -> bool:
 
 
 def _responsibilities(
-    value: ArrayLike, n_samples: int, n_components: int, dtype: DTypeLike
+    value: ArrayLike, n_samples: int, n_components: int, dtype: DTypeLike, *, noise: bool = False
 ) -> FloatArray:
-    """Return starting responsibilities (n, K), from such or from labels (n,)."""
+    """Return starting responsibilities (n, K), from such or from labels (n,).
+
+    With noise a label may be -1, and responsibilities may leave something.
+    """
     expected = (
         f"init_params should be responsibilities of shape ({n_samples}, {n_components}) or labels "
         f"of shape ({n_samples},)"
@@ -270,7 +292,7 @@ def _responsibilities(
                 f"init_params has a label for each sample, but of type {array.dtype}; pass "
                 f"integers from 0 to {n_components - 1}."
             )
-        if array.min() < 0 or array.max() >= n_components:
+        if array.min() < (-1 if noise else 0) or array.max() >= n_components:
             raise ValueError(
                 f"The labels of init_params go from {array.min()} to {array.max()}; pass integers "
                 f"from 0 to n_components - 1 = {n_components - 1}."
@@ -280,7 +302,8 @@ def _responsibilities(
         raise ValueError(f"{expected}, but is of shape {array.shape}.")
     responsibilities: FloatArray = array.astype(dtype)
     sums = responsibilities.sum(axis=1, dtype=np.float64)
-    if responsibilities.min() < 0 or np.abs(sums - 1.0).max() > SUM_OF_RESPONSIBILITIES:
+    missed = np.maximum(sums - 1.0, 0.0) if noise else np.abs(sums - 1.0)
+    if responsibilities.min() < 0 or missed.max() > SUM_OF_RESPONSIBILITIES:
         raise ValueError(
             "The responsibilities of init_params should be 0 or more and sum to 1 for each sample; "
             "divide each row by its sum."

@@ -114,6 +114,7 @@ def _refuse_unknown_arguments(model: Any, sample_weight: ArrayLike | None) -> No
         "keep_on_interrupt": model.keep_on_interrupt,
         "on_degenerate": model.on_degenerate != "raise",
         "missing": model.missing != "raise",
+        "noise": bool(model.noise),
         "semi_supervised": model.semi_supervised,
         "freeze": bool(model.freeze),
         "prior": model.prior is not None,

@@ -114,6 +114,11 @@ def to_sklearn(model: Any) -> Any:
             "for each component and make a mixture of another type with "
             "GaussianMixture.from_parameters, which can be converted."
         )
+    if hasattr(model, "noise_weight_"):
+        raise ValueError(
+            "scikit-learn has no noise component. Fit without noise, or make a mixture of the "
+            "other components alone with GaussianMixture.from_parameters, which can be converted."
+        )
     peer = _peer_of(type(model))
     known = peer().get_params()
     arguments = {name: value for name, value in _arguments(model).items() if name in known}

@@ -123,6 +123,10 @@ class MaximumLikelihood:
         family = FAMILIES[self.covariance_type]
         return Estimate(weights, means, family.combined(covariances, counts, before))
 
+    def started(self, parameters: Parameters) -> Parameters:
+        """Return what a run starts from, where all parameters are given."""
+        return parameters
+
     def regularize(self, estimate: Estimate) -> Parameters:
         """Regularize and factorize an estimate, which is no longer the caller's."""
         weights, means, covariances = estimate

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastgmm._records import FloatArray, Parameters
 from fastgmm.model.families import FAMILIES, family_of
+from fastgmm.model.noise import Noisy
 
 
 def draw(
@@ -34,3 +35,14 @@ def draw(
             for k in range(K)
         ]
     return np.vstack(points), np.repeat(np.arange(K, dtype=np.int64), counts)
+
+
+def draw_noisy(
+    mixture: Noisy, n_samples: int, rng: np.random.RandomState
+) -> tuple[FloatArray, np.ndarray]:
+    """Points and components as of `draw`, and those of the noise, -1, in the box of the data."""
+    n_noise = int(rng.binomial(n_samples, mixture.share))
+    points, components = draw(mixture.gaussians, n_samples - n_noise, rng)
+    low, high = mixture.box
+    noise = rng.uniform(low, high, size=(n_noise, len(low)))
+    return np.concatenate([points, noise]), np.append(components, np.full(n_noise, -1))

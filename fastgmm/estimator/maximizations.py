@@ -1,0 +1,52 @@
+"""How statistics become parameters, as the arguments of a mixture say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastgmm.data.source import Source
+from fastgmm.estimator.given import check_freeze, volume_of_noise
+from fastgmm.estimator.priors import check_regularizing, conjugate_prior
+from fastgmm.model.frozen import Frozen
+from fastgmm.model.maximization import MaximumLikelihood
+from fastgmm.model.noise import WithNoise
+from fastgmm.model.priors import MaximumAPosteriori
+from fastgmm.model.shrinkage import Shrinkage
+
+
+def check_together(model: Any, covariance_types: Iterable[str]) -> None:
+    """Refuse arguments that do not go together, before there are any data."""
+    check_regularizing(model.prior, model.shrinkage, covariance_types)
+    others = {
+        "missing='em'": model.missing == "em",
+        "semi_supervised": model.semi_supervised,
+        f"on_degenerate={model.on_degenerate!r}": model.on_degenerate != "raise",
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if model.noise and given:
+        raise ValueError(f"noise does not go with {', '.join(given)} yet; leave one out.")
+    if model.freeze:
+        for kind in covariance_types:
+            check_freeze(model.freeze, model.n_components, kind)
+        if model.on_degenerate != "raise":
+            raise ValueError(
+                "on_degenerate changes components that have collapsed, and freeze keeps them; "
+                "give one of them."
+            )
+
+
+def maximization_of(model: Any, plain: MaximumLikelihood, source: Source) -> MaximumLikelihood:
+    """Maximum likelihood, or what priors, shrinkage, frozen parts and noise make of it."""
+    basis = plain.covariance_type, plain.reg_covar, plain.dtype
+    if model.shrinkage is not None:
+        plain = Shrinkage(*basis, model.shrinkage)
+    if model.prior is not None:
+        given = conjugate_prior(model.prior, source, model.covariance_type, model.n_components)
+        plain = MaximumAPosteriori(*basis, given)
+    if model.freeze:
+        freeze = check_freeze(model.freeze, model.n_components, model.covariance_type)
+        plain = Frozen(*basis, plain, freeze)
+    if model.noise:
+        plain = WithNoise(*basis, plain, *volume_of_noise(model.noise, source.X))
+    return plain
