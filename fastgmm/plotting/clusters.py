@@ -19,7 +19,7 @@ from fastgmm.plotting.canvas import (
     whole_numbers,
 )
 from fastgmm.plotting.models import View, checked_points, fitted_parameters, view
-from fastgmm.system.colours import FEW, component_colours
+from fastgmm.system.colours import FEW, component_colours, point_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +129,7 @@ def plot_scatter(
     ax = axes_or_new(ax)
     largest = responsibilities.max(axis=1)
     areas = FULL_AREA * min(1.0, FEW_POINTS / len(points)) * largest**2
-    colours = component_colours(seen.n_components)[responsibilities.argmax(axis=1)]
+    colours = point_colours(seen.n_components)[responsibilities.argmax(axis=1)]
     scatter(ax, points[:, seen.features], areas, c=colours, alpha=0.7)
     finish(ax, seen)
     return ax
@@ -239,8 +239,9 @@ def plot_responsibilities(
         counts = np.diff(starts, append=n)
         responsibilities = np.add.reduceat(responsibilities, starts) / counts[:, None]
     shade = responsibilities[:, :, None]
-    colours = 1 - shade * (1 - component_colours(K))
-    box = (-0.5, K - 0.5, n - 0.5, -0.5)
+    columns = responsibilities.shape[1]  # one more with noise
+    colours = 1 - shade * (1 - point_colours(K)[:columns])
+    box = (-0.5, columns - 0.5, n - 0.5, -0.5)
     ax.imshow(colours.clip(0, 1), aspect="auto", interpolation="nearest", extent=box)
     ax.set(xlabel="component", ylabel="point")
     whole_numbers(ax)
@@ -250,7 +251,7 @@ def plot_responsibilities(
 # --- what these pictures are made of ---------------------------------------------------------
 def draw_points(ax: Axes, seen: View, points: FloatArray, labels: np.ndarray) -> None:
     """Draw points in the colours of their components."""
-    colours = component_colours(seen.n_components)[labels]
+    colours = point_colours(seen.n_components)[labels]
     areas = small_areas(len(points), 18)
     scatter(ax, points[:, seen.features], areas, c=colours, alpha=0.55)
 

@@ -21,6 +21,9 @@ SCALE = (
 )  # fmt: skip
 
 
+GREY = 0.6  # of points that belong to no component
+
+
 def component_colours(n_components: int) -> FloatArray:
     """Red, green and blue of each component, from 0 to 1.
 
@@ -47,6 +50,11 @@ def component_colours(n_components: int) -> FloatArray:
     anchors, at = _fractions(SCALE), np.linspace(0, 1, n_components)
     places = np.linspace(0, 1, len(anchors))
     return np.stack([np.interp(at, places, channel) for channel in anchors.T], axis=1)
+
+
+def point_colours(n_components: int) -> FloatArray:
+    """Those of the components, and last, as -1 finds it, grey for noise, (K + 1, 3)."""
+    return np.concatenate([component_colours(n_components), np.full((1, 3), GREY)])
 
 
 def _fractions(hexadecimal: tuple[str, ...]) -> FloatArray:
