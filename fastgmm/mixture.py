@@ -15,12 +15,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgmm._records import INIT_METHODS, InitFunction, InitMethod, Parameters
 from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, RepairAction, Status
-from fastgmm.estimator.base import EMMixture
-from fastgmm.estimator.distribution import MixtureAsDistribution
 from fastgmm.estimator.given import check_given_parameters
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
 from fastgmm.estimator.maximizations import check_together, maximization_of
+from fastgmm.estimator.measurements import MixtureOfMeasurements
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import MaximumLikelihood
@@ -31,7 +30,7 @@ __all__ = ["GaussianMixture"]
 
 @originals
 @in_scikit_learns_place
-class GaussianMixture(EMMixture, MixtureAsDistribution):
+class GaussianMixture(MixtureOfMeasurements):
     """Gaussian mixture, fitted by expectation-maximization in compiled multicore kernels.
 
     Takes the place of :class:`sklearn.mixture.GaussianMixture`: the same arguments, attributes

@@ -41,6 +41,7 @@ from fastgmm.model.factors import IllDefinedCovariance
 from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.regularization import regularization
+from fastgmm.system.callers import level_of_caller
 from fastgmm.system.memory import check_memory
 from fastgmm.system.threads import blas_on_one_thread, on_its_threads
 
@@ -144,14 +145,16 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         sample_weight: ArrayLike | None = None,
         watchers: Sequence[Watcher] | None = None,
         starts: Sequence[Clusters | None] | None = None,
+        **source_options: Any,
     ) -> FloatArray:
         """Check, run EM from each start, keep the best run; return X as it was used.
 
         Without watchers the progress is printed as `verbose` says. `starts` are
-        in place of `n_init` of them, None among them for one as `init_params` says.
+        in place of `n_init` of them, None among them for one as `init_params` says. Other options
+        are for the source.
         """
         data, weight = check_fit_data(self, X, sample_weight, self.n_components)
-        plan = self._plan(data, weight, starts, y)
+        plan = self._plan(data, weight, starts, y, **source_options)
         callbacks = callbacks_of(
             self, (data, y, weight), plan.n_starts, lambda r: self._attributes(plan.completed(r))
         )
@@ -173,7 +176,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             for watcher in callbacks:
                 watcher.fit_ends(kept)
             for warning in outcome.warnings(plan.n_starts, self.tol):
-                warnings.warn(warning, ConvergenceWarning, stacklevel=6)
+                warnings.warn(warning, ConvergenceWarning, stacklevel=level_of_caller())
         except IllDefinedCovariance:
             check_magnitude(data)
             raise
@@ -192,6 +195,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         weight: FloatArray | None,
         starts: Sequence[Clusters | None] | None = None,
         y: object = None,
+        **source_options: Any,
     ) -> Plan:
         """Check every argument before any work; return what there is to fit."""
         model: Any = self
@@ -209,7 +213,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         draws = starts is None or None in starts
         # Making one takes as long as three iterations of a small fit.
         random_state = check_random_state(self.random_state if draws else None)
-        source = self._source_of(X, weight)
+        source = self._source_of(X, weight, **source_options)
         if labels is not None:
             source = LabelledSource(source, labels, self._source_of, X)
         maximization = self._maximization(source)

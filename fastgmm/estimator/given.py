@@ -102,6 +102,34 @@ def check_labels(y: Any, n_samples: int, n_components: int) -> np.ndarray:
     return labels
 
 
+def check_errors(errors: ArrayLike, X: FloatArray) -> FloatArray:
+    """Return variances (n, d) or covariances (n, d, d) of the errors of samples."""
+    n, d = X.shape
+    refuse_missing(errors, "errors")
+    array = check_array(
+        errors, dtype=FLOAT_DTYPES, ensure_2d=False, allow_nd=True, input_name="errors"
+    )
+    if array.shape not in ((n, d), (n, d, d)):
+        raise ValueError(
+            f"errors has the shape {array.shape}; give variances of the shape {(n, d)} or "
+            f"covariances of the shape {(n, d, d)}."
+        )
+    if array.ndim == 2 and np.any(array < 0):
+        raise ValueError("errors has negative variances; give the squares of standard errors.")
+    if array.ndim == 3:
+        largest = np.abs(array).max(axis=(1, 2), initial=0.0)
+        asymmetry = np.abs(array - array.swapaxes(1, 2)).max(axis=(1, 2))
+        smallest = np.linalg.eigvalsh(array).min(axis=1)
+        slack = d * 1e3 * float(np.finfo(array.dtype).eps) * largest
+        wrong = np.flatnonzero((asymmetry > slack) | (smallest < -slack))
+        if len(wrong):
+            raise ValueError(
+                f"errors[{wrong[0]}] is not symmetric and positive semidefinite, as covariances "
+                f"are, nor are {len(wrong) - 1} others; pass covariance matrices."
+            )
+    return np.asarray(array)
+
+
 def check_freeze(freeze: Any, n_components: int, covariance_type: str) -> Freeze:
     """Return what is frozen of each component."""
     names = {freeze} if isinstance(freeze, str) else freeze

@@ -56,22 +56,23 @@ _FITTED_BY_LOOP = (
     *("converged_", "n_iter_", "lower_bound_", "lower_bounds_"),
 )
 
-# What each of these names stands for where nobody has overridden it.
-_originals: dict[str, Any] = {}
+# What each of these names may stand for where nobody has overridden it.
+_originals: dict[str, set[Any]] = {}
 
 Class = TypeVar("Class", bound=type)
 
 
 def originals(cls: Class) -> Class:
     """Take note of the methods of a class that others may override."""
-    _originals.update({name: vars(cls)[name] for name in HOOKS + METHODS if name in vars(cls)})
+    for name in set(HOOKS + METHODS) & vars(cls).keys():
+        _originals.setdefault(name, set()).add(vars(cls)[name])
     return cls
 
 
 def overridden(model: Any, names: Iterable[str]) -> list[str]:
     """Those of the methods that a subclass, a patch of the class or the object itself overrides."""
     cls, own = type(model), vars(model)
-    return [name for name in names if name in own or getattr(cls, name) is not _originals[name]]
+    return [name for name in names if name in own or getattr(cls, name) not in _originals[name]]
 
 
 def call(hook: Callable[..., Any], *arguments: Any, xp: Any = None) -> Any:
