@@ -27,6 +27,9 @@ from fastgmm.model.noise import Noisy
 
 __all__ = ["GaussianMixture"]
 
+# Attributes of a fit with noise, of which others have nothing.
+OF_NOISE = ("noise_weight_", "noise_log_volume_", "noise_box_")
+
 
 @originals
 @in_scikit_learns_place
@@ -360,8 +363,13 @@ class GaussianMixture(MixtureOfMeasurements):
         check_together(self, covariance_types)
 
     def _fitted_so_far(self, n_features: int) -> Any:
-        super()._fitted_so_far(n_features)  # checks it
-        return self._of_density()
+        gaussians = super()._fitted_so_far(n_features)
+        return self._of_density() if self.noise and self._has_noise else gaussians
+
+    def _keep(self, result: EMResult, log_likelihood: float) -> None:
+        for name in OF_NOISE if not isinstance(result.parameters, Noisy) else ():
+            self.__dict__.pop(name, None)  # of a fit before
+        super()._keep(result, log_likelihood)
 
     def _attributes(self, result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:
         noisy = result.parameters
@@ -369,11 +377,8 @@ class GaussianMixture(MixtureOfMeasurements):
             return super()._attributes(result, log_likelihood)
         history = [getattr(parameters, "gaussians", parameters) for parameters in result.history]
         own = replace(result, parameters=noisy.gaussians, history=history)
-        return super()._attributes(own, log_likelihood) | {
-            "noise_weight_": noisy.share,
-            "noise_log_volume_": noisy.log_volume,
-            "noise_box_": noisy.box,
-        }
+        of_noise = dict(zip(OF_NOISE, (noisy.share, noisy.log_volume, noisy.box), strict=True))
+        return super()._attributes(own, log_likelihood) | of_noise
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn whether NaN is allowed."""

@@ -25,7 +25,7 @@ from fastgmm._records import FloatArray, Parameters
 from fastgmm.bayesian import BayesianGaussianMixture
 from fastgmm.em.results import EMResult, Status
 from fastgmm.estimator.interchange import fitted_attributes, set_by_fit
-from fastgmm.mixture import GaussianMixture
+from fastgmm.mixture import OF_NOISE, GaussianMixture
 from fastgmm.model.bayes import shapes_of_bayes
 from fastgmm.model.factors import contradictions
 from fastgmm.model.families import FAMILIES
@@ -45,8 +45,7 @@ HEADER = "header.json"
 SCALARS = {"converged_": bool, "n_iter_": int, "n_features_in_": int}
 PARAMETER_ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 HISTORY_ARRAYS = ("lower_bound_", "lower_bounds_")
-ANY_SIGN = ("mean_prior_", "covariance_prior_", "noise_log_volume_", "noise_box_")
-NOISE_ARRAYS = ("noise_weight_", "noise_log_volume_", "noise_box_")
+ANY_SIGN = ("mean_prior_", "covariance_prior_", *OF_NOISE)
 LATER_ARRAYS = ("log_likelihood_", "largest_fall_")  # that files of earlier versions do not have
 
 
@@ -76,9 +75,8 @@ def save(model: Mixture, path: str | os.PathLike[str] | BinaryIO) -> None:
 
     Examples
     --------
-    >>> import os, tempfile
-    >>> import numpy as np
-    >>> from fastgmm.mixture import GaussianMixture
+    >>> import os, tempfile, numpy as np
+    >>> from fastgmm.mixture import OF_NOISE, GaussianMixture
     >>> X = np.random.default_rng(0).normal(size=(100, 2))
     >>> model = GaussianMixture(random_state=0).fit(X)
     >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
@@ -175,6 +173,7 @@ def header_of(model: Mixture) -> dict[str, Any]:
         },
         "fitted": {name: convert(getattr(model, name)) for name, convert in SCALARS.items()},
     }
+    header["has_noise"] = hasattr(model, "noise_weight_")
     if hasattr(model, "degenerate_components_"):
         header["degenerate_components_"] = np.asarray(model.degenerate_components_).tolist()
     if hasattr(model, "feature_names_in_"):
@@ -193,7 +192,7 @@ def names_of_more(header: dict[str, Any]) -> tuple[str, ...]:
     """Arrays that only an estimator of variational Bayes has, or a mixture with noise."""
     if header["estimator"] == BayesianGaussianMixture.__name__:
         return tuple(shapes_of_bayes(header["parameters"], 1, 1))
-    return NOISE_ARRAYS if header["parameters"].get("noise") else ()
+    return OF_NOISE if header.get("has_noise") else ()
 
 
 def is_json(value: object) -> bool:
@@ -330,7 +329,7 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         "log_likelihood_": (),
         "largest_fall_": (),
         **shapes_of_bayes(header["parameters"], K, d),
-        **dict(zip(NOISE_ARRAYS, [(), (), (2, d)], strict=True)),
+        **dict(zip(OF_NOISE, [(), (), (2, d)], strict=True)),
     }
     for name in arrays:
         shape = shapes[name]
@@ -367,7 +366,7 @@ def check_bayes(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
     for name in names_of_more(header):
         least = -np.inf if name in ANY_SIGN else 0.0
         if not np.all(np.isfinite(arrays[name]) & (arrays[name] > least)):
-            raise InvalidFile(f"{name} holds what no posterior has", "fit the model again")
+            raise InvalidFile(f"{name} holds what no such model has", "fit the model again")
 
 
 def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> Mixture:

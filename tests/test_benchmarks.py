@@ -14,6 +14,7 @@ import pytest
 
 from fastgmm import Statistics, kernels, reference
 from fastgmm.kernels.accumulation import Accumulator
+from fastgmm.kernels.convolution import Convolution
 from fastgmm.kernels.passes import Pass
 from fastgmm.kernels.small_problems import SmallProblem
 
@@ -108,6 +109,7 @@ def _spoil(suite: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         spoil(part, "log_likelihood")
     for part in (Accumulator, SmallProblem):
         spoil(part, "statistics")
+    spoil(Convolution, "expectation")
     if hasattr(suite, "repeated"):  # tricks.py: the trick does nothing
         repeated = suite.repeated
         idle = lambda function, flags: repeated(function, flags) if flags else lambda *given: None  # noqa: E731

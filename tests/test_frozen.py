@@ -20,6 +20,7 @@ from fastgmm.model.maximization import MaximumLikelihood
 X = load_iris().data
 PARTS = ("weights", "means", "covariances")
 SOME = [some for size in (1, 2, 3) for some in combinations(PARTS, size)]
+FIRST_AND_LAST = np.array([True, False, True])
 each_part = pytest.mark.parametrize("freeze", SOME, ids="+".join)
 each_family = pytest.mark.parametrize("name", FAMILIES)
 
@@ -127,6 +128,25 @@ def test_with_other_arguments(other):
     assert_array_equal(model.means_, started().means_init)
 
 
+@pytest.mark.parametrize(
+    "freeze", ["means", "covariances", {"means": np.array([True, False, True])}]
+)
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
+def test_the_posterior_density_never_falls(name, freeze):
+    """A mean that is held is pulled with all of the precision of its prior."""
+    prior = {"mean_precision": 50.0, "mean": [9.0, 9.0, 9.0, 9.0]}
+    model = started(name, freeze=freeze, prior=prior).fit(X)
+    assert model.largest_fall_ <= 1e-12
+
+
+def test_nothing_has_to_be_estimated_of_what_is_frozen():
+    collinear = np.column_stack([X[:, :2], X[:, 0]])
+    values = {"weights_init": [0.5, 0.5], "means_init": [[5.0, 3, 5], [6.0, 3, 6]]}
+    values |= {"precisions_init": np.stack([np.eye(3)] * 2), "reg_covar": 0.0}
+    model = GaussianMixture(2, freeze="covariances", **values).fit(collinear)
+    assert len(model.degenerate_components_) == 0
+
+
 @pytest.mark.parametrize("freeze", [{"means", "weights"}, "means", ["means"], {"means": [1, 0, 1]}])
 def test_saved_and_loaded(freeze, tmp_path):
     freeze = (
@@ -146,6 +166,7 @@ def test_saved_and_loaded(freeze, tmp_path):
         ({"means": [True]}, r"freeze\['means'\] should be True or a mask of shape \(3,\)"),
         ({"means": [1, 0, 1]}, r"freeze\['means'\] should be True or a mask"),
         ({"means", "scale"}, "freeze has 'scale'"),
+        ([["means"]], r"freeze has .*means.*; give any of"),
     ],
 )
 def test_freezes_that_are_none(freeze, message):

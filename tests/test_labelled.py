@@ -121,6 +121,15 @@ def test_classes_without_a_known_sample():
     assert_array_equal(again.means_, model.means_)
 
 
+def test_scales_of_features_do_not_matter_whitened():
+    scales = np.array([1.0, 1e3, 1e-3, 1.0])
+    labels = np.where(IRIS.target < 2, some_known(IRIS.target, 5), -1)
+    options = {"semi_supervised": True, "init_whiten": True, "random_state": 0, "reg_covar": 0}
+    one = GaussianMixture(3, **options).fit(IRIS.data, labels)
+    other = GaussianMixture(3, **options).fit(IRIS.data * scales, labels)
+    assert_allclose(one.weights_, other.weights_, rtol=1e-6)
+
+
 def test_with_missing_values():
     X, labels = IRIS.data.copy(), some_known(IRIS.target, 8)
     X[np.random.default_rng(0).uniform(size=X.shape) < 0.2] = np.nan
@@ -160,6 +169,7 @@ def test_weights_of_nothing():
         (np.full(150, -2), "labels of y go from -2 to -2"),
         (np.zeros(149, int), "y has 149 labels, and X has 150 samples"),
         (np.full(150, 0.5), "labels of type float64"),
+        (np.full(150, np.inf), "infinity|labels of y go from inf"),
         (np.full(150, "a"), "labels of type <U1"),
         (np.zeros((150, 2)), "1d array"),
     ],
@@ -169,6 +179,12 @@ def test_labels_that_are_none(y, message):
     with pytest.raises(ValueError, match=message):
         model.fit(IRIS.data, y)
     assert not hasattr(model, "means_")
+
+
+@pytest.mark.parametrize("action", ["drop", "reset"])
+def test_labels_of_components_that_may_be_left_out(action):
+    with pytest.raises(ValueError, match=r"may leave components out.*use 'raise' or 'floor'"):
+        GaussianMixture(3, semi_supervised=True, on_degenerate=action).fit(IRIS.data, IRIS.target)
 
 
 def test_starts_that_know_nothing_of_labels():

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris, load_wine
 
-from fastgmm import GaussianMixture, load, save, select_mixture
+from fastgmm import GaussianMixture, load, plot_histogram, save, select_mixture
 from fastgmm.data.missing import IncompleteSource, source_of
 from fastgmm.data.source import ArraySource
 from fastgmm.model.families import FAMILIES
@@ -297,10 +297,25 @@ def test_nan_is_refused_unless_it_is_asked_for():
     assert np.isfinite(plain.impute(X)).all()
 
 
+def test_rows_without_weight_say_nothing():
+    X, weight = with_holes(IRIS), np.ones(150)
+    X[:140, 2], weight[140:] = np.nan, 0
+    with pytest.raises(ValueError, match=r"Feature.* 2 of X have no observed value in rows that"):
+        GaussianMixture(2, missing="em").fit(X, sample_weight=weight)
+    model = GaussianMixture(2, missing="em", random_state=0).fit(IRIS)
+    with pytest.raises(ValueError, match="No row of X has weight and an observed value"):
+        model.score(np.full((3, 4), np.nan))
+
+
+def test_a_histogram_of_what_is_observed():
+    model = GaussianMixture(2, missing="em", random_state=0).fit(with_holes(IRIS))
+    plot_histogram(model, with_holes(IRIS), feature=0)
+
+
 def test_methods_that_need_whole_rows():
     model = GaussianMixture(2, missing="em", covariance_type="diag", random_state=0).fit(IRIS)
     for method in (model.mahalanobis, model.fisher_vector):
-        with pytest.raises(ValueError, match="contains NaN"):
+        with pytest.raises(ValueError, match=r"(?s)contains NaN.*impute fills in"):
             method(with_holes(IRIS))
 
 
@@ -315,14 +330,14 @@ def test_a_feature_without_a_value():
     X = with_holes(IRIS)
     X[:, 2] = np.nan
     model = GaussianMixture(2, missing="em")
-    with pytest.raises(ValueError, match=r"Feature\(s\) 2 of X have no observed value.*leave them"):
+    with pytest.raises(ValueError, match=r"Feature\(s\) 2 of X have no observed value in .*leave"):
         model.fit(X)
     assert not hasattr(model, "means_")
 
 
 def test_fewer_rows_with_a_value_than_components():
     X = np.array([[1.0, np.nan], [np.nan, 1.0], [np.nan, np.nan], [np.nan, np.nan]])
-    with pytest.raises(ValueError, match="Only 2 rows of X have an observed value"):
+    with pytest.raises(ValueError, match="Only 2 rows of X have weight and an observed value"):
         GaussianMixture(3, missing="em").fit(X)
 
 

@@ -158,7 +158,7 @@ def test_saved_warm_and_asked(tmp_path):
 
 @pytest.mark.parametrize("options", [
     {"prior": "conjugate"}, {"shrinkage": "oas"}, {"fit_history": True}, {"n_init": 3},
-    {"init_params": "k-means++"}, {"init_params": "hierarchical"}, {"freeze": "weights"},
+    {"init_params": "random_means"}, {"init_params": "hierarchical"}, {"freeze": "weights"},
     {"max_iter": 0},
 ])  # fmt: skip
 def test_with_other_arguments(options):
@@ -181,6 +181,59 @@ def test_many_rows():
     model = GaussianMixture(1, noise=True, random_state=0).fit(X)
     assert model.noise_weight_ == pytest.approx(1 / 3, abs=0.01)
     assert_allclose(model.covariances_[0], np.eye(2), atol=0.05)
+
+
+def test_noise_does_not_outlive_its_fit(tmp_path):
+    model = GaussianMixture(2, noise=True, random_state=0).fit(ROWS)
+    model.set_params(noise=False)
+    save(model, tmp_path / "model.npz")  # by what was fitted
+    assert load(tmp_path / "model.npz").score(ROWS) == model.score(ROWS)
+    model.fit(ROWS)
+    assert not hasattr(model, "noise_weight_")
+    assert_array_equal(model.means_, GaussianMixture(2, random_state=0).fit(ROWS).means_)
+    model.set_params(noise=True)
+    save(model, tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_warm_start_may_gain_and_lose_noise(before):
+    model = GaussianMixture(2, noise=before, warm_start=True, random_state=0).fit(ROWS)
+    model.set_params(noise=not before, max_iter=1000).fit(ROWS)
+    assert model.means_.shape == (2, 2)
+    assert hasattr(model, "noise_weight_") == (not before)
+
+
+@pytest.mark.parametrize("init_params", ["kmeans", "random_means", "hierarchical"])
+def test_no_start_is_all_noise(init_params):
+    options = {"init_params": init_params, "random_state": 0, "max_iter": 1000}
+    model = GaussianMixture(2, noise=True, **options).fit(ROWS)
+    assert model.noise_weight_ == pytest.approx(100 / 372, abs=0.1)
+
+
+def test_a_prior_is_in_the_bound():
+    prior = {"mean_precision": 50.0, "degrees_of_freedom": 100.0}
+    options = {"prior": prior, "tol": 1e-9, "max_iter": 1000, "random_state": 0, "reg_covar": 0}
+    model = GaussianMixture(2, noise=True, **options).fit(ROWS)
+    assert model.largest_fall_ <= 1e-12
+    assert model.lower_bound_ != pytest.approx(model.log_likelihood_, abs=1e-3)
+
+
+def test_the_box_is_of_rows_that_have_weight():
+    rows = np.concatenate([ROWS, [[1e3, 1e3]]])
+    weight = np.append(np.ones(len(ROWS)), 0.0)
+    model = GaussianMixture(2, noise=np.True_, random_state=0).fit(rows, sample_weight=weight)
+    other = GaussianMixture(2, noise=True, random_state=0).fit(ROWS)
+    assert model.noise_weight_ == pytest.approx(other.noise_weight_, rel=1e-6)
+
+
+def test_outliers_and_entropy_are_of_the_components():
+    model = GaussianMixture(2, noise=True, random_state=0).fit(ROWS)
+    alone = model.marginal([0, 1])
+    X = alone.sample(20_000, random_state=0)[0]
+    assert np.mean(model.outlier_score(X, 0.9, random_state=1) > 0) == pytest.approx(0.1, abs=0.01)
+    assert model.entropy(random_state=0) == pytest.approx(alone.entropy(random_state=0))
+    assert model.kl_divergence(alone, random_state=0) == pytest.approx(0, abs=1e-12)
+    assert "are noise" in model._repr_html_()
 
 
 # --- bad input ------------------------------------------------------------------------------
@@ -208,11 +261,22 @@ def test_what_does_not_go_together_yet(other):
         GaussianMixture(2, noise=True, **other).fit(ROWS, np.zeros(len(ROWS), int))
 
 
+@pytest.mark.parametrize("init_params", ["k-means++", "random_from_data"])
+def test_starts_without_extent(init_params):
+    with pytest.raises(ValueError, match="all else would be noise; use 'kmeans'"):
+        GaussianMixture(2, noise=True, init_params=init_params).fit(ROWS)
+
+
+def test_a_start_that_is_noise_alone():
+    with pytest.raises(ValueError, match="All of init_params is noise"):
+        GaussianMixture(2, noise=True, init_params=np.full(len(ROWS), -1)).fit(ROWS)
+
+
 def test_labels_of_noise_need_it():
     with pytest.raises(ValueError, match="labels of init_params go from -1"):
         GaussianMixture(2, init_params=START).fit(ROWS)
 
 
 def test_a_selection_does_not_know_it():
-    with pytest.raises(ValueError, match="neither noise nor known labels"):
+    with pytest.raises(ValueError, match="neither noise nor known labels nor frozen"):
         select_mixture(load_iris().data, [1, 2], noise=True)

@@ -95,6 +95,8 @@ def initial_parameters(
                 covariances = covariances + squares_of_shift(
                     shift, counts, floored, family.pass_type
                 )
+        if maximization.takes_the_rest and method is not None:  # which it leaves by chance
+            weights = weights / weights.sum()
         found = maximization.of_moments(Moments(floored, weights, centres, covariances))
         means = found.means if means is None else means
         covariances = found.covariances
@@ -117,14 +119,14 @@ def is_the_same_each_time(how: Initialization, source: Source) -> bool:
 
 
 def shares_of_labels(
-    source: Source, labels: np.ndarray, K: int, random_state: RandomState
+    source: Source, labels: np.ndarray, K: int, how: Initialization, random_state: RandomState
 ) -> FloatArray:
     """Responsibilities (n, K) to start from, where some labels are known and others are -1.
 
     K-means begins at the means of those that are known; other components begin at rows far from
     these and from each other, drawn as k-means++ draws them.
     """
-    X, weight = source.X, source.sample_weight
+    X, weight = _seen(source, (source.X, source.sample_weight), how)
     mass = np.ones(len(X)) if weight is None else weight.astype(np.float64)
     centres, without = np.empty((K, X.shape[1])), []
     nearest = np.full(len(X), np.inf)

@@ -217,14 +217,16 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         if labels is not None:
             source = LabelledSource(source, labels, self._source_of, X)
         maximization = self._maximization(source)
+        if resumed is not None:
+            resumed = maximization.started(resumed)
         repairing = self._repairing(source, maximization)
         how = Initialization(init_params, given, model.init_size, model.init_whiten)
-        hows = how_to_start(how, source, labels, K, model.n_init, random_state, starts)
+        hows, n_starts = how_to_start(how, source, labels, K, model.n_init, random_state, starts)
         if resumed is not None and starts is None:
-            hows = [how]
+            n_starts = 1
         rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
-        start = iter(hows), resumed, lower_bound, random_state
-        return Plan(source, maximization, repairing, K, *start, rules, len(hows))
+        start = hows, resumed, lower_bound, random_state
+        return Plan(source, maximization, repairing, K, *start, rules, n_starts)
 
     def _check_size(self, X: FloatArray) -> None:
         """Refuse too few features, too little memory, and numbers that are too large."""

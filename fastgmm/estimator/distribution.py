@@ -21,7 +21,7 @@ from fastgmm.estimator.fitted import PREDICTIONS, FittedMixture
 from fastgmm.estimator.hooks import ESTIMATES, overridden
 from fastgmm.estimator.interchange import COUNTERPARTS, Peer, from_sklearn
 from fastgmm.estimator.validation import check_n_samples
-from fastgmm.model.families import family_of
+from fastgmm.model.families import arguments_of_pass, family_of
 from fastgmm.model.information import (
     by_feature,
     divergence,
@@ -208,7 +208,10 @@ class MixtureAsDistribution(MixtureOfComponents):
             raise ValueError(
                 f"quantile should be a number between 0 and 1, such as 0.99; got {quantile!r}."
             )
-        scores = -np.asarray(self.score_samples(X))
+        if self._has_noise:  # which an outlier would be
+            scores = -self._log_density(self._check_predict_data(X))
+        else:
+            scores = -np.asarray(self.score_samples(X))
         if quantile is None:
             return scores
         p = self._checked_parameters()
@@ -321,7 +324,7 @@ class MixtureAsDistribution(MixtureOfComponents):
             with warnings.catch_warnings():  # the points come from the mixture
                 warnings.filterwarnings("ignore", "X does not have valid feature names")
                 return np.asarray(self.score_samples(X), np.float64)
-        return kernels.log_density(X, *self._arguments(X))
+        return kernels.log_density(X, *arguments_of_pass(self._parameters().astype(X.dtype)))
 
 
 def _mean(

@@ -38,6 +38,7 @@ from fastgmm.model.factors import (
 from fastgmm.model.families import arguments_of_pass
 from fastgmm.model.noise import Noisy
 from fastgmm.model.sampling import draw, draw_noisy
+from fastgmm.system.callers import level_of_caller
 from fastgmm.system.memory import check_memory
 from fastgmm.system.threads import on_its_threads
 
@@ -246,7 +247,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
                 "precisions_cholesky_, samples of covariances_. Change all of them together, in "
                 f"the same order of components. {FROM_PARAMETERS}.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=level_of_caller(),
             )
         return p
 
@@ -311,7 +312,10 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
 
     def _scored(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Source:
         data = self._check_predict_data(X)
-        return self._source_of(data, check_sample_weight(sample_weight, data))
+        source = self._source_of(data, check_sample_weight(sample_weight, data))
+        if source.total_weight == 0:
+            raise ValueError("No row of X has weight and an observed value; there is no score.")
+        return source
 
     def _source_of(self, X: FloatArray, sample_weight: FloatArray | None) -> Source:
         return (source_of if knows_missing(self) else ArraySource)(X, sample_weight)

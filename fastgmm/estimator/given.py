@@ -96,10 +96,9 @@ def check_labels(y: Any, n_samples: int, n_components: int) -> np.ndarray:
         raise ValueError(f"y has labels of type {labels.dtype}; {remedy}.")
     if len(labels) != n_samples:
         raise ValueError(f"y has {len(labels)} labels, and X has {n_samples} samples; {remedy}.")
-    labels = labels.astype(np.intp)
     if labels.min() < -1 or labels.max() >= n_components:
         raise ValueError(f"The labels of y go from {labels.min()} to {labels.max()}; {remedy}.")
-    return labels
+    return labels.astype(np.intp)
 
 
 def check_errors(errors: ArrayLike, X: FloatArray) -> FloatArray:
@@ -132,8 +131,8 @@ def check_errors(errors: ArrayLike, X: FloatArray) -> FloatArray:
 
 def check_freeze(freeze: Any, n_components: int, covariance_type: str) -> Freeze:
     """Return what is frozen of each component."""
-    names = {freeze} if isinstance(freeze, str) else freeze
-    parts = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, True)
+    names = [freeze] if isinstance(freeze, str) else freeze
+    parts = dict(names) if isinstance(names, Mapping) else {str(name): True for name in names}
     unknown = [repr(name) for name in parts if name not in Freeze._fields]
     if unknown:
         raise ValueError(
@@ -162,7 +161,7 @@ def check_freeze(freeze: Any, n_components: int, covariance_type: str) -> Freeze
 def volume_of_noise(noise: bool | float, X: FloatArray) -> tuple[float, FloatArray]:
     """Logarithm of the volume that noise fills, and the box (2, d) of the data."""
     box = np.array([X.min(axis=0), X.max(axis=0)], np.float64)
-    if noise is not True:
+    if not isinstance(noise, bool | np.bool_):
         return math.log(noise), box
     extent = box[1] - box[0]
     constant = np.flatnonzero(extent <= 0)
@@ -325,11 +324,15 @@ def _responsibilities(
                 f"The labels of init_params go from {array.min()} to {array.max()}; pass integers "
                 f"from 0 to n_components - 1 = {n_components - 1}."
             )
-        return (array[:, None] == np.arange(n_components)).astype(dtype)
+        array = (array[:, None] == np.arange(n_components)).astype(dtype)
     if array.shape != (n_samples, n_components):
         raise ValueError(f"{expected}, but is of shape {array.shape}.")
     responsibilities: FloatArray = array.astype(dtype)
     sums = responsibilities.sum(axis=1, dtype=np.float64)
+    if noise and not responsibilities.any():
+        raise ValueError(
+            "All of init_params is noise; give some samples to a component, to start it from."
+        )
     missed = np.maximum(sums - 1.0, 0.0) if noise else np.abs(sums - 1.0)
     if responsibilities.min() < 0 or missed.max() > SUM_OF_RESPONSIBILITIES:
         raise ValueError(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from fastgmm.data.source import Source
+from fastgmm.em.initialization import SINGLE_POINTS
 from fastgmm.estimator.given import check_freeze, volume_of_noise
 from fastgmm.estimator.priors import check_regularizing, conjugate_prior
 from fastgmm.model.frozen import Frozen
@@ -26,6 +29,16 @@ def check_together(model: Any, covariance_types: Iterable[str]) -> None:
     given = [name for name, is_given in others.items() if is_given]
     if model.noise and given:
         raise ValueError(f"noise does not go with {', '.join(given)} yet; leave one out.")
+    if model.noise and isinstance(model.init_params, str) and model.init_params in SINGLE_POINTS:
+        raise ValueError(
+            f"init_params={model.init_params!r} starts from components without extent, so that all "
+            "else would be noise; use 'kmeans', 'hierarchical' or 'random_means' with noise."
+        )
+    if model.semi_supervised and model.on_degenerate in ("drop", "reset"):
+        raise ValueError(
+            f"on_degenerate={model.on_degenerate!r} may leave components out, so that labels would "
+            "be of others; use 'raise' or 'floor' where labels are known."
+        )
     if model.freeze:
         for kind in covariance_types:
             check_freeze(model.freeze, model.n_components, kind)
@@ -48,5 +61,6 @@ def maximization_of(model: Any, plain: MaximumLikelihood, source: Source) -> Max
         freeze = check_freeze(model.freeze, model.n_components, model.covariance_type)
         plain = Frozen(*basis, plain, freeze)
     if model.noise:
-        plain = WithNoise(*basis, plain, *volume_of_noise(model.noise, source.X))
+        rows, _ = source.rows(None, np.random.RandomState(0))  # all that have weight
+        plain = WithNoise(*basis, plain, *volume_of_noise(model.noise, rows))
     return plain

@@ -50,6 +50,8 @@ def found(model: Any, n_components: int) -> str:
     features = "" if d is None else f" in {_counted(d, 'feature')}"
     covariances = f"{model.covariance_type} covariances"
     sentences = [f"{_counted(n_components, 'Gaussian component')}{features}, {covariances}."]
+    if hasattr(model, "noise_weight_"):
+        sentences.append(f"Of all samples, {model.noise_weight_:.1%} are noise.")
     n_iter = getattr(model, "n_iter_", 0)
     if n_iter:
         ended = "Converged" if getattr(model, "converged_", False) else "Not converged"

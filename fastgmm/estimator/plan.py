@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -94,25 +95,28 @@ def how_to_start(
     n_init: int,
     random_state: np.random.RandomState,
     starts: Sequence[Clusters | None] | None = None,
-) -> list[Initialization]:
-    """How each start is to be found; a single one where others would be the same.
+) -> tuple[Iterator[Initialization], int]:
+    """How each start is to be found, and how many: one where others would be the same.
 
     Clusters in `starts` take the place of what `how` says.
     """
     if starts is not None:
-        return [
+        given = (
             how if start is None else how._replace(init_params=start, init_size=None)
             for start in starts
-        ]
+        )
+        return given, len(starts)
     if isinstance(how.init_params, np.ndarray) or is_the_same_each_time(how, source):
-        return [how]
+        return iter([how]), 1
     if labels is None:
-        return [how] * n_init
-    all_are_known = np.unique(labels[labels >= 0]).size == n_components
-    return [
-        how._replace(init_params=shares_of_labels(source, labels, n_components, random_state))
-        for _ in range(1 if all_are_known else n_init)
-    ]
+        return repeat(how), n_init
+    weight = source.sample_weight
+    known = labels if weight is None else labels[weight > 0]
+    n_init = 1 if np.unique(known[known >= 0]).size == n_components else n_init
+    shares = (
+        shares_of_labels(source, labels, n_components, how, random_state) for _ in range(n_init)
+    )
+    return (how._replace(init_params=start) for start in shares), n_init
 
 
 def run(

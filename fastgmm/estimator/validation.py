@@ -20,6 +20,7 @@ from fastgmm.estimator.containers import refuse_missing, refuse_other_namespaces
 
 FLOAT_DTYPES = [np.float64, np.float32]  # kept as they are; everything else becomes the first
 # After scikit-learn's message.
+TO_FILL = "What is asked for here needs every value; impute fills in what is missing."
 TO_TAKE_NAN = "Of this one, missing='em' takes NaN for values that are missing at random."
 # Binary exponents of the largest weight, by the size of a number, between which weights are used
 # as they are.
@@ -34,8 +35,6 @@ def check_fit_data(
     Sets `n_features_in_` and, for a data frame, `feature_names_in_` on the estimator.
     """
     data = _float_data(estimator, X, ensure_min_samples=2)
-    if knows_missing(estimator):
-        _check_observed(data, n_components)
     if len(data) < n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, "
@@ -47,6 +46,8 @@ def check_fit_data(
             f"Only {np.count_nonzero(weight)} samples have a positive sample_weight, fewer than "
             f"n_components = {n_components}; use fewer components or more positive weights."
         )
+    if knows_missing(estimator):
+        _check_observed(data if weight is None else data[weight > 0], n_components)
     return data, weight
 
 
@@ -61,13 +62,13 @@ def _check_observed(X: FloatArray, n_components: int) -> None:
     unknown = np.flatnonzero(~observed.any(axis=0))
     if len(unknown):
         raise ValueError(
-            f"Feature(s) {', '.join(map(str, unknown))} of X have no observed value, so that "
-            "nothing can be learned of them; leave them out."
+            f"Feature(s) {', '.join(map(str, unknown))} of X have no observed value in rows that "
+            "have weight, so that nothing can be learned of them; leave them out."
         )
     n_rows = int(observed.any(axis=1).sum())
     if n_rows < n_components:
         raise ValueError(
-            f"Only {n_rows} rows of X have an observed value, fewer than n_components = "
+            f"Only {n_rows} rows of X have weight and an observed value, fewer than n_components = "
             f"{n_components}; use fewer components or more samples."
         )
 
@@ -111,9 +112,10 @@ def _float_data(
         try:
             checked: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, **options)
         except ValueError as error:
-            if may_miss is False or "NaN" not in str(error) or not hasattr(estimator, "missing"):
+            if "NaN" not in str(error) or not hasattr(estimator, "missing"):
                 raise
-            raise ValueError(f"{error}\n{TO_TAKE_NAN}") from None
+            remedy = TO_FILL if may_miss is False else TO_TAKE_NAN
+            raise ValueError(f"{error}\n{remedy}") from None
     return checked
 
 

@@ -62,11 +62,18 @@ class Frozen(MaximumLikelihood):
             counts = moments.counts
             squares = squares_of_shift(shift, counts, counts, family.pass_type)
             moments = moments._replace(
-                means=moments.means - shift, covariances=moments.covariances + squares
+                means=moments.means - shift,
+                covariances=moments.covariances + squares,
+                held=kept.means,
             )
         found = self.inner.of_moments(moments, current.covariances)
         means = np.where(kept.means[:, None], current.means, found.means)
-        return found._replace(weights=self._weights(found.weights, current.weights), means=means)
+        weights, covariances = self._weights(found.weights, current.weights), found.covariances
+        if kept.covariances.any():
+            held = ... if family.is_shared else kept.covariances
+            covariances = np.array(covariances)
+            covariances[held] = current.covariances[held]
+        return Estimate(weights, means, covariances)
 
     def of_moments(self, moments: Moments, before: FloatArray | None = None) -> Estimate:
         """Return what the other maximization makes of a start, which nothing holds yet."""
@@ -76,11 +83,9 @@ class Frozen(MaximumLikelihood):
         """Regularize as the other maximization does."""
         return self.inner.regularize(estimate)
 
-    def objective(
-        self, statistics: Statistics, current: Parameters, following: Parameters
-    ) -> float:
-        """Return what the other maximization climbs."""
-        return self.inner.objective(statistics, current, following)
+    def log_prior(self, parameters: Parameters) -> float:
+        """Return that of the other maximization."""
+        return self.inner.log_prior(parameters)
 
     @property
     def _kept(self) -> Freeze:

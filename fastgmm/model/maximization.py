@@ -29,6 +29,7 @@ class Moments(NamedTuple):
     weights: FloatArray
     means: FloatArray
     covariances: FloatArray
+    held: np.ndarray | None = None  # (K,), which means are not to move: covariances are about them
 
 
 class Estimate(NamedTuple):
@@ -119,9 +120,14 @@ class MaximumLikelihood:
 
     def of_moments(self, moments: Moments, before: FloatArray | None = None) -> Estimate:
         """Constrain the covariances to the family."""
-        counts, weights, means, covariances = moments
         family = FAMILIES[self.covariance_type]
-        return Estimate(weights, means, family.combined(covariances, counts, before))
+        covariances = family.combined(moments.covariances, moments.counts, before)
+        return Estimate(moments.weights, moments.means, covariances)
+
+    @property
+    def takes_the_rest(self) -> bool:
+        """Whether something beside the components has what their weights leave."""
+        return False
 
     def started(self, parameters: Parameters) -> Parameters:
         """Return what a run starts from, where all parameters are given."""
@@ -138,9 +144,17 @@ class MaximumLikelihood:
     def objective(
         self, statistics: Statistics, current: Parameters, following: Parameters
     ) -> float:
-        """Return the mean log-likelihood of the points under the current parameters."""
+        """Return the mean log-likelihood of the points under the current parameters.
+
+        The logarithm of a prior's density is added, if there is one.
+        """
         # The counts add up to the weight of all the points.
-        return float(statistics.log_likelihood) / float(np.add.reduce(statistics.counts))
+        total = float(np.add.reduce(statistics.counts))
+        return (float(statistics.log_likelihood) + self.log_prior(current)) / total
+
+    def log_prior(self, parameters: Parameters) -> float:
+        """Return the logarithm of the density of parameters before the data."""
+        return 0.0
 
 
 def moments_of(statistics: Statistics, floor: float, pass_type: CovarianceType) -> Moments:

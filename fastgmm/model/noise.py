@@ -124,9 +124,22 @@ class WithNoise(MaximumLikelihood):
         left = 1.0 - total
         return self._noisy(gaussians, left if left > 1e-6 else FIRST_SHARE)
 
-    def started(self, parameters: Parameters) -> Noisy:  # type: ignore[override]
+    @property
+    def takes_the_rest(self) -> bool:
+        """Noise does."""
+        return True
+
+    def started(  # type: ignore[override]
+        self, parameters: Parameters | Noisy
+    ) -> Noisy:
         """Return what a run starts from, where all parameters are given."""
+        if isinstance(parameters, Noisy):
+            return parameters
         return self._noisy(parameters, FIRST_SHARE)
+
+    def log_prior(self, parameters: Noisy) -> float:  # type: ignore[override]
+        """Return that of the Gaussians."""
+        return self._inner.log_prior(parameters.gaussians)
 
     @property
     def _inner(self) -> MaximumLikelihood:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm._records import FloatArray, Parameters, Statistics
+from fastgmm._records import FloatArray, Parameters
 from fastgmm.model.families import FAMILIES, Family
 from fastgmm.model.maximization import Estimate, MaximumLikelihood, Moments
 
@@ -35,9 +35,11 @@ def scatters(moments: Moments, prior: NormalWishart) -> FloatArray:
 
     Of spherical components it is the mean over the features, as the Sₖ are.
     """
-    counts, _, means, covariances = moments
-    apart = means - prior.mean
-    pulled = counts * prior.mean_precision / (prior.mean_precision + counts)
+    counts, means, covariances = moments.counts, moments.means, moments.covariances
+    apart, kappa = means - prior.mean, prior.mean_precision
+    pulled = counts * kappa / (kappa + counts)
+    if moments.held is not None:  # a mean that does not move is pulled with all of κ
+        pulled = np.where(moments.held, kappa, pulled)
     match covariances.ndim, prior.covariance.ndim:
         case 3, _:
             total = counts[:, None, None] * covariances
@@ -54,7 +56,7 @@ def scatters(moments: Moments, prior: NormalWishart) -> FloatArray:
 
 def mean_of_posterior(moments: Moments, prior: NormalWishart) -> FloatArray:
     """(κ m + Nₖ x̄ₖ) / (κ + Nₖ), (K, d)."""
-    counts, _, means, _ = moments
+    counts, means = moments.counts, moments.means
     precision = (prior.mean_precision + counts)[:, None]
     return np.asarray((prior.mean_precision * prior.mean + counts[:, None] * means) / precision)
 
@@ -84,7 +86,7 @@ class MaximumAPosteriori(MaximumLikelihood):
 
     def of_moments(self, moments: Moments, before: FloatArray | None = None) -> Estimate:
         """Weights, means and covariances of the highest posterior density."""
-        counts, weights, means, _ = moments
+        counts, weights, means = moments.counts, moments.weights, moments.means
         worth, scatter = self._worth(len(means))
         total, counts = scatters(moments, self._given), counts + worth
         total += scatter
@@ -92,13 +94,6 @@ class MaximumAPosteriori(MaximumLikelihood):
         total /= counts.sum() if tied else counts.reshape(-1, *[1] * (total.ndim - 1))
         covariances = self._family.combined(total, counts, before)
         return Estimate(weights, mean_of_posterior(moments, self._given), covariances)
-
-    def objective(
-        self, statistics: Statistics, current: Parameters, following: Parameters
-    ) -> float:
-        """Return log-likelihood plus log-density of the prior, but for a constant, per point."""
-        likelihood = super().objective(statistics, current, following)
-        return likelihood + self.log_prior(current) / float(np.add.reduce(statistics.counts))
 
     def log_prior(self, parameters: Parameters) -> float:
         """-½ Σₖ (wₖ log |Σₖ| + tr Σₖ⁻¹ (Λ + κ (μₖ - m)(μₖ - m)ᵀ)), wₖ being what it is worth."""

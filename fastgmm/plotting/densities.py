@@ -228,7 +228,7 @@ def histogram_of(
     seen: View, x: FloatArray, bins: int | str | Sequence[float] | None = None
 ) -> Histogram:
     """Count the values and compute the densities beside which they are drawn."""
-    places = grid_of(seen, 0, REACH, 400, 20_000)
+    places, x = grid_of(seen, 0, REACH, 400, 20_000), x[~np.isnan(x)]
     densities = seen.component_densities(places[:, None])
     heights, edges = np.histogram(x, bin_edges(seen, x) if bins is None else bins, density=True)
     return Histogram(edges, heights, places, densities)

@@ -283,9 +283,12 @@ def _template(options: dict[str, Any], covariance_types: Sequence[str]) -> Gauss
         raise TypeError(f"select_mixture chooses {name}; say by {own[name]} which are tried.")
     template = GaussianMixture(**options)
     template._validate_params()
+    if template.noise or template.semi_supervised or template.freeze:
+        raise ValueError(
+            "A selection has neither noise nor known labels nor frozen parameters yet; leave them "
+            "out."
+        )
     template._check_arguments(covariance_types)
-    if template.noise or template.semi_supervised:
-        raise ValueError("A selection has neither noise nor known labels yet; leave them out.")
     if not isinstance(template.init_params, str) and not callable(template.init_params):
         raise ValueError(
             "init_params of a selection should be the name of a method, or a function, which is "
