@@ -14,9 +14,9 @@ CASE = Case("full", "float64", 2_000 if TINY else 200_000, 8, 8)
 
 def _parameters(mixture: tuple) -> Parameters:
     """The mixture of a case, with its covariances."""
-    weights, means, factors, covariance_type = mixture
-    covariances = covariances_from_cholesky(factors, covariance_type)
-    return Parameters(weights, means, covariances, factors, covariance_type)
+    weights, means, factors = mixture
+    covariances = covariances_from_cholesky(factors, "full")
+    return Parameters(weights, means, covariances, factors, "full")
 
 
 class TenPatterns:
