@@ -248,7 +248,7 @@ def test_a_saved_mixture_is_the_same(kind, prior, tmp_path):
 def test_a_file_with_another_posterior_is_refused(tmp_path):
     mixture = BayesianGaussianMixture(n_components=2, random_state=0).fit(DATA["iris"])
     mixture.mean_precision_ = np.array([1.0, -1.0])
-    with pytest.raises(ValueError, match="mean_precision_ holds what no posterior has"):
+    with pytest.raises(ValueError, match="mean_precision_ holds what no such model has"):
         save(mixture, io.BytesIO())
 
 

@@ -20,7 +20,7 @@ from fastgmm import GaussianMixture, load
 from fastgmm.data.source import ArraySource
 from fastgmm.em import initialization
 from fastgmm.em.restarts import Outcome
-from fastgmm.estimator import base
+from fastgmm.estimator import base, plan
 from fastgmm.model.maximization import MaximumLikelihood
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -210,10 +210,10 @@ if keep:
 """
 
 AFTER_THE_LAST_ITERATION = [
-    (base, "run_em", False),
+    (plan, "run_em", False),
     (base, "best_of_starts", False),
     *((base, "mean_log_likelihood", before) for before in (False, True)),
-    *((base, "with_degenerate", before) for before in (False, True)),
+    *((plan, "with_degenerate", before) for before in (False, True)),
     *((Outcome, "warnings", before) for before in (False, True)),
 ]
 

@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Peer
 
 from fastgmm import GaussianMixture, kernels
-from fastgmm.estimator import base
+from fastgmm.estimator import plan
 from fastgmm.kernels.passes import Pass
 
 X, K = load("iris")
@@ -92,7 +92,7 @@ def no_work(monkeypatch):
     for name in kernels.__all__:
         monkeypatch.setattr(kernels, name, forbidden)
     monkeypatch.setattr(Pass, "__init__", forbidden)
-    monkeypatch.setattr(base, "settled_start", forbidden)
+    monkeypatch.setattr(plan, "settled_start", forbidden)
 
 
 def error_of(call):
