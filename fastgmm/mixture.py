@@ -367,8 +367,9 @@ class GaussianMixture(MixtureOfMeasurements):
         return self._of_density() if self.noise and self._has_noise else gaussians
 
     def _keep(self, result: EMResult, log_likelihood: float) -> None:
-        for name in OF_NOISE if not isinstance(result.parameters, Noisy) else ():
-            self.__dict__.pop(name, None)  # of a fit before
+        if self._has_noise and not isinstance(result.parameters, Noisy):  # of a fit before
+            for name in OF_NOISE:
+                del self.__dict__[name]
         super()._keep(result, log_likelihood)
 
     def _attributes(self, result: EMResult, log_likelihood: float = math.nan) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
     """
 
     _is_in_loop = False  # of scikit-learn, whose hooks set the parameters one after another
+    missing = "raise"  # unless an argument says otherwise
     covariance_type: str
     random_state: int | np.random.RandomState | None
     n_jobs: int | None
@@ -100,7 +101,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         X = self._check_predict_data(X)
         n_bytes = len(X) * len(self.weights_) * X.itemsize
         check_memory(n_bytes, "The responsibilities", "predict in parts, or use predict")
-        if self._has_missing(X):
+        if self.missing == "em" and self._has_missing(X):
             return missing.responsibilities(X, self._parameters())
         return kernels.responsibilities(X, *self._arguments(X))
 
@@ -120,7 +121,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
             data = self._check_hooks_data(X)
             return logsumexp(self._estimate_weighted_log_prob(data), axis=1)
         X = self._check_predict_data(X)
-        if self._has_missing(X):
+        if self.missing == "em" and self._has_missing(X):
             return missing.log_density(X, self._parameters())
         return kernels.log_density(X, *self._arguments(X))
 
@@ -210,10 +211,10 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
     @on_its_threads
     def _assign(self, X: FloatArray) -> np.ndarray:
         """Most probable component of each row of X, which is checked already."""
-        if self._has_missing(X):
+        if self.missing == "em" and self._has_missing(X):
             return missing.assign(X, self._parameters())
         labels = kernels.assign(X, *self._arguments(X))
-        if self._has_noise:
+        if "noise_weight_" in self.__dict__:
             labels[labels == len(self.weights_)] = -1
         return labels
 
@@ -285,7 +286,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
 
     def _of_density(self) -> Any:
         """What densities are of; other estimators know more than `Parameters`."""
-        if not self._has_noise:
+        if "noise_weight_" not in self.__dict__:
             return self._parameters()
         noise: Any = self
         return Noisy(
@@ -294,7 +295,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
 
     @property
     def _has_noise(self) -> bool:
-        return hasattr(self, "noise_weight_")
+        return "noise_weight_" in self.__dict__
 
     def _check_predict_data(self, X: ArrayLike, *, may_miss: bool | None = None) -> FloatArray:
         check_is_fitted(self)
@@ -302,8 +303,8 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         return check_predict_data(self, X, np.shape(self.means_)[-1], may_miss=may_miss)
 
     def _has_missing(self, X: FloatArray) -> bool:
-        """Whether values are missing, which costs a look at all where that is allowed."""
-        return knows_missing(self) and bool(np.isnan(X).any())
+        """Whether values are missing, which costs a look at all."""
+        return bool(np.isnan(X).any())
 
     def _check_hooks_data(self, X: ArrayLike) -> FloatArray:
         """Check X alone: what there is of a mixture's attributes, the hooks know."""

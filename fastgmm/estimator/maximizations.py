@@ -20,20 +20,10 @@ from fastgmm.model.shrinkage import Shrinkage
 
 def check_together(model: Any, covariance_types: Iterable[str]) -> None:
     """Refuse arguments that do not go together, before there are any data."""
-    check_regularizing(model.prior, model.shrinkage, covariance_types)
-    others = {
-        "missing='em'": model.missing == "em",
-        "semi_supervised": model.semi_supervised,
-        f"on_degenerate={model.on_degenerate!r}": model.on_degenerate != "raise",
-    }
-    given = [name for name, is_given in others.items() if is_given]
-    if model.noise and given:
-        raise ValueError(f"noise does not go with {', '.join(given)} yet; leave one out.")
-    if model.noise and isinstance(model.init_params, str) and model.init_params in SINGLE_POINTS:
-        raise ValueError(
-            f"init_params={model.init_params!r} starts from components without extent, so that all "
-            "else would be noise; use 'kmeans', 'hierarchical' or 'random_means' with noise."
-        )
+    if model.prior is not None or model.shrinkage is not None:
+        check_regularizing(model.prior, model.shrinkage, covariance_types)
+    if model.noise:
+        check_noise(model)
     if model.semi_supervised and model.on_degenerate in ("drop", "reset"):
         raise ValueError(
             f"on_degenerate={model.on_degenerate!r} may leave components out, so that labels would "
@@ -47,6 +37,23 @@ def check_together(model: Any, covariance_types: Iterable[str]) -> None:
                 "on_degenerate changes components that have collapsed, and freeze keeps them; "
                 "give one of them."
             )
+
+
+def check_noise(model: Any) -> None:
+    """Refuse what does not know of noise, and starts that would leave all to it."""
+    others = {
+        "missing='em'": model.missing == "em",
+        "semi_supervised": model.semi_supervised,
+        f"on_degenerate={model.on_degenerate!r}": model.on_degenerate != "raise",
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        raise ValueError(f"noise does not go with {', '.join(given)} yet; leave one out.")
+    if isinstance(model.init_params, str) and model.init_params in SINGLE_POINTS:
+        raise ValueError(
+            f"init_params={model.init_params!r} starts from components without extent, so that all "
+            "else would be noise; use 'kmeans', 'hierarchical' or 'random_means' with noise."
+        )
 
 
 def maximization_of(model: Any, plain: MaximumLikelihood, source: Source) -> MaximumLikelihood:

@@ -24,7 +24,6 @@ from fastgmm.system.threads import on_its_threads
 class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
     """`fit` and predictions that take errors; without them they are those of any mixture."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X: ArrayLike,
@@ -59,11 +58,8 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
         """
         if errors is None:
             return super().fit(X, y, sample_weight)
-        self._refuse_errors_elsewhere()
-        self._fit(X, y, sample_weight, errors=errors)
-        return self
+        return self._fit_measured(X, y, sample_weight, errors)
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit_predict(
         self,
         X: ArrayLike,
@@ -175,6 +171,14 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
         if errors is None:
             return super().score(X, y, sample_weight)
         return mean_log_likelihood(self._measured(X, errors, sample_weight), self._parameters())
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _fit_measured(
+        self, X: ArrayLike, y: object, sample_weight: ArrayLike | None, errors: ArrayLike
+    ) -> Self:
+        self._refuse_errors_elsewhere()
+        self._fit(X, y, sample_weight, errors=errors)
+        return self
 
     def _measured(
         self, X: ArrayLike, errors: ArrayLike, sample_weight: ArrayLike | None = None

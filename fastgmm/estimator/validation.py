@@ -112,7 +112,7 @@ def _float_data(
         try:
             checked: FloatArray = validate_data(estimator, X, dtype=FLOAT_DTYPES, **options)
         except ValueError as error:
-            if "NaN" not in str(error) or not hasattr(estimator, "missing"):
+            if "NaN" not in str(error) or "missing" not in estimator.get_params(deep=False):
                 raise
             remedy = TO_FILL if may_miss is False else TO_TAKE_NAN
             raise ValueError(f"{error}\n{remedy}") from None
@@ -139,7 +139,9 @@ def _is_plain(X: Any, estimator: Any, reset: bool, least: int) -> bool:
 
 def check_magnitude(X: FloatArray) -> None:
     """Refuse values whose squares overflow, among which no distance is known."""
-    largest = max(float(np.nanmax(X)), -float(np.nanmin(X)))
+    largest = max(float(X.max()), -float(X.min()))
+    if math.isnan(largest):  # as some values are missing
+        largest = max(float(np.nanmax(X)), -float(np.nanmin(X)))
     if largest > np.sqrt(np.finfo(X.dtype).max) / 4:
         raise ValueError(
             f"X has values up to {largest:.3g} in size, whose squares are too large for {X.dtype}. "
