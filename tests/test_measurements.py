@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from axes import each_dtype
 from numpy.testing import assert_allclose, assert_array_equal
+from registry import SMALL_CASES
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris
@@ -15,11 +16,16 @@ from sklearn.datasets import load_iris
 from fastgmm import GaussianMixture
 from fastgmm.data.source import ArraySource
 from fastgmm.data.uncertain import UncertainSource
+from fastgmm.kernels import convolution
 from fastgmm.kernels.convolution import Convolution
+from fastgmm.model.factors import covariances_from_cholesky
 from fastgmm.model.families import FAMILIES
 from fastgmm.reference.convolution import convolved_expectation, convolved_log_density
 
 IRIS = load_iris().data
+REGISTERED = [
+    case for case in SMALL_CASES if case.covariance_type == "full" and case.n <= 300 and case.d <= 9
+]
 each_family = pytest.mark.parametrize("name", FAMILIES)
 slow_to_converge = pytest.mark.filterwarnings(
     "ignore:Best performing initialization did not converge:sklearn.exceptions.ConvergenceWarning"
@@ -42,12 +48,10 @@ def problem(n, d, K, seed=0):
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_the_kernel_agrees_with_the_reference(n, d, K, weighted, diagonal):
     X, errors, *mixture = problem(n, d, K)
-    given = errors
     if diagonal:
-        given = np.einsum("nii->ni", errors)
-        errors = given[:, :, None] * np.eye(d)
+        errors = np.einsum("nii->ni", errors)
     weight = np.random.default_rng(1).uniform(0, 2, size=n) if weighted else None
-    points = Convolution(X, given, weight)
+    points = Convolution(X, errors, weight)
     actual = points.expectation(*mixture)
     expected = convolved_expectation(X, errors, *mixture, weight)
     for name in ("log_likelihood", "counts", "first", "second", "reference"):
@@ -59,6 +63,29 @@ def test_the_kernel_agrees_with_the_reference(n, d, K, weighted, diagonal):
     assert_allclose(points.log_density(*mixture), density, rtol=1e-11)
     shares = np.exp(joint - density[:, None])
     assert_allclose(points.responsibilities(*mixture), shares, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("case", REGISTERED, ids=lambda case: case.name)
+def test_the_kernel_agrees_with_its_twin_on_the_registry(case):
+    """In any memory order and dtype, with weights of which some are zero."""
+    inputs = case.make()
+    errors = np.random.default_rng(2).uniform(0, 1, size=inputs.X.shape)
+    covariances = covariances_from_cholesky(inputs.precisions_cholesky, "full").astype(np.float64)
+    given = inputs.X, errors, inputs.weights, inputs.means, covariances, inputs.sample_weight
+    actual = convolution.convolved_expectation(*given)
+    wide = [None if array is None else array.astype(np.float64) for array in given]
+    expected = convolved_expectation(*wide)
+    for name in ("log_likelihood", "counts", "first", "second"):
+        one, other = getattr(actual, name), getattr(expected, name)
+        assert_allclose(one, other, rtol=1e-10, atol=1e-10 * np.abs(other).max())
+
+
+def test_a_point_too_far_away_belongs_to_all_in_equal_parts():
+    X, errors, *mixture = problem(3, 2, 4)
+    X[1] = 1e200
+    points = Convolution(X, errors)
+    assert_allclose(points.responsibilities(*mixture)[1], 0.25)
+    assert points.log_density(*mixture)[1] == -np.inf
 
 
 def test_the_reference_agrees_with_loops():

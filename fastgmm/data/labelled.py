@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.random import RandomState
 
 from fastgmm._records import FloatArray, Parameters, Statistics
-from fastgmm.data.moments import DataMoments
-from fastgmm.data.source import Source, SourceOf, WeightedRows
+from fastgmm.data.source import Source, SourceAround, SourceOf
 from fastgmm.model.families import FAMILIES, arguments_of_pass
 
 UNKNOWN = -1
 
 
-class LabelledSource:
+class LabelledSource(SourceAround):
     """Points, and the components (n,) that they are known to belong to, -1 where that is not known.
 
     Those of a component add their statistics to it alone, and log πₖ N(x; μₖ, Σₖ) to the
@@ -28,10 +26,7 @@ class LabelledSource:
     """
 
     def __init__(self, whole: Source, labels: np.ndarray, of_rows: SourceOf, X: FloatArray) -> None:
-        self.whole, self.dtype = whole, whole.dtype
-        self.n_rows, self.n_features = whole.n_rows, whole.n_features
-        self.n_weighted, self.total_weight = whole.n_weighted, whole.total_weight
-        self.part_that_counts, self.sample_weight = whole.part_that_counts, whole.sample_weight
+        super().__init__(whole)
         weight = whole.sample_weight
         self._parts = []
         for label in np.unique(labels):
@@ -39,11 +34,6 @@ class LabelledSource:
             own = None if weight is None else weight[rows]
             if own is None or own.any():
                 self._parts.append((int(label), of_rows(X[rows], own)))
-
-    @property
-    def X(self) -> FloatArray:
-        """The rows (n, d), with something in place of missing values."""
-        return self.whole.X
 
     def expectation(self, parameters: Parameters) -> Statistics:
         """Expected statistics of all the points: a pass over each component's own and the rest."""
@@ -66,26 +56,6 @@ class LabelledSource:
             )
             for label, part in self._parts
         )
-
-    def responsibilities(self, parameters: Parameters, rows: slice) -> FloatArray:
-        """Return those of some rows, as if no label were known."""
-        return self.whole.responsibilities(parameters, rows)
-
-    def moments(self, *, matrix: bool) -> DataMoments:
-        """Mean and covariance of the points, or their variances."""
-        return self.whole.moments(matrix=matrix)
-
-    def variances(self) -> FloatArray:
-        """Variances (d,) of the points."""
-        return self.whole.variances()
-
-    def rows(self, size: int | None, random_state: RandomState) -> WeightedRows:
-        """Return the rows that have weight, or `size` drawn at random where there are more."""
-        return self.whole.rows(size, random_state)
-
-    def least_likely(self, parameters: Parameters, count: int) -> FloatArray:
-        """Return so many points that have weight, those of the lowest densities first."""
-        return self.whole.least_likely(parameters, count)
 
 
 def one_component(parameters: Parameters, k: int) -> Parameters:

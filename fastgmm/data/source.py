@@ -142,6 +142,41 @@ class ArraySource:
         return np.arange(len(self.X)) if weight is None else np.flatnonzero(weight)
 
 
+class SourceAround:
+    """A source that answers as another one does, but for what a subclass knows better."""
+
+    def __init__(self, whole: Source) -> None:
+        self.whole, self.dtype = whole, whole.dtype
+        self.n_rows, self.n_features = whole.n_rows, whole.n_features
+        self.n_weighted, self.total_weight = whole.n_weighted, whole.total_weight
+        self.part_that_counts, self.sample_weight = whole.part_that_counts, whole.sample_weight
+
+    @property
+    def X(self) -> FloatArray:
+        """The rows (n, d), with something in place of missing values."""
+        return self.whole.X
+
+    def responsibilities(self, parameters: Parameters, rows: slice) -> FloatArray:
+        """Return those of some of the rows that it was given."""
+        return self.whole.responsibilities(parameters, rows)
+
+    def moments(self, *, matrix: bool) -> DataMoments:
+        """Return mean and covariance of the points, or variances alone if those suffice."""
+        return self.whole.moments(matrix=matrix)
+
+    def variances(self) -> FloatArray:
+        """Return the variances (d,) of the points."""
+        return self.whole.variances()
+
+    def rows(self, size: int | None, random_state: np.random.RandomState) -> WeightedRows:
+        """Return the rows that have weight, or `size` drawn at random where there are more."""
+        return self.whole.rows(size, random_state)
+
+    def least_likely(self, parameters: Parameters, count: int) -> FloatArray:
+        """Return so many points that have weight, those of the lowest densities first."""
+        return self.whole.least_likely(parameters, count)
+
+
 def _drawn(n: int, size: int, random_state: np.random.RandomState) -> np.ndarray:
     """Indices of `size` rows of n, in their order."""
     if n < FEWEST_IN_RUN * size:

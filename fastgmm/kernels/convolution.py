@@ -85,8 +85,8 @@ def convolution_of_block(index, thread, n_blocks, task):
             )
             peak = max(peak, joint[k])
         total = 0.0
-        for k in range(K):
-            joint[k] = np.exp(joint[k] - peak)
+        for k in range(K):  # a point too far from all components belongs to them in equal parts
+            joint[k] = np.exp(joint[k] - peak) if peak > -np.inf else 1.0
             total += joint[k]
         task.log_density[i] = peak + np.log(total)
         weight = rows.sample_weight[i] if rows.sample_weight.size > 0 else 1.0
@@ -152,6 +152,18 @@ def add_moments(components, k, share, scratch, thread, sums, index):
 
 
 convolution_blocks = Driver(convolution_of_block)
+
+
+def convolved_expectation(
+    X: FloatArray,
+    errors: FloatArray,
+    weights: FloatArray,
+    means: FloatArray,
+    covariances: FloatArray,
+    sample_weight: FloatArray | None = None,
+) -> Statistics:
+    """Expected statistics of the values behind the points, in the type ``'full'``."""
+    return Convolution(X, errors, sample_weight).expectation(weights, means, covariances)
 
 
 class Convolution:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters, Statistics
-from fastgmm.model.families import FAMILIES, family_of
+from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import (
     Estimate,
     MaximumLikelihood,
@@ -43,8 +43,8 @@ class Frozen(MaximumLikelihood):
         following = self.inner.regularize(self.estimate(statistics, current))
         if current is None or not self._kept.covariances.any():
             return following
-        family = family_of(self.covariance_type)
-        kept = ... if family.is_shared else self._kept.covariances
+        shared = FAMILIES[self.covariance_type].is_shared
+        kept = ... if shared else self._kept.covariances
         covariances, factors = np.array(following[2]), np.array(following[3])
         covariances[kept] = current.covariances[kept]
         factors[kept] = current.precisions_cholesky[kept]

@@ -25,11 +25,10 @@ class Shrinkage(MaximumLikelihood):
         """Weights and means of the highest likelihood, and what is left of the covariances."""
         counts, covariances = moments.counts, moments.covariances
         counts = counts.sum() if covariances.ndim == 2 else counts
-        rho = (
-            oracle_approximation(covariances, counts)
-            if self.intensity == "oas"
-            else (np.full(np.shape(counts), self.intensity))
-        )
+        if self.intensity == "oas":
+            rho = oracle_approximation(covariances, counts)
+        else:
+            rho = np.full(np.shape(counts), self.intensity)
         shrunk = covariances * (1 - rho)[..., None, None]
         diagonals = np.einsum("...ii->...i", shrunk)
         diagonals += (rho * np.trace(covariances, axis1=-2, axis2=-1) / len(shrunk[0]))[..., None]

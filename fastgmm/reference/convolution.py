@@ -13,10 +13,10 @@ from fastgmm.reference.normalization import normalize_responsibilities
 def convolved_log_density(
     X: FloatArray, errors: FloatArray, means: FloatArray, covariances: FloatArray
 ) -> FloatArray:
-    """log N(xᵢ; μₖ, Σₖ + Sᵢ), (n, K), where the Sᵢ (n, d, d) are covariances of errors."""
+    """log N(xᵢ; μₖ, Σₖ + Sᵢ), (n, K), whose Sᵢ are variances (n, d) or covariances (n, d, d)."""
     d = X.shape[1]
     apart = X[:, None] - means
-    total = covariances + errors[:, None]
+    total = covariances + _matrices(errors)[:, None]
     squares = np.einsum("nki,nki->nk", apart, np.linalg.solve(total, apart[..., None])[..., 0])
     return np.asarray(-0.5 * (d * math.log(2 * math.pi) + np.linalg.slogdet(total)[1] + squares))
 
@@ -43,7 +43,7 @@ def convolved_expectation(
     log_density, shares = normalize_responsibilities(joint)
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
     shares = shares * weight[:, None]
-    apart, total = X[:, None] - means, covariances + errors[:, None]
+    apart, total = X[:, None] - means, covariances + _matrices(errors)[:, None]
     gains = np.swapaxes(np.linalg.solve(total, np.broadcast_to(covariances, total.shape)), -2, -1)
     b = np.einsum("nkij,nkj->nki", gains, apart)
     B = covariances - gains @ covariances
@@ -56,3 +56,7 @@ def convolved_expectation(
         np.asarray(means, np.float64),
         "full",
     )
+
+
+def _matrices(errors: FloatArray) -> FloatArray:
+    return errors if errors.ndim == 3 else errors[:, :, None] * np.eye(errors.shape[1])
