@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgmm._records import FloatArray, Parameters
 from fastgmm.model.families import FAMILIES, Family
-from fastgmm.model.maximization import Estimate, MaximumLikelihood, Moments
+from fastgmm.model.maximization import OUTER_PRODUCTS, Estimate, MaximumLikelihood, Moments
 
 
 class NormalWishart(NamedTuple):
@@ -43,8 +43,11 @@ def scatters(moments: Moments, prior: NormalWishart) -> FloatArray:
     match covariances.ndim, prior.covariance.ndim:
         case 3, _:
             total = counts[:, None, None] * covariances
-            for k, delta in enumerate(np.sqrt(pulled)[:, None] * apart):
-                total[k] += np.outer(delta, delta)
+            scaled = np.sqrt(pulled)[:, None] * apart
+            step = max(1, OUTER_PRODUCTS // scaled.shape[1] ** 2)
+            for start in range(0, len(scaled), step):
+                some = scaled[start : start + step]
+                total[start : start + step] += some[:, :, None] * some[:, None, :]
             return np.asarray(total)
         case 2, 2:
             return covariances * counts.sum() + (pulled * apart.T) @ apart
