@@ -8,23 +8,23 @@ nearly never such a point; here is what becomes of one.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray
+from fastgmm._records import CovarianceType, FloatArray
 
 # Up to how many features the places of a triangle are remembered.
 FEW_FEATURES = 256
 
 
-def check_covariance_type(covariance_type: CovarianceType) -> None:
+def check_covariance_type(
+    covariance_type: CovarianceType, known: tuple[CovarianceType, ...] = get_args(CovarianceType)
+) -> None:
     """Raise ValueError if there is no such type."""
-    if covariance_type not in COVARIANCE_TYPES:
-        raise ValueError(
-            f"Unknown covariance_type {covariance_type!r}; choose one of {COVARIANCE_TYPES}."
-        )
+    if covariance_type not in known:
+        raise ValueError(f"Unknown covariance_type {covariance_type!r}; choose one of {known}.")
 
 
 def check_upper_factors(factors: FloatArray, covariance_type: CovarianceType) -> None:
@@ -32,7 +32,7 @@ def check_upper_factors(factors: FloatArray, covariance_type: CovarianceType) ->
 
     ValueError is raised if a number below a diagonal is not as small as rounding.
     """
-    if covariance_type in ("diag", "spherical") or not any_below_diagonal(factors):
+    if covariance_type not in ("full", "tied") or not any_below_diagonal(factors):
         return
     if np.any(np.tril(are_large(factors), -1)):
         raise ValueError(
@@ -98,6 +98,9 @@ def far_responsibilities(X: FloatArray, *mixture: Any) -> FloatArray:
                 log_determinants = np.log(U).sum(axis=1)
             case "spherical":
                 log_determinants = d * np.log(U)
+            case "low_rank":
+                log_determinants = np.log(U[..., -1]).sum(axis=1)
+                log_determinants -= 0.5 * np.linalg.slogdet(_inner(U[..., :-1]))[1]
         scores = np.log(weights.astype(np.float64)) + log_determinants
         if log_constants is not None:
             scores = scores + np.asarray(log_constants, np.float64)
@@ -116,14 +119,31 @@ def _distances(
     Infinite where a point is not finite.
     """
     scale = np.maximum(np.abs(X).max(axis=1), np.abs(means).max())[:, None]
-    largest = np.abs(U).max()
+    low_rank = covariance_type == "low_rank"
+    largest = np.abs(U[..., -1] if low_rank else U).max()
     distances = np.empty((len(X), len(means)))
     with np.errstate(over="ignore", invalid="ignore"):
         for k in range(len(means)):
             centred = X / scale - means[k] / scale
-            factor = (U if covariance_type == "tied" else U[k]) / largest
-            product = centred @ factor if covariance_type in ("full", "tied") else centred * factor
+            factor = U if covariance_type == "tied" else U[k]
+            if low_rank:
+                product = _apart_from_loadings(centred * (factor[:, -1] / largest), factor[:, :-1])
+            elif covariance_type in ("full", "tied"):
+                product = centred @ (factor / largest)
+            else:
+                product = centred * (factor / largest)
             extent = np.abs(product).max(axis=1, keepdims=True)
             safe = np.where(extent > 0, extent, 1.0)
             distances[:, k] = extent[:, 0] * np.sqrt(np.sum((product / safe) ** 2, axis=1))
     return np.where(np.isnan(distances), np.inf, distances)
+
+
+def _inner(loadings: FloatArray) -> FloatArray:
+    """I + LᵀL, (..., r, r)."""
+    return np.asarray(np.eye(loadings.shape[-1]) + loadings.swapaxes(-2, -1) @ loadings)
+
+
+def _apart_from_loadings(z: FloatArray, loadings: FloatArray) -> FloatArray:
+    """Rows whose lengths are those of z under the covariance I + L Lᵀ: z - L y, and y."""
+    y = np.linalg.solve(_inner(loadings), loadings.T @ z.T).T
+    return np.concatenate([z - y @ loadings.T, y], axis=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
+# What passes know; scikit-learn has the first four.
+CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical", "low_rank"]
 COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "tied", "diag", "spherical")
 
 FloatArray: TypeAlias = NDArray[np.floating]
@@ -91,11 +92,14 @@ class Statistics:
         Σᵢ rᵢₖ cᵢₖ.
     second : float64 array
         ``'full'`` Σᵢ rᵢₖ cᵢₖ cᵢₖᵀ, (K, d, d); ``'tied'`` the sum of these over k, (d, d);
-        ``'diag'`` their diagonals, (K, d); ``'spherical'`` their traces, (K,).
+        ``'diag'`` their diagonals, (K, d); ``'spherical'`` their traces, (K,); ``'low_rank'`` their
+        products with r directions vₖ, and their diagonals, (K, d, r + 1).
     reference : (K, d) float64 array
         The points the moments are about: the means of the pass that made them.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'} or None
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low_rank'} or None
         What `second` is for; only `about` asks, where the shape does not tell.
+    directions : (K, d, r) float64 array or None
+        Of ``'low_rank'``: along which second moments were taken.
     """
 
     log_likelihood: float
@@ -104,6 +108,7 @@ class Statistics:
     second: FloatArray
     reference: FloatArray
     covariance_type: CovarianceType | None = None
+    directions: FloatArray | None = None
 
     def __add__(self, other: Statistics) -> Statistics:
         """Return the statistics of both sets of points together.
@@ -120,6 +125,11 @@ class Statistics:
                 "Statistics about different reference points cannot be added; compute both with "
                 "the same means, or move one with about()."
             )
+        if self.directions is not None and not np.array_equal(self.directions, other.directions):
+            raise ValueError(
+                "Statistics along different directions cannot be added; compute both with the same "
+                "parameters."
+            )
         return Statistics(
             self.log_likelihood + other.log_likelihood,
             self.counts + other.counts,
@@ -127,6 +137,7 @@ class Statistics:
             self.second + other.second,
             self.reference,
             self.covariance_type or other.covariance_type,
+            self.directions,
         )
 
     def __radd__(self, other: object) -> Statistics:
@@ -183,7 +194,20 @@ class Statistics:
                 added = (2 * self.first + self.counts[:, None] * delta) * delta
             case "spherical":
                 added = np.sum((2 * self.first + self.counts[:, None] * delta) * delta, axis=1)
+            case "low_rank":
+                added = self._low_rank_shift(delta)
         return replace(self, first=first, second=self.second + added, reference=new)
+
+    def _low_rank_shift(self, delta: FloatArray) -> FloatArray:
+        """What moments along directions V, and variances, gain: Σ r (c δᵀ + δ cᵀ + δ δᵀ) V."""
+        V: Any = self.directions
+        along = np.einsum("kd,kdr->kr", delta, V)
+        first_along = np.einsum("kd,kdr->kr", self.first, V)
+        counts = self.counts[:, None]
+        products = self.first[:, :, None] * along[:, None, :]
+        products += delta[:, :, None] * (first_along + counts * along)[:, None, :]
+        squares = (2 * self.first + counts * delta) * delta
+        return np.concatenate([products, squares[:, :, None]], axis=2)
 
     def _type_of_second(self) -> CovarianceType:
         K, d = self.reference.shape

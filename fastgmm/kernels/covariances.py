@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgmm._contract import check_covariance_type
-from fastgmm._records import CovarianceType, FloatArray, Statistics
+from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
 from fastgmm.kernels.accumulation import Accumulator, as_points
 from fastgmm.kernels.layouts import moments_model
 from fastgmm.kernels.small_problems import SmallProblem, is_small
@@ -69,7 +69,7 @@ def weighted_moments(
     r = np.asarray(responsibilities, X.dtype)
     if r.ndim != 2 or len(r) != n:
         raise ValueError(f"responsibilities have shape {r.shape}; expected ({n}, n_components).")
-    check_covariance_type(covariance_type)
+    check_covariance_type(covariance_type, COVARIANCE_TYPES)
     # Moments are taken about means that are nearly right: nothing cancels.
     small = is_small(n, r.shape[1], d, covariance_type)
     moments_about = _moments(X, r, covariance_type, small)

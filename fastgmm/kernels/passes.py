@@ -10,24 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm._contract import (
-    are_far,
-    check_covariance_type,
-    check_upper_factors,
-    far_responsibilities,
-    may_be_far,
-)
+from fastgmm._contract import are_far, far_responsibilities, may_be_far
 from fastgmm._records import CovarianceType, FloatArray, Statistics
-from fastgmm.kernels import drivers
+from fastgmm.kernels import low_rank
 from fastgmm.kernels.accumulation import Accumulator, Passes, as_points
-from fastgmm.kernels.drivers import Outputs, Points, PredictionTask
-from fastgmm.kernels.layouts import LogDensityModel, Mixture, Model, moments_model, prepare_model
-from fastgmm.kernels.partition import MOST_BLOCKS
+from fastgmm.kernels.layouts import Mixture, Model, moments_model
+from fastgmm.kernels.prediction import checked, checked_weight, model_of, normalized, predict
 from fastgmm.kernels.small_problems import SmallProblem, is_small
-from fastgmm.kernels.strided import as_strided
-from fastgmm.kernels.workspace import allocate_tiles, tile_length
 from fastgmm.system.lazy import lazy
-from fastgmm.system.threads import max_threads
 
 
 def log_gaussian_density(
@@ -47,8 +37,9 @@ def log_gaussian_density(
     means : (K, d) array
     precisions_cholesky : array
         U per component: ``'full'`` (K, d, d), ``'tied'`` (d, d), both upper triangular;
-        ``'diag'`` (K, d), ``'spherical'`` (K,).
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+        ``'diag'`` (K, d), ``'spherical'`` (K,). For ``'low_rank'`` (K, d, r + 1): loadings in
+        standard deviations, L, and inverse deviations s, with Σ = S⁻¹ (I + L Lᵀ) S⁻¹.
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low_rank'}
 
     Returns
     -------
@@ -67,11 +58,13 @@ def log_gaussian_density(
     array([[-1.83787707]])
     """
     X = as_points(X)
-    mixture = _checked(X, np.ones(len(means)), means, precisions_cholesky, covariance_type)
+    mixture = checked(X, np.ones(len(means)), means, precisions_cholesky, covariance_type)
+    if covariance_type == "low_rank":
+        return low_rank.log_gaussian_density(X, mixture)
     if _is_small(X, mixture):
         return SmallProblem(X).log_gaussian_density(mixture)
     components = np.empty((len(X), len(mixture.means)), X.dtype)
-    _predict(X, _model(mixture, X.dtype), log_density=components)
+    predict(X, model_of(mixture, X.dtype), log_density=components)
     return components
 
 
@@ -101,11 +94,7 @@ def normalize_responsibilities(weighted_log_density: FloatArray) -> tuple[FloatA
     n, K = a.shape
     if is_small(n, K, 1, "spherical"):
         return SmallProblem(a).normalized(None)
-    no_means = np.broadcast_to(a.dtype.type(0), (K, K))
-    model = LogDensityModel(no_means, np.empty(0, a.dtype))
-    density, posterior = np.empty(n, a.dtype), np.empty((n, K), a.dtype)
-    _predict(a, model, mixture=density, responsibilities=posterior)
-    return density, posterior
+    return normalized(a)
 
 
 def expectation(
@@ -128,7 +117,7 @@ def expectation(
     means : (K, d) array
     precisions_cholesky : array
         See `log_gaussian_density`.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low_rank'}
     sample_weight : (n,) array, optional
     log_constants : (K,) array, optional
         Added to the log-density of each component.
@@ -149,7 +138,7 @@ def expectation(
     """
     points = Pass(X, sample_weight, n_passes="one")
     mixture = weights, means, precisions_cholesky, covariance_type, log_constants
-    return points.expectation(*_checked(points.X, *mixture))
+    return points.expectation(*checked(points.X, *mixture))
 
 
 def log_density(
@@ -172,11 +161,13 @@ def log_density(
     """
     X = as_points(X)
     arguments = weights, means, precisions_cholesky, covariance_type, log_constants
-    mixture = _checked(X, *arguments)
+    mixture = checked(X, *arguments)
+    if covariance_type == "low_rank":
+        return low_rank.log_density(X, mixture)
     if _is_small(X, mixture):
         return SmallProblem(X).normalized(mixture)[0]
     density = np.empty(len(X), X.dtype)
-    _predict(X, _model(mixture, X.dtype), mixture=density)
+    predict(X, model_of(mixture, X.dtype), mixture=density)
     return density
 
 
@@ -200,13 +191,15 @@ def responsibilities(
     """
     X = as_points(X)
     arguments = weights, means, precisions_cholesky, covariance_type, log_constants
-    mixture = _checked(X, *arguments)
+    mixture = checked(X, *arguments)
+    if covariance_type == "low_rank":
+        return low_rank.posterior(X, mixture)[1]
     if _is_small(X, mixture):
         density, posterior = SmallProblem(X).normalized(mixture)
     else:
         density, posterior = np.empty(len(X), X.dtype), np.empty((len(X), len(means)), X.dtype)
-        model = _model(mixture, X.dtype)
-        _predict(X, model, mixture=density, responsibilities=posterior)
+        model = model_of(mixture, X.dtype)
+        predict(X, model, mixture=density, responsibilities=posterior)
     far = are_far(density)
     if np.any(far):
         posterior[far] = far_responsibilities(X[far], *mixture)
@@ -233,12 +226,14 @@ def assign(
     """
     X = as_points(X)
     arguments = weights, means, precisions_cholesky, covariance_type, log_constants
-    mixture = _checked(X, *arguments)
+    mixture = checked(X, *arguments)
+    if covariance_type == "low_rank":
+        return low_rank.assign(X, mixture)
     if _is_small(X, mixture):
         labels = SmallProblem(X).assign(mixture)
     else:
         labels = np.empty(len(X), np.intp)
-        _predict(X, _model(mixture, X.dtype), labels=labels)
+        predict(X, model_of(mixture, X.dtype), labels=labels)
     far = labels < 0
     if np.any(far):
         labels[far] = far_responsibilities(X[far], *mixture).argmax(axis=1)
@@ -257,21 +252,23 @@ class Pass:
         self, X: FloatArray, sample_weight: FloatArray | None = None, *, n_passes: Passes = "many"
     ):
         self.X, self._n_passes = as_points(X), n_passes
-        self._weight = _weight(self.X, sample_weight)
+        self._weight = checked_weight(self.X, sample_weight)
         self._asked: tuple[object, bool] = None, False  # the last shape, and whether it is small
 
     def expectation(self, *arguments: Any) -> Statistics:
         """Return what the function `expectation` does, of tied models but for rounding."""
         X, mixture = self.X, Mixture(*arguments)
+        if mixture.covariance_type == "low_rank":
+            return low_rank.expectation(X, self._weight, mixture)
         if self._is_small(mixture):
             statistics = self._small_problem.statistics(mixture)
         else:
-            model = _model(mixture, X.dtype)
+            model = model_of(mixture, X.dtype)
             statistics = self._accumulator.statistics(model, mixture.covariance_type)
         total = self._total_weight
         if total > 0 and may_be_far(statistics.log_likelihood / total, X.dtype):
-            model, density = _model(mixture, X.dtype), np.empty(len(X), X.dtype)
-            _predict(X, model, mixture=density)
+            model, density = model_of(mixture, X.dtype), np.empty(len(X), X.dtype)
+            predict(X, model, mixture=density)
             far = are_far(density)
             if np.any(far):
                 return self._with_far_points(model, mixture, far, statistics)
@@ -280,9 +277,11 @@ class Pass:
     def log_likelihood(self, *arguments: Any) -> float:
         """Σᵢ wᵢ log p(xᵢ): the `log_likelihood` of `expectation`, to the last bit."""
         mixture = Mixture(*arguments)
+        if mixture.covariance_type == "low_rank":
+            return low_rank.log_likelihood(self.X, self._weight, mixture)
         if self._is_small(mixture):
             return self._small_problem.log_likelihood(mixture)
-        return self._accumulator.log_likelihood(_model(mixture, self.X.dtype))
+        return self._accumulator.log_likelihood(model_of(mixture, self.X.dtype))
 
     def _is_small(self, mixture: Mixture) -> bool:
         shape = mixture.means.shape, mixture.covariance_type
@@ -317,82 +316,6 @@ class Pass:
         return replace(near + rest, log_likelihood=statistics.log_likelihood)
 
 
-def _model(mixture: Mixture, dtype: np.dtype) -> Model:
-    return prepare_model(*mixture[:4], dtype, mixture.log_constants)
-
-
 def _is_small(X: FloatArray, mixture: Mixture) -> bool:
     K, d = np.shape(mixture.means)
     return is_small(len(X), K, d, mixture.covariance_type)
-
-
-def _weight(X: FloatArray, sample_weight: FloatArray | None) -> FloatArray:
-    """The weights of the points, an empty array for none."""
-    if sample_weight is None:
-        return np.empty(0, X.dtype)
-    # Writable, since numba would compile anew for a read-only array.
-    sample_weight = np.require(sample_weight, X.dtype, ["C", "W"])
-    if sample_weight.shape != (len(X),):
-        raise ValueError(f"sample_weight has shape {sample_weight.shape}; expected ({len(X)},).")
-    return sample_weight
-
-
-def _checked(
-    X: FloatArray,
-    weights: Any,
-    means: Any,
-    factors: Any,
-    covariance_type: Any,
-    log_constants: Any = None,
-) -> Mixture:
-    """Check the arguments, since compiled code would read beyond an array's end.
-
-    And it does not read what is below the diagonal of a factor, where a covariance has something.
-    """
-    check_covariance_type(covariance_type)
-    weights, means, factors = (np.asarray(array) for array in (weights, means, factors))
-    K, d = len(weights), X.shape[1]
-    expected = {"full": (K, d, d), "tied": (d, d), "diag": (K, d), "spherical": (K,)}
-    for name, array, shape in [
-        ("weights", weights, (K,)),
-        ("means", means, (K, d)),
-        ("precisions_cholesky", factors, expected[covariance_type]),
-    ]:
-        if array.shape != shape or 0 in shape:
-            raise ValueError(
-                f"{name} has shape {array.shape}; expected {shape} for {K} component(s), "
-                f"{d} feature(s) and covariance_type={covariance_type!r}."
-            )
-    check_upper_factors(factors, covariance_type)
-    if log_constants is not None and np.shape(log_constants) != (K,):
-        raise ValueError(
-            f"log_constants has shape {np.shape(log_constants)}; expected ({K},), one for each "
-            "component."
-        )
-    return Mixture(weights, means, factors, covariance_type, log_constants)
-
-
-def _predict(
-    X: FloatArray,
-    model: Model,
-    *,
-    log_density: FloatArray | None = None,
-    mixture: FloatArray | None = None,
-    responsibilities: FloatArray | None = None,
-    labels: np.ndarray | None = None,
-) -> None:
-    """Fill the outputs that are given; the others reach the kernel without rows."""
-    length = tile_length(model, X.dtype)
-    n_blocks = min(-(-len(X) // length), MOST_BLOCKS)
-    if not n_blocks:
-        return
-    tiles = allocate_tiles(model, length, X.dtype, min(n_blocks, max_threads()))
-    empty_rows, empty = np.empty((0, 0), X.dtype), np.empty(0, X.dtype)
-    points = Points(as_strided(X), as_strided(empty_rows), empty, len(X), length)
-    outputs = Outputs(
-        empty_rows if log_density is None else log_density,
-        empty if mixture is None else mixture,
-        empty_rows if responsibilities is None else responsibilities,
-        np.empty(0, np.intp) if labels is None else labels,
-    )
-    drivers.prediction_blocks(n_blocks, PredictionTask(points, model, tiles, outputs))

@@ -26,8 +26,9 @@ def log_gaussian_density(
     means : (K, d) array
     precisions_cholesky : array
         U per component: ``'full'`` (K, d, d), ``'tied'`` (d, d), both upper triangular;
-        ``'diag'`` (K, d), ``'spherical'`` (K,).
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+        ``'diag'`` (K, d), ``'spherical'`` (K,). For ``'low_rank'`` (K, d, r + 1): loadings in
+        standard deviations, L, and inverse deviations s, with Σ = S⁻¹ (I + L Lᵀ) S⁻¹.
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low_rank'}
 
     Returns
     -------
@@ -74,6 +75,9 @@ def mahalanobis_squared(
                 whitened = [(X - means[k]) @ precisions_cholesky for k in range(K)]
             case "diag" | "spherical":
                 whitened = [(X - means[k]) * precisions_cholesky[k] for k in range(K)]
+            case "low_rank":
+                roots = np.linalg.cholesky(low_rank_covariances(precisions_cholesky))
+                whitened = [np.linalg.solve(roots[k], (X - means[k]).T).T for k in range(K)]
         distances = np.stack([np.sum(y**2, axis=1) for y in whitened], axis=1)
     return np.fmin(distances, limit)
 
@@ -90,3 +94,20 @@ def log_det_cholesky(
             return np.sum(np.log(factors), axis=1)
         case "spherical":
             return n_features * np.log(factors)
+        case "low_rank":
+            return -0.5 * np.linalg.slogdet(low_rank_covariances(factors))[1]
+
+
+def low_rank_covariances(factors: FloatArray) -> FloatArray:
+    """Σ = S⁻¹ (I + L Lᵀ) S⁻¹ of loadings L and inverse deviations s, (K, d, d)."""
+    factors = factors.astype(np.float64)
+    L, s = factors[..., :-1], factors[..., -1]
+    return (np.eye(s.shape[1]) + L @ L.swapaxes(1, 2)) / (s[:, :, None] * s[:, None, :])
+
+
+def low_rank_directions(factors: FloatArray) -> FloatArray:
+    """V = S L C⁻ᵀ with C Cᵀ = I + LᵀL, (K, d, r): along these, second moments are taken."""
+    factors = factors.astype(np.float64)
+    L, s = factors[..., :-1], factors[..., -1]
+    C = np.linalg.cholesky(np.eye(L.shape[2]) + L.swapaxes(1, 2) @ L)
+    return s[:, :, None] * (L @ np.linalg.inv(C).swapaxes(1, 2))

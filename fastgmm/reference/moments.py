@@ -72,6 +72,7 @@ def second_moments(
     responsibilities: FloatArray,
     reference: FloatArray,
     covariance_type: CovarianceType,
+    directions: FloatArray | None = None,
 ) -> FloatArray:
     """Σᵢ rᵢₖ (xᵢ - mₖ)(xᵢ - mₖ)ᵀ, in the shape that `Statistics.second` has."""
     pairs = list(zip(responsibilities.T, reference, strict=True))
@@ -84,6 +85,10 @@ def second_moments(
             return np.stack([r @ (X - m) ** 2 for r, m in pairs])
         case "spherical":
             return second_moments(X, responsibilities, reference, "diag").sum(axis=1)
+        case "low_rank":
+            matrices = second_moments(X, responsibilities, reference, "full")
+            diagonals = np.diagonal(matrices, axis1=1, axis2=2)
+            return np.concatenate([matrices @ directions, diagonals[:, :, None]], axis=2)
 
 
 def shared_variances(

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastgmm._contract import are_far, far_responsibilities, farthest
 from fastgmm._records import CovarianceType, FloatArray, Statistics
-from fastgmm.reference.density import component_log_density
+from fastgmm.reference.density import component_log_density, low_rank_directions
 from fastgmm.reference.moments import first_moments, second_moments
 from fastgmm.reference.normalization import normalize_responsibilities
 
@@ -35,7 +35,7 @@ def expectation(
     means : (K, d) array
     precisions_cholesky : array
         See `log_gaussian_density`.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low_rank'}
     sample_weight : (n,) array, optional
     log_constants : (K,) array, optional
         Added to the log-density of each component.
@@ -57,13 +57,15 @@ def expectation(
     X, means = X.astype(np.float64), means.astype(np.float64)
     w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     r = w[:, None] * r
+    V = low_rank_directions(precisions_cholesky) if covariance_type == "low_rank" else None
     return Statistics(
         log_likelihood=max(float(w @ log_p), -farthest(np.float64)),  # where the sum overflows
         counts=r.sum(axis=0),
         first=first_moments(X, r, means),
-        second=second_moments(X, r, means, covariance_type),
+        second=second_moments(X, r, means, covariance_type, V),
         reference=means,
         covariance_type=covariance_type,
+        directions=V,
     )
 
 
