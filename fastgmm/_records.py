@@ -125,7 +125,8 @@ class Statistics:
                 "Statistics about different reference points cannot be added; compute both with "
                 "the same means, or move one with about()."
             )
-        if self.directions is not None and not np.array_equal(self.directions, other.directions):
+        own, theirs = (np.asarray(one.directions, np.float64) for one in (self, other))
+        if self.directions is not None and not np.array_equal(own, theirs):
             raise ValueError(
                 "Statistics along different directions cannot be added; compute both with the same "
                 "parameters."
@@ -182,6 +183,7 @@ class Statistics:
             raise ValueError(f"reference has shape {new.shape}; expected {self.reference.shape}.")
         delta = self.reference - new
         first = self.first + self.counts[:, None] * delta
+        added: FloatArray
         match self._type_of_second():
             case "full":
                 cross = self.first[:, :, None] * delta[:, None, :]

@@ -21,7 +21,7 @@ from fastgmm.estimator.interchange import in_scikit_learns_place
 from fastgmm.estimator.maximizations import check_together, maximization_of
 from fastgmm.estimator.measurements import MixtureOfMeasurements
 from fastgmm.model.factors import precisions_cholesky_from_covariances
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import FAMILIES, LOW_RANK
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.noise import Noisy
 
@@ -48,7 +48,8 @@ class GaussianMixture(MixtureOfMeasurements):
         ``'full'``, ``'diag'``, ``'spherical'``: each component has a covariance matrix, a diagonal
         one, or a single variance. ``'tied'``, ``'tied_diag'``, ``'tied_spherical'``: all share one.
         mclust's fourteen families by their names, such as ``'VEV'``, and ``'common_axes'``: they
-        share volume, shape or orientation.
+        share volume, shape or orientation. ``'low_rank'``, for many features: loadings and
+        variances, Σ = W Wᵀ + Ψ, a mixture of factor analyzers [3]_.
     tol : float, default=1e-3
         EM has converged when the mean log-likelihood changes by less.
     reg_covar : float, default=1e-6
@@ -95,6 +96,8 @@ class GaussianMixture(MixtureOfMeasurements):
     reg_covar_relative : float, default=0.0
         Times the variances of the data, added to those of the components: a floor that knows
         the scales of the features.
+    rank : int, default=1
+        Of ``covariance_type='low_rank'``, the number of loadings of each feature.
     prior : 'conjugate' or dict, default=None
         A prior of means and covariances, which keeps components of few samples, or of equal ones,
         from collapse; the fit has the highest posterior density. ``'conjugate'`` is mclust's
@@ -145,12 +148,14 @@ class GaussianMixture(MixtureOfMeasurements):
     means_ : ndarray of shape (K, d)
     covariances_ : ndarray
         Of shape (K, d, d) for ``'full'``, (d, d) for ``'tied'``, (K, d) for ``'diag'``, (K,) for
-        ``'spherical'``, (d,) for ``'tied_diag'``, () for ``'tied_spherical'``.
+        ``'spherical'``, (d,) for ``'tied_diag'``, () for ``'tied_spherical'``. For
+        ``'low_rank'`` (K, d, rank + 1): the loadings W, and after them the variances Ψ.
     precisions_ : ndarray
-        Their inverses.
+        Their inverses; for ``'low_rank'``, V and the diagonal of Ψ⁻¹ with Σ⁻¹ = Ψ⁻¹ - V Vᵀ.
     precisions_cholesky_ : ndarray
         Upper triangular U with ``precisions_ = U @ U.T``; square roots for ``'diag'`` and
-        ``'spherical'``.
+        ``'spherical'``; for ``'low_rank'``, the loadings divided by the roots of the variances, and
+        the inverses of these roots.
     converged_ : bool
         Whether the lower bound changed by less than `tol` in the last iteration of the best run,
         up or down.
@@ -201,6 +206,8 @@ class GaussianMixture(MixtureOfMeasurements):
     .. [1] Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM
        algorithm, Journal of the Royal Statistical Society B 39 (1977).
     .. [2] Bishop, Pattern Recognition and Machine Learning, Springer (2006), section 9.2.
+    .. [3] Ghahramani and Hinton, The EM algorithm for mixtures of factor analyzers, technical
+       report CRG-TR-96-1, University of Toronto (1996).
 
     Examples
     --------
@@ -217,7 +224,8 @@ class GaussianMixture(MixtureOfMeasurements):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions(FAMILIES.keys())],  # a view, of later families too
+        "covariance_type": [StrOptions(FAMILIES.keys()), StrOptions(LOW_RANK.keys())],  # views
+        "rank": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -270,6 +278,7 @@ class GaussianMixture(MixtureOfMeasurements):
         init_whiten: bool = False,
         fit_history: bool = False,
         reg_covar_relative: float = 0.0,
+        rank: int = 1,
         prior: Literal["conjugate"] | dict[str, Any] | None = None,
         shrinkage: Literal["oas"] | float | None = None,
         missing: Literal["raise", "em"] = "raise",
@@ -298,6 +307,7 @@ class GaussianMixture(MixtureOfMeasurements):
         self.init_whiten = init_whiten
         self.fit_history = fit_history
         self.reg_covar_relative = reg_covar_relative
+        self.rank = rank
         self.prior = prior
         self.shrinkage = shrinkage
         self.missing = missing

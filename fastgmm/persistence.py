@@ -28,7 +28,7 @@ from fastgmm.estimator.interchange import fitted_attributes, set_by_fit
 from fastgmm.mixture import OF_NOISE, GaussianMixture
 from fastgmm.model.bayes import shapes_of_bayes
 from fastgmm.model.factors import contradictions
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import FAMILIES, LOW_RANK, family_of
 from fastgmm.system.files import atomic_write
 
 __all__ = ["load", "save"]
@@ -255,7 +255,7 @@ def read_header(members: dict[str, bytes]) -> dict[str, Any]:
     parameters, fitted = header.get("parameters"), header.get("fitted")
     if not isinstance(parameters, dict) or not isinstance(fitted, dict):
         raise InvalidFile("its header has no parameters")
-    if parameters.get("covariance_type") not in FAMILIES:
+    if parameters.get("covariance_type") not in {*FAMILIES, *LOW_RANK}:
         raise InvalidFile("its header has an unknown covariance_type")
     for name, kind in SCALARS.items():
         if type(fitted.get(name)) is not kind or fitted[name] < 0:
@@ -316,8 +316,8 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
     K, d = arrays["weights_"].size, fitted["n_features_in_"]
     if K < 1 or d < 1:
         raise InvalidFile("it has no component or no feature")
-    family = FAMILIES[covariance_type]
-    component = family.shape(K, d)
+    family = family_of(covariance_type)
+    component = family.shape_like(arrays["covariances_"], K, d)
     shapes: dict[str, tuple[int, ...]] = {
         "weights_": (K,),
         "means_": (K, d),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Statistics
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import family_of
 
 if TYPE_CHECKING:
     from fastgmm.kernels.layouts import Model
@@ -140,7 +140,7 @@ def _mixture(
 ) -> tuple[FloatArray, FloatArray, FloatArray, CovarianceType]:
     """Weights, means, Cholesky factors of the precisions: all components standard normal."""
     K = n_components
-    factors = FAMILIES[covariance_type].identity(K, d)
+    factors = family_of(covariance_type).identity(K, d)
     return np.full(K, 1 / K), np.zeros((K, d)), factors, covariance_type
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastgmm._records import COVARIANCE_TYPES, CovarianceType, FloatArray, Parameters
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import family_of
 
 DTYPES = ("float64", "float32")
 
@@ -75,7 +75,7 @@ def draw(problem: Problem) -> tuple[FloatArray, Parameters]:
     X = rng.standard_normal((n, d))
     for k in range(K):
         X[labels == k] = means[k] + X[labels == k] @ factors[k]
-    ones = FAMILIES[problem.covariance_type].identity(K, d)  # covariances, and their own factors
+    ones = family_of(problem.covariance_type).identity(K, d)  # covariances, and their own factors
     nearby = means + spread / 4 * rng.standard_normal((K, d))
     start = Parameters(np.full(K, 1 / K), nearby, ones, ones, problem.covariance_type)
     return X.astype(problem.dtype), start.astype(problem.dtype)

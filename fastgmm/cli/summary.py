@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from fastgmm._records import FloatArray
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import family_of
 from fastgmm.system.terminal import plain_table
 
 if TYPE_CHECKING:
@@ -101,5 +101,5 @@ def wrapped(name: str, width: int) -> str:
 
 def standard_deviations(model: Mixture) -> FloatArray:
     """Square roots of the variances, (K, d) for every covariance type."""
-    family = FAMILIES[model.covariance_type]
+    family = family_of(model.covariance_type)
     return np.sqrt(family.variances(model.covariances_, *model.means_.shape))

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.data.source import Source, SourceAround, SourceOf
-from fastgmm.model.families import FAMILIES, arguments_of_pass
+from fastgmm.model.families import arguments_of_pass, family_of
 
 UNKNOWN = -1
 
@@ -70,7 +70,7 @@ def _of_one(own: Statistics, k: int, parameters: Parameters) -> Statistics:
     K, d = parameters.means.shape
     counts, first = np.zeros(K), np.zeros((K, d))
     counts[k], first[k] = own.counts[0], own.first[0]
-    if FAMILIES[parameters.covariance_type].pass_type == "tied":
+    if family_of(parameters.covariance_type).pass_type == "tied":
         second = own.second
     else:
         second = np.zeros((K, *own.second.shape[1:]))

@@ -18,7 +18,7 @@ from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.data.moments import DataMoments
 from fastgmm.data.source import ArraySource, Source, WeightedRows
 from fastgmm.kernels.passes import Pass
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import family_of
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.missing import (
     Conditions,
@@ -75,7 +75,7 @@ class IncompleteSource:
         """Expected statistics of all features of all the points, a small pass for each pattern."""
         conditions = Conditions(parameters)
         K, d = conditions.means.shape
-        second = np.zeros(FAMILIES[conditions.pass_type].shape(K, d))
+        second = np.zeros(family_of(conditions.pass_type).shape(K, d))
         log_likelihood, counts, first = 0.0, np.zeros(K), np.zeros((K, d))
         for pattern, part in self._parts:
             given = conditions.given(pattern)

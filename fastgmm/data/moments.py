@@ -14,6 +14,8 @@ from fastgmm.system.lazy import lazy
 
 # Units of rounding in a covariance that is put together from those of components.
 ROUNDING_OF_ESTIMATE = 64
+# Loadings in standard deviations where they have yet to be found.
+SMALL = 0.1
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,18 @@ class DataMoments:
         _, variances = self.principal_axes
         return self.whitening[:, variances > len(variances) * self.rounding * self.eps]
 
-    def covariances(self, n_components: int, family: Family) -> FloatArray:
-        """The covariance of all the data as that of each component, in the shape of a family."""
+    def covariances(self, n_components: int, family: Family, rank: int = 1) -> FloatArray:
+        """The covariance of all the data as that of each component, in the shape of a family.
+
+        Loadings, of which nothing is known, are small and of different signs.
+        """
+        if family.has_loadings:
+            signs = np.random.RandomState(0).choice(
+                [-1.0, 1.0], (n_components, len(self.mean), rank)
+            )
+            loadings = SMALL * np.sqrt(self.variances)[:, None] * signs
+            own = np.broadcast_to(self.variances[:, None], (n_components, len(self.mean), 1))
+            return np.concatenate([loadings, own], axis=2)
         if family.is_matrix:
             one = self.covariance
         else:
@@ -78,6 +90,8 @@ def moments_of_estimate(estimate: Estimate, family: Family, eps: float) -> DataM
     weights, means, covariances = estimate
     mean = weights @ means
     apart = np.sqrt(weights)[:, None] * (means - mean)
+    if family.has_loadings:
+        covariances = family.variances(covariances, *means.shape)
     within = covariances if family.is_shared else np.tensordot(weights, covariances, 1)
     covariance = within + (apart.T @ apart if family.is_matrix else np.sum(apart**2, axis=0))
     moments = DataMoments(mean, covariance, eps, ROUNDING_OF_ESTIMATE)

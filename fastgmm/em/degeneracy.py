@@ -12,7 +12,7 @@ from fastgmm._records import FloatArray, Parameters
 from fastgmm.data.moments import DataMoments, moments_of_estimate
 from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, Repair, RepairAction
-from fastgmm.model.families import FAMILIES, Family
+from fastgmm.model.families import Family, family_of
 from fastgmm.model.maximization import Estimate, Maximization, MaximumLikelihood
 
 # A component is empty when it expects less than this part of an average sample.
@@ -80,7 +80,7 @@ class Repairing:
 
     @property
     def _family(self) -> Family:
-        return FAMILIES[self.maximization.covariance_type]
+        return family_of(self.maximization.covariance_type)
 
     @property
     def _moments(self) -> DataMoments:
@@ -107,7 +107,7 @@ class Repairing:
         reset = Estimate(
             np.full(K, 1 / K),
             np.empty((K, self.source.n_features)),
-            self._moments.covariances(K, self._family),
+            self._moments.covariances(K, self._family, self.maximization.rank),
         )
         reset.weights[~bad] = weights * (1 - len(points) / K)
         reset.means[~bad], reset.means[bad] = means, points
@@ -143,10 +143,10 @@ class Repairing:
 
 def with_degenerate(result: EMResult, source: Source, maximization: MaximumLikelihood) -> EMResult:
     """Add to the result of a run what is degenerate in the end, with no look at the data."""
-    family, p = FAMILIES[maximization.covariance_type], result.parameters
+    family, p = family_of(maximization.covariance_type), result.parameters
     last = result.repairs[-1] if result.repairs else None
     replaced = last is not None and last.n_iter == result.n_iter and last.action != "floor"
-    if result.statistics is None or replaced:
+    if result.statistics is None or replaced or family.has_loadings:
         found = _without_regularization(p, family, maximization.reg_covar)
     else:
         found = maximization.estimate(result.statistics, p)
@@ -187,6 +187,8 @@ def degenerate_components(
         W = moments.extension
         matrices = W.T @ covariances.reshape(-1, *covariances.shape[-2:]) @ W
         relative = np.array([_variances_or_none(matrix, moments.eps) for matrix in matrices])
+    elif family.has_loadings:  # singular where a feature has nothing of its own
+        relative = covariances[:, extended, -1] / variances
     elif "d" in family.axes:
         relative = np.atleast_2d(covariances)[:, extended] / variances
     else:

@@ -16,9 +16,10 @@ from fastgmm.data.source import FEW_FEATURES, ArraySource, Source, WeightedRows
 from fastgmm.em.agglomeration import agglomerated
 from fastgmm.em.clusters import ClusterMoments, Clusters
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs
+from fastgmm.em.factor_start import moments_with_loadings
 from fastgmm.kernels.covariances import weighted_moments
 from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_precisions
-from fastgmm.model.families import FAMILIES, Family
+from fastgmm.model.families import Family, family_of
 from fastgmm.model.maximization import (
     Estimate,
     MaximumLikelihood,
@@ -74,13 +75,13 @@ def initial_parameters(
     but `reg_covar`.
     """
     weights, means, precisions = how.initial_values
-    family = FAMILIES[maximization.covariance_type]
+    family = family_of(maximization.covariance_type)
     method = how.init_params if isinstance(how.init_params, str) else None
     covariances: FloatArray
     if weights is None or means is None or precisions is None:
         rows = _rows_to_start_from(source, n_components, how, random_state)
         counts, centres, covariances = _moments_of_start(
-            source, rows, n_components, family, how, random_state
+            source, rows, n_components, maximization, how, random_state
         )
         floored = counts + _floor(counts, method, source.dtype)
         if weights is None:
@@ -89,7 +90,7 @@ def initial_parameters(
             weights = floored / total
         if means is None:  # an empty component is at the origin, as in scikit-learn
             before, centres = centres, centres * (counts / floored)[:, None]
-            if method != "random_means":
+            if method != "random_means" and not family.has_loadings:
                 shift = centres.astype(source.dtype) - before
                 shift[shift**2 <= INVISIBLE * maximization.reg_covar] = 0.0
                 covariances = covariances + squares_of_shift(
@@ -167,12 +168,15 @@ def _moments_of_start(
     source: Source,
     rows: WeightedRows,
     K: int,
-    family: Family,
+    maximization: MaximumLikelihood,
     how: Initialization,
     random_state: RandomState,
 ) -> ClusterMoments:
     """Counts, means and covariances, for the pass, of what a method finds among rows."""
+    family = family_of(maximization.covariance_type)
     method, seen = how.init_params, _seen(source, rows, how)
+    if family.has_loadings:
+        return _with_loadings(rows, seen, K, maximization.rank, how, random_state)
     if isinstance(method, str) and method == "hierarchical":
         method = Clusters(agglomerated(seen, K), K)
     if isinstance(method, Clusters):
@@ -184,6 +188,30 @@ def _moments_of_start(
         moments = _moments_of(source, rows, matrix=family.is_matrix)
         return _equal_clouds(rows, chosen, family, moments)
     return _single_points(rows, chosen, family)
+
+
+def _with_loadings(
+    rows: WeightedRows,
+    seen: WeightedRows,
+    K: int,
+    rank: int,
+    how: Initialization,
+    random_state: RandomState,
+) -> ClusterMoments:
+    """Counts, means, and loadings with variances; about single points, those of all the rows."""
+    (X, weight), method = rows, how.init_params
+    if isinstance(method, str) and method in (*SINGLE_POINTS, "random_means"):
+        chosen = _choose(seen, K, method, random_state)
+        share = np.ones((len(X), 1)) if weight is None else weight[:, None]
+        counts, _, one = moments_with_loadings(rows, share, rank, random_state)
+        means = X[chosen].astype(np.float64)
+        return np.repeat(counts / K, K), means, np.repeat(one, K, axis=0)
+    if isinstance(method, str) and method == "hierarchical":
+        method = Clusters(agglomerated(seen, K), K)
+    if isinstance(method, Clusters):
+        method = (method.labels[:, None] == np.arange(K)).astype(X.dtype)
+    shares = _share(seen, K, how._replace(init_params=method), random_state)
+    return moments_with_loadings(rows, shares, rank, random_state)
 
 
 def _seen(source: Source, rows: WeightedRows, how: Initialization) -> WeightedRows:
@@ -308,5 +336,5 @@ def _equal_clouds(
     X, sample_weight = rows
     K = len(chosen)
     total = len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
-    covariances = moments.covariances(K, FAMILIES[family.pass_type])
+    covariances = moments.covariances(K, family_of(family.pass_type))
     return np.full(K, total / K), X[chosen], covariances

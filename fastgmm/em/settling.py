@@ -12,7 +12,7 @@ from fastgmm.data.source import ArraySource, Source
 from fastgmm.em.degeneracy import Repairing, Repairs
 from fastgmm.em.initialization import Initialization, initial_parameters
 from fastgmm.model.factors import IllDefinedCovariance
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import family_of
 from fastgmm.model.maximization import MaximumLikelihood
 
 # K-means sees this part of `init_size`, or rows enough for the covariance of each component.
@@ -51,7 +51,7 @@ def settled_start(
     by_kmeans = isinstance(how.init_params, str) and how.init_params == "kmeans"
     if size is None or source.n_weighted <= size or given or not by_kmeans:
         return initial_parameters(source, K, maximization, how, random_state, repairing)
-    n_parameters = FAMILIES[maximization.covariance_type].n_parameters(K, d)
+    n_parameters = family_of(maximization.covariance_type).n_parameters(K, d, maximization.rank)
     if source.n_weighted < n_parameters:
         return initial_parameters(source, K, maximization, how, random_state, repairing)
     sample = _sample(source, max(size, ROWS_PER_PARAMETER * n_parameters), random_state)
@@ -125,10 +125,14 @@ def beyond(parameters: Parameters, before: Parameters, momentum: float) -> Param
     means = parameters.means + momentum * (parameters.means - before.means)
     new, old = parameters.precisions_cholesky, before.precisions_cholesky
     factors: FloatArray
-    if FAMILIES[parameters.covariance_type].is_matrix:
+    family = family_of(parameters.covariance_type)
+    if family.is_matrix:
         factors = new + momentum * (new - old)
         diagonals = (np.einsum("...ii->...i", array) for array in (new, old))
         np.einsum("...ii->...i", factors)[...] = in_logarithms(*diagonals)
+    elif family.has_loadings:
+        loadings = new[..., :-1] + momentum * (new[..., :-1] - old[..., :-1])
+        factors = np.concatenate([loadings, in_logarithms(new[..., -1:], old[..., -1:])], axis=-1)
     else:
         factors = in_logarithms(new, old)
     return parameters._replace(

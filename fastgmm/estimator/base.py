@@ -38,7 +38,7 @@ from fastgmm.estimator.plan import Plan, how_to_start, run
 from fastgmm.estimator.validation import check_fit_data, check_magnitude
 from fastgmm.kernels.small_problems import is_small
 from fastgmm.model.factors import IllDefinedCovariance
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import family_of
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.regularization import regularization
 from fastgmm.system.callers import level_of_caller
@@ -231,15 +231,20 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
     def _check_size(self, X: FloatArray) -> None:
         """Refuse too few features, too little memory, and numbers that are too large."""
         K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
-        family, init_size = FAMILIES[covariance_type], getattr(self, "init_size", None)
+        family, init_size = family_of(covariance_type), getattr(self, "init_size", None)
         if d < family.fewest_features:
             raise ValueError(
                 f"covariance_type={covariance_type!r} is for two or more features, and there is "
                 "one; 'EII' (equal variances) and 'VII' (variances of their own) are all there is."
             )
+        if family.has_loadings and self.rank >= d:
+            raise ValueError(
+                f"rank={self.rank} should be less than the {d} feature(s) of X; with so many "
+                "loadings covariance_type='full' has no more parameters."
+            )
         if not is_small(len(X), K, d, family.pass_type):
             n_seen = len(X) if init_size is None else min(len(X), init_size)
-            n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, X.itemsize)
+            n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, X.itemsize, self.rank)
             remedy = "use fewer components, features or covariance_type='diag'"
             check_memory(n_bytes, "The fit", remedy)
         if X.size <= CHECKED_FIRST:

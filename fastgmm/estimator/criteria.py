@@ -102,7 +102,8 @@ class MixtureWithCriteria(FittedMixture):
 
     def _n_parameters(self) -> int:
         """Number of free parameters, under scikit-learn's name for it."""
-        own = family_of(self.covariance_type).n_parameters(*self.means_.shape)
+        K, d = self.means_.shape
+        own = family_of(self.covariance_type).n_parameters(K, d, self.rank)
         return own + 2 * self._has_noise  # its share, and its volume
 
 

@@ -258,7 +258,8 @@ class MixtureAsDistribution(MixtureOfComponents):
         >>> mixture.fisher_vector([[2.0], [4.0]]).round(3)
         array([0.   , 1.5  , 1.061])
         """
-        if family_of(self.covariance_type).is_matrix:
+        family = family_of(self.covariance_type)
+        if family.is_matrix or family.has_loadings:
             raise ValueError(
                 f"Fisher vectors need a variance for each feature, and covariance_type is "
                 f"{self.covariance_type!r}; fit with covariance_type='diag'."

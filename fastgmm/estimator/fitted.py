@@ -58,6 +58,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
 
     _is_in_loop = False  # of scikit-learn, whose hooks set the parameters one after another
     missing = "raise"  # unless an argument says otherwise
+    rank = 1
     covariance_type: str
     random_state: int | np.random.RandomState | None
     n_jobs: int | None

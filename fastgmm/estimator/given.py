@@ -191,7 +191,7 @@ def check_parameters(
     weights, means = np.asarray(weights), np.asarray(means)
     cholesky = np.asarray(precisions_cholesky)
     K, d = means.shape if means.ndim == 2 else (-1, -1)
-    shape = family_of(covariance_type).shape(K, d)
+    shape = family_of(covariance_type).shape_like(cholesky, K, d)
     consistent = weights.shape == (K,) and cholesky.shape == shape
     if not consistent or n_components not in (None, K) or n_features not in (None, d):
         raise ValueError(
@@ -267,11 +267,11 @@ def _check_definite(
 ) -> FloatArray:
     """Return precisions or covariances that are positive, or symmetric and positive definite."""
     family = family_of(covariance_type)
-    shape = family.shape(n_components, n_features)
+    shape = family.shape_like(np.asarray(matrices), n_components, n_features)
     name = f"{covariance_type} {kind}"
     array = check_shaped(matrices, argument, name, shape)
     if not family.is_matrix:
-        if np.any(array <= 0.0):
+        if np.any((array[..., -1] if family.has_loadings else array) <= 0.0):
             remedy = "variances" if kind == "covariance" else "inverse variances"
             raise ValueError(f"'{name}' should be positive. Pass {remedy} as {argument}.")
         return array

@@ -11,7 +11,9 @@ from fastgmm.data.source import Source
 from fastgmm.em.initialization import SINGLE_POINTS
 from fastgmm.estimator.given import check_freeze, volume_of_noise
 from fastgmm.estimator.priors import check_regularizing, conjugate_prior
+from fastgmm.model.families import LOW_RANK
 from fastgmm.model.frozen import Frozen
+from fastgmm.model.low_rank import FactorAnalysis
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.noise import WithNoise
 from fastgmm.model.priors import MaximumAPosteriori
@@ -20,6 +22,9 @@ from fastgmm.model.shrinkage import Shrinkage
 
 def check_together(model: Any, covariance_types: Iterable[str]) -> None:
     """Refuse arguments that do not go together, before there are any data."""
+    covariance_types = list(covariance_types)
+    if any(kind in LOW_RANK for kind in covariance_types):
+        check_low_rank(model)
     if model.prior is not None or model.shrinkage is not None:
         check_regularizing(model.prior, model.shrinkage, covariance_types)
     if model.noise:
@@ -37,6 +42,25 @@ def check_together(model: Any, covariance_types: Iterable[str]) -> None:
                 "on_degenerate changes components that have collapsed, and freeze keeps them; "
                 "give one of them."
             )
+
+
+def check_low_rank(model: Any) -> None:
+    """Refuse what needs more of a covariance than its loadings."""
+    others = {
+        "missing='em'": model.missing == "em",
+        "noise": model.noise,
+        "semi_supervised": model.semi_supervised,
+        "freeze": model.freeze,
+        "prior": model.prior is not None,
+        "shrinkage": model.shrinkage is not None,
+        "precisions_init": model.precisions_init is not None,
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        raise ValueError(
+            f"covariance_type='low_rank' does not go with {', '.join(given)} yet; leave it out, or "
+            "use another covariance_type."
+        )
 
 
 def check_noise(model: Any) -> None:
@@ -59,6 +83,8 @@ def check_noise(model: Any) -> None:
 def maximization_of(model: Any, plain: MaximumLikelihood, source: Source) -> MaximumLikelihood:
     """Maximum likelihood, or what priors, shrinkage, frozen parts and noise make of it."""
     basis = plain.covariance_type, plain.reg_covar, plain.dtype
+    if plain.covariance_type in LOW_RANK:
+        return FactorAnalysis(*basis, model.rank)
     if model.shrinkage is not None:
         plain = Shrinkage(*basis, model.shrinkage)
     if model.prior is not None:

@@ -24,7 +24,7 @@ from fastgmm.em.results import EMResult, Iteration
 from fastgmm.em.settling import settled_start
 from fastgmm.em.step import Step, em_step
 from fastgmm.kernels.small_problems import is_small
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import family_of
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.system.threads import blas_on_one_thread
 
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
     def is_small(self) -> bool:
         """Whether it takes no time to speak of."""
         shape = self.source.n_rows, self.n_components, self.source.n_features
-        return is_small(*shape, FAMILIES[self.maximization.covariance_type].pass_type)
+        return is_small(*shape, family_of(self.maximization.covariance_type).pass_type)
 
     def completed(self, result: EMResult) -> EMResult:
         """Tell what is degenerate in the end of a run, once."""

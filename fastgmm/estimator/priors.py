@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from fastgmm._records import FloatArray
 from fastgmm.data.source import Source
 from fastgmm.estimator.given import are_definite, check_shaped
-from fastgmm.model.families import FAMILIES, Family, family_of
+from fastgmm.model.families import Family, family_of
 from fastgmm.model.priors import NormalWishart
 
 # What a prior may be given; mclust calls them mean, shrinkage, dof and scale.
@@ -64,7 +64,7 @@ def conjugate_prior(
     Fraley and Raftery, Bayesian regularization for normal mixture estimation and model-based
     clustering, Journal of Classification 24 (2007), section 3.
     """
-    family, d = FAMILIES[covariance_type], source.n_features
+    family, d = family_of(covariance_type), source.n_features
     values: dict[str, Any] = {"mean_precision": DEFAULT_MEAN_PRECISION, "degrees_of_freedom": d + 2}
     values |= _given_of(given)
     least = d - 1 if family.is_matrix else 0
@@ -107,7 +107,7 @@ def check_regularizing(
         )
     if prior is not None:
         _given_of(prior)
-    without = [kind for kind in covariance_types if not FAMILIES[kind].is_matrix]
+    without = [kind for kind in covariance_types if not family_of(kind).is_matrix]
     if shrinkage is not None and without:
         raise ValueError(
             "shrinkage is for covariances with off-diagonal elements, and those of "

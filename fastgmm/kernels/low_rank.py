@@ -52,9 +52,7 @@ class Components(NamedTuple):
     @property
     def log_determinants(self) -> FloatArray:
         """Log det C, (K,), with the sign of a log-density."""
-        return np.asarray(
-            np.log(np.diagonal(self.inverse_factors, axis1=1, axis2=2)).sum(axis=1)
-        )
+        return np.asarray(np.log(np.diagonal(self.inverse_factors, axis1=1, axis2=2)).sum(axis=1))
 
 
 def components_of(mixture: Mixture) -> Components:
@@ -218,6 +216,14 @@ def _bounded(log_density: FloatArray, dtype: np.dtype) -> FloatArray:
 def _weighted(density: FloatArray, weight: FloatArray) -> float:
     with np.errstate(over="ignore"):
         return float(weight.astype(np.float64) @ density if len(weight) else density.sum())
+
+
+def bytes_of_pass(n_components: int, n_features: int, rank: int) -> int:
+    """Memory that a pass takes beside the points: chunks of them, products, and statistics."""
+    rows = max(ROWS, NUMBERS // n_features)
+    products = n_threads() * ROWS * n_components * rank
+    statistics = 2 * n_components * n_features * (rank + 2)
+    return 8 * (3 * rows * n_features + 4 * rows * n_components + products + statistics)
 
 
 def _chunks(X: FloatArray) -> Iterator[tuple[slice, FloatArray]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from fastgmm import kernels
 from fastgmm._records import FloatArray, Parameters
 from fastgmm.model.factors import covariances_from_cholesky, precisions_cholesky_from_covariances
 from fastgmm.model.families import Family, family_of
@@ -14,6 +17,11 @@ def mahalanobis(parameters: Parameters, X: FloatArray) -> FloatArray:
     means, factors = parameters.means, parameters.precisions_cholesky
     family = family_of(parameters.covariance_type)
     distances = np.empty((len(X), len(means)), X.dtype)
+    if family.has_loadings:
+        # What a log-density has beside its value at the mean.
+        log_density = kernels.log_gaussian_density(X, means, factors, "low_rank")
+        at_mean = -0.5 * X.shape[1] * math.log(2 * math.pi) + family.log_determinants(factors, 0)
+        return np.sqrt(np.maximum(2 * (at_mean - log_density), 0.0)).astype(X.dtype)
     for k, mean in enumerate(means):
         factor = factors if family.is_shared else factors[k]
         centred = X - mean
@@ -49,6 +57,11 @@ def merged(parameters: Parameters, together: list[int]) -> Parameters:
     """
     dtype, exact = parameters.means.dtype, parameters.astype(np.float64)
     weights, means, _, factors, covariance_type = exact
+    if family_of(covariance_type).has_loadings:
+        raise ValueError(
+            "Merged components have as many loadings as both together, so that no covariance of the "
+            "same rank stands for them; prune leaves components out, or fit with fewer."
+        )
     covariances = covariances_from_cholesky(factors, covariance_type)  # what predictions go by
     family, place = family_of(covariance_type), together[0]
     total = weights[together].sum()

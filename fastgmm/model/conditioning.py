@@ -11,6 +11,7 @@ from scipy.linalg import solve_triangular
 from fastgmm import kernels
 from fastgmm._records import FloatArray, Parameters
 from fastgmm.model.families import arguments_of_pass, family_of
+from fastgmm.model.low_rank import as_full
 
 
 class Conditional(NamedTuple):
@@ -56,7 +57,7 @@ def marginal(parameters: Parameters, features: list[int]) -> Parameters:
         inverses = [solve_triangular(factor, np.eye(len(features)), lower=True) for factor in lower]
         factors = np.stack(inverses).swapaxes(-2, -1).reshape(shape)
     elif "d" in family.axes:
-        factors = factors[..., features]
+        factors = np.take(factors, features, axis=family.axes.index("d"))
     p = Parameters(weights, means[:, features], covariances, factors, covariance_type)
     return p.astype(means.dtype)
 
@@ -118,7 +119,7 @@ def _components(
     ----------
     Bishop, Pattern Recognition and Machine Learning, Springer (2006), equations 2.81 and 2.82.
     """
-    given = set(features)
+    parameters, given = as_full(parameters), set(features)
     others = [feature for feature in range(parameters.means.shape[1]) if feature not in given]
     means, family = parameters.means.astype(np.float64), family_of(parameters.covariance_type)
     K, d = means.shape

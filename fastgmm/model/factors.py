@@ -57,6 +57,8 @@ def precisions_cholesky_from_covariances(
     a covariance is not finite and positive definite.
     """
     covariances = np.asarray(covariances, dtype=np.float64)
+    if family_of(covariance_type).has_loadings:
+        return _factors_of_loadings(covariances)
     if not family_of(covariance_type).is_matrix:
         lowest = np.minimum.reduce(covariances, axis=None)  # NaN if there is one
         if not (lowest > 0.0 and np.maximum.reduce(covariances, axis=None) < np.inf):
@@ -85,6 +87,16 @@ def precisions_cholesky_from_covariances(
     return factors
 
 
+def _factors_of_loadings(covariances: FloatArray) -> FloatArray:
+    """Loadings in standard deviations, and inverse deviations."""
+    variances = covariances[..., -1]
+    if not (np.all(variances > 0) and np.all(np.isfinite(covariances))):
+        raise IllDefinedCovariance
+    inverse_deviations = 1.0 / np.sqrt(variances)
+    loadings = covariances[..., :-1] * inverse_deviations[..., None]
+    return np.concatenate([loadings, inverse_deviations[..., None]], axis=-1)
+
+
 def precisions_cholesky_from_precisions(precisions: FloatArray, covariance_type: str) -> FloatArray:
     """U of Σ⁻¹ = U Uᵀ from Σ⁻¹ itself, in float64; ValueError if one is not positive definite.
 
@@ -104,7 +116,12 @@ def precisions_cholesky_from_precisions(precisions: FloatArray, covariance_type:
 
 
 def precisions_from_cholesky(precisions_cholesky: FloatArray, covariance_type: str) -> FloatArray:
-    """Σ⁻¹ = U Uᵀ, in the dtype of U."""
+    """Σ⁻¹ = U Uᵀ, in the dtype of U; of loadings, Σ⁻¹ = Ψ⁻¹ - V Vᵀ, as V and the diagonal of Ψ⁻¹."""
+    if family_of(covariance_type).has_loadings:
+        L, s = np.split(precisions_cholesky.astype(np.float64), [-1], axis=-1)
+        C = np.linalg.cholesky(np.eye(L.shape[-1]) + L.swapaxes(1, 2) @ L)
+        V = s * np.linalg.solve(C, L.swapaxes(1, 2)).swapaxes(1, 2)
+        return np.concatenate([V, s**2], axis=-1).astype(precisions_cholesky.dtype)
     if not family_of(covariance_type).is_matrix:
         return np.asarray(precisions_cholesky**2)
     U = precisions_cholesky.astype(np.float64)
@@ -114,6 +131,8 @@ def precisions_from_cholesky(precisions_cholesky: FloatArray, covariance_type: s
 def covariances_from_cholesky(precisions_cholesky: FloatArray, covariance_type: str) -> FloatArray:
     """Σ = U⁻ᵀ U⁻¹, in float64."""
     U = np.asarray(precisions_cholesky, dtype=np.float64)
+    if family_of(covariance_type).has_loadings:
+        return np.concatenate([U[..., :-1] / U[..., -1:], U[..., -1:] ** -2.0], axis=-1)
     if not family_of(covariance_type).is_matrix:
         return np.asarray(1.0 / U**2)
     d = U.shape[-1]
@@ -204,6 +223,10 @@ def _compare(
     U = np.asarray(precisions_cholesky, dtype=np.float64)
     family = family_of(covariance_type)
     with np.errstate(all="ignore"):
+        if family.has_loadings:
+            own = covariances_from_cholesky(U, covariance_type)
+            sizes = np.abs(own).max(axis=2, keepdims=True)
+            return tuple(np.any(np.abs(own - covariances) > COVARIANCES_AGREE * sizes, axis=(1, 2)))
         if not family.is_matrix:
             apart = np.abs(U**2 * covariances - 1.0) > COVARIANCES_AGREE
             differ = np.any(apart.reshape(1 if family.is_shared else len(apart), -1), axis=1)

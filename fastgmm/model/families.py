@@ -57,8 +57,8 @@ def pooled(
 class Family:
     """What the covariances of a mixture may be."""
 
-    # Of covariances, precisions and factors: 'K' for components, 'd' for features. Without a 'K'
-    # all components share one covariance.
+    # Of covariances, precisions and factors: 'K' for components, 'd' for features, 'r' for loadings
+    # and the variances after them. Without a 'K' all components share one covariance.
     axes: tuple[str, ...]
     pass_type: CovarianceType  # of the pass that takes the moments
     # From the covariances of the pass, those of the highest likelihood in this family.
@@ -71,6 +71,11 @@ class Family:
     def is_matrix(self) -> bool:
         """Whether covariances have off-diagonal elements, and factors are triangular."""
         return self.axes[-2:] == ("d", "d")
+
+    @property
+    def has_loadings(self) -> bool:
+        """Whether covariances are loadings (d, r) and variances (d,) beside them, W Wᵀ + Ψ."""
+        return self.axes[-1:] == ("r",)
 
     @property
     def is_shared(self) -> bool:
@@ -95,12 +100,17 @@ class Family:
             K, d = len(counts), covariances.shape[-1]
             return np.full(self.shape(K, d), np.nan)
 
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+    def shape(self, n_components: int, n_features: int, rank: int = 1) -> tuple[int, ...]:
         """Shape of the covariances, the precisions and their Cholesky factors."""
-        sizes = {"K": n_components, "d": n_features}
+        sizes = {"K": n_components, "d": n_features, "r": rank + 1}
         return tuple(sizes[axis] for axis in self.axes)
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
+    def shape_like(self, array: FloatArray, n_components: int, n_features: int) -> tuple[int, ...]:
+        """Return the shape that an array of this family should have, of whatever rank it is."""
+        rank = array.shape[-1] - 1 if array.ndim == 3 and array.shape[-1] > 1 else 1
+        return self.shape(n_components, n_features, rank)
+
+    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> int:
         """Number of free parameters of the mixture."""
         K, d = n_components, n_features
         if self.free:
@@ -113,6 +123,8 @@ class Family:
                 - 1
             )
         in_covariance = n_features * (n_features + 1) // 2 if self.is_matrix else 1
+        if self.has_loadings:  # which may be rotated
+            in_covariance = d * (rank + 1) - rank * (rank - 1) // 2
         if self.axes[-1:] == ("d",) and not self.is_matrix:
             in_covariance = n_features
         n_covariances = 1 if self.is_shared else n_components
@@ -123,6 +135,8 @@ class Family:
         own = np.asarray(covariances)
         if self.is_matrix:
             own = np.diagonal(own, axis1=-2, axis2=-1)
+        elif self.has_loadings:
+            own = np.sum(own[..., :-1] ** 2, axis=-1) + own[..., -1]
         elif "d" not in self.axes:
             own = own[..., None]
         return np.broadcast_to(own, (n_components, n_features))
@@ -132,6 +146,11 @@ class Family:
         K, d = n_components, n_features
         if self.is_matrix:
             return np.broadcast_to(covariances, (K, d, d))
+        if self.has_loadings:
+            loadings = covariances[..., :-1]
+            matrices = loadings @ loadings.swapaxes(1, 2)
+            np.einsum("kii->ki", matrices)[...] += covariances[..., -1]
+            return np.asarray(matrices)
         return self.variances(covariances, K, d)[:, :, None] * np.eye(d)
 
     def identity(self, n_components: int, n_features: int) -> FloatArray:
@@ -143,6 +162,12 @@ class Family:
     def log_determinants(self, factors: FloatArray, n_features: int) -> FloatArray:
         """Logarithms of the determinants of factors, (K,), or one for all."""
         U = np.asarray(factors, np.float64)
+        if self.has_loadings:
+            L = U[..., :-1]
+            inner = np.eye(L.shape[-1]) + L.swapaxes(1, 2) @ L
+            return np.asarray(
+                np.log(U[..., -1]).sum(axis=1) - 0.5 * np.linalg.slogdet(inner).logabsdet
+            )
         if self.is_matrix:
             return np.asarray(np.log(np.diagonal(U, axis1=-2, axis2=-1)).sum(axis=-1))
         return np.asarray(np.log(U).sum(axis=-1) if "d" in self.axes else n_features * np.log(U))
@@ -154,6 +179,8 @@ class Family:
             covariances.reshape(-1, d * d)[:, :: d + 1] += addend
         elif self.is_matrix:
             np.einsum("...ii->...i", covariances)[...] += addend
+        elif self.has_loadings:
+            covariances[..., -1] += addend
         elif "d" in self.axes:
             covariances += addend
         else:
@@ -187,15 +214,18 @@ FAMILIES |= {
     "VVV": FAMILIES["full"],
     "common_axes": Family(("K", "d", "d"), "full", common_axes, "VVE"),
 }
+# Mixtures of factor analyzers (Ghahramani and Hinton 1996). Its moments are taken along directions
+# that follow from the parameters before, so that it has a maximization of its own.
+LOW_RANK: dict[str, Family] = {"low_rank": Family(("K", "d", "r"), "low_rank")}
 
 
 def family_of(covariance_type: str) -> Family:
     """Return the row of a covariance type; ValueError if there is no such type."""
-    if covariance_type not in FAMILIES:
-        raise ValueError(
-            f"covariance_type should be one of {', '.join(FAMILIES)}, but is {covariance_type!r}."
-        )
-    return FAMILIES[covariance_type]
+    family = FAMILIES.get(covariance_type) or LOW_RANK.get(covariance_type)
+    if family is None:
+        known = ", ".join([*FAMILIES, *LOW_RANK])
+        raise ValueError(f"covariance_type should be one of {known}, but is {covariance_type!r}.")
+    return family
 
 
 def arguments_of_pass(
@@ -209,7 +239,7 @@ def arguments_of_pass(
         weights, means = np.ones_like(parameters.weights), parameters.means
         factors, covariance_type = parameters.precisions_cholesky, parameters.covariance_type
         log_constants = parameters.log_constants
-    pass_type = FAMILIES[covariance_type].pass_type
+    pass_type = family_of(covariance_type).pass_type
     if pass_type != covariance_type:
-        factors = np.broadcast_to(factors, FAMILIES[pass_type].shape(*means.shape))
+        factors = np.broadcast_to(factors, family_of(pass_type).shape(*means.shape))
     return weights, means, factors, pass_type, log_constants

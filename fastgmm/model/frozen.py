@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters, Statistics
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import family_of
 from fastgmm.model.maximization import (
     Estimate,
     MaximumLikelihood,
@@ -43,7 +43,7 @@ class Frozen(MaximumLikelihood):
         following = self.inner.regularize(self.estimate(statistics, current))
         if current is None or not self._kept.covariances.any():
             return following
-        shared = FAMILIES[self.covariance_type].is_shared
+        shared = family_of(self.covariance_type).is_shared
         kept = ... if shared else self._kept.covariances
         covariances, factors = np.array(following[2]), np.array(following[3])
         covariances[kept] = current.covariances[kept]
@@ -52,7 +52,7 @@ class Frozen(MaximumLikelihood):
 
     def estimate(self, statistics: Statistics, current: Parameters | None = None) -> Estimate:
         """Weights, means and covariances, of which those that are frozen are the current ones."""
-        family, kept = FAMILIES[self.covariance_type], self._kept
+        family, kept = family_of(self.covariance_type), self._kept
         floor = count_floor(statistics.counts, self.dtype)
         moments = moments_of(statistics, floor, family.pass_type)
         if current is None:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from_covariances
-from fastgmm.model.families import FAMILIES, family_of
+from fastgmm.model.families import family_of
 from fastgmm.model.maximization import MaximumLikelihood
 
 # Parts of the largest element by which a covariance may differ from its transpose.
@@ -54,8 +54,10 @@ def precisions_cholesky(covariances: ArrayLike, covariance_type: str) -> FloatAr
     array = np.asarray(covariances)
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     matrices = array.astype(np.float64)
-    if matrices.ndim != len(family.axes) or (
-        family.is_matrix and matrices.shape[-1] != matrices.shape[-2]
+    if (
+        matrices.ndim != len(family.axes)
+        or (family.has_loadings and matrices.shape[-1] < 2)
+        or (family.is_matrix and matrices.shape[-1] != matrices.shape[-2])
     ):
         raise ValueError(
             f"covariances has shape {matrices.shape}; expected ({', '.join(family.axes)}) for "
@@ -122,8 +124,13 @@ def maximization(
     array([[0.5],
            [4.5]])
     """
+    if family_of(covariance_type).has_loadings:
+        raise ValueError(
+            "Loadings follow from statistics and the loadings before; GaussianMixture fits them, "
+            "and warm_start=True with max_iter=1 takes a single step."
+        )
     K, d = np.shape(statistics.reference)
-    expected = FAMILIES[family_of(covariance_type).pass_type].shape(K, d)
+    expected = family_of(family_of(covariance_type).pass_type).shape(K, d)
     if np.shape(statistics.second) != expected:
         raise ValueError(
             f"The second moments have shape {np.shape(statistics.second)}; expected "

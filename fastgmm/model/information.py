@@ -9,10 +9,12 @@ from scipy.linalg import solve_triangular
 
 from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.model.families import family_of
+from fastgmm.model.low_rank import as_full
 
 
 def entropy(parameters: Parameters) -> float:
     """-∫ p log p of a single Gaussian: ½ log det(2πe Σ), in nats."""
+    parameters = as_full(parameters)
     factor, d = _factor(parameters), parameters.means.shape[1]
     log_determinant = float(np.log(np.diagonal(factor) if factor.ndim == 2 else factor).sum())
     return 0.5 * d * math.log(2 * math.pi * math.e) - log_determinant
@@ -28,7 +30,7 @@ def divergence(parameters: Parameters, other: Parameters) -> float:
     ----------
     Kullback, Information Theory and Statistics, Wiley (1959), section 9.1.
     """
-    U, V = _factor(parameters), _factor(other)
+    U, V = _factor(as_full(parameters)), _factor(as_full(other))
     apart = parameters.means[0].astype(np.float64) - other.means[0]
     if U.ndim == V.ndim == 1:
         diagonal, rest, offset = V / U, 0.0, V * apart

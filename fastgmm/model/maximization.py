@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
 from fastgmm.kernels.maximization import estimate, is_small, maximize
 from fastgmm.model.factors import IllDefinedCovariance, precisions_cholesky_from_covariances
-from fastgmm.model.families import FAMILIES, as_they_are, family_of
+from fastgmm.model.families import as_they_are, family_of
 from fastgmm.model.regularization import regularized
 
 # Numbers in those outer products of means that are in memory at a time.
@@ -54,6 +54,10 @@ class Maximization(Protocol):
     @property
     def dtype(self) -> DTypeLike:
         """Return the type of the parameters."""
+
+    @property
+    def rank(self) -> int:
+        """Return the number of loadings of each feature, where covariances have them."""
 
     def maximize(self, statistics: Statistics, current: Parameters) -> Parameters:
         """Return the next parameters; raise IllDefinedCovariance if there are none."""
@@ -101,7 +105,7 @@ class MaximumLikelihood:
         """Return the next parameters; IllDefinedCovariance if a covariance is not definite."""
         if (
             statistics.covariance_type in ("full", "tied")
-            and FAMILIES[self.covariance_type].combine is as_they_are
+            and family_of(self.covariance_type).combine is as_they_are
             and is_small(*statistics.reference.shape)
             and type(self) is MaximumLikelihood  # not where others have halves of their own
         ):
@@ -120,9 +124,14 @@ class MaximumLikelihood:
 
     def of_moments(self, moments: Moments, before: FloatArray | None = None) -> Estimate:
         """Constrain the covariances to the family."""
-        family = FAMILIES[self.covariance_type]
+        family = family_of(self.covariance_type)
         covariances = family.combined(moments.covariances, moments.counts, before)
         return Estimate(moments.weights, moments.means, covariances)
+
+    @property
+    def rank(self) -> int:
+        """Number of loadings of each feature, where covariances have them."""
+        return 1
 
     @property
     def takes_the_rest(self) -> bool:

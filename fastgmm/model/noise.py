@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastgmm._records import CovarianceType, FloatArray, Parameters, Statistics
-from fastgmm.model.families import FAMILIES, arguments_of_pass
+from fastgmm.model.families import arguments_of_pass, family_of
 from fastgmm.model.maximization import Estimate, MaximumLikelihood, Moments
 from fastgmm.system.lazy import lazy
 
@@ -55,7 +55,7 @@ class Noisy:
     @property
     def covariance_type(self) -> CovarianceType:
         """The plainest in which noise has a covariance of its own."""
-        pass_type = FAMILIES[self.gaussians.covariance_type].pass_type
+        pass_type = family_of(self.gaussians.covariance_type).pass_type
         return "full" if pass_type == "tied" else pass_type
 
     @property
@@ -152,7 +152,7 @@ class WithNoise(MaximumLikelihood):
 
     def _of_gaussians(self, statistics: Statistics) -> Statistics:
         """Statistics without those of the noise, for the pass of the family."""
-        pass_type = FAMILIES[self.covariance_type].pass_type
+        pass_type = family_of(self.covariance_type).pass_type
         second = statistics.second[:-1]
         if pass_type == "tied":
             second = second.sum(axis=0)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters
-from fastgmm.model.families import FAMILIES, Family
+from fastgmm.model.families import Family, family_of
 from fastgmm.model.maximization import OUTER_PRODUCTS, Estimate, MaximumLikelihood, Moments
 
 
@@ -124,7 +124,7 @@ class MaximumAPosteriori(MaximumLikelihood):
 
     @property
     def _family(self) -> Family:
-        return FAMILIES[self.covariance_type]
+        return family_of(self.covariance_type)
 
     def _worth(self, K: int) -> tuple[float, FloatArray]:
         """How many points the prior of each of K components is worth, and their scatter.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters
-from fastgmm.model.families import FAMILIES, family_of
+from fastgmm.model.families import family_of
 from fastgmm.model.noise import Noisy
 
 
@@ -25,11 +25,19 @@ def draw(
         if family.is_matrix:
             covariances = (covariances + covariances.swapaxes(-2, -1)) / 2
     counts = rng.multinomial(n_samples, proportions)
-    if family.is_matrix:
+    if family.has_loadings:
+        rank = covariances.shape[-1] - 1
+        points = [
+            means[k]
+            + rng.standard_normal(size=(counts[k], rank)) @ covariances[k, :, :-1].T
+            + rng.standard_normal(size=(counts[k], d)) * np.sqrt(covariances[k, :, -1])
+            for k in range(K)
+        ]
+    elif family.is_matrix:
         matrices = np.broadcast_to(covariances, (K, d, d))
         points = [rng.multivariate_normal(means[k], matrices[k], int(counts[k])) for k in range(K)]
     else:
-        covariances = np.broadcast_to(covariances, FAMILIES[family.pass_type].shape(K, d))
+        covariances = np.broadcast_to(covariances, family_of(family.pass_type).shape(K, d))
         points = [
             means[k] + rng.standard_normal(size=(counts[k], d)) * np.sqrt(covariances[k])
             for k in range(K)

@@ -96,7 +96,7 @@ def marginal(p: Parameters, features: list[int], names: list[str]) -> View:
     if family.is_matrix:
         covariances = covariances[..., np.array(features)[:, None], features]
     elif "d" in family.axes:
-        covariances = covariances[..., features]
+        covariances = np.take(covariances, features, axis=family.axes.index("d"))
     means = np.asarray(p.means, np.float64)[:, features]
     dense = np.asarray(family.dense(covariances, *means.shape), np.float64)
     weights = np.asarray(p.weights, np.float64)

@@ -88,7 +88,8 @@ def second_moments(
         case "low_rank":
             matrices = second_moments(X, responsibilities, reference, "full")
             diagonals = np.diagonal(matrices, axis1=1, axis2=2)
-            return np.concatenate([matrices @ directions, diagonals[:, :, None]], axis=2)
+            along = matrices @ np.asarray(directions)
+            return np.concatenate([along, diagonals[:, :, None]], axis=2)
 
 
 def shared_variances(

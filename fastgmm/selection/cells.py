@@ -287,9 +287,10 @@ def by_stability(fits: Fits, sizes: Sequence[int], types: Sequence[str], tell: T
 
 def _row(models: Sequence[GaussianMixture], kind: str, K: int, value: float, began: float) -> Row:
     best = max(models, key=lambda model: model.lower_bound_)
+    K, d = best.means_.shape
     return Row(
         kind, K, value, float(best.log_likelihood_),
-        family_of(kind).n_parameters(*best.means_.shape), max(m.n_iter_ for m in models),
+        family_of(kind).n_parameters(K, d, best.rank), max(m.n_iter_ for m in models),
         all(m.converged_ for m in models), len(best.degenerate_components_),
         perf_counter() - began,
     )  # fmt: skip
