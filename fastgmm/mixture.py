@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgmm._records import INIT_METHODS, InitFunction, InitMethod, Parameters
+from fastgmm._records import InitFunction, InitMethod, Parameters
 from fastgmm.data.source import Source
 from fastgmm.em.results import EMResult, RepairAction, Status
+from fastgmm.estimator.constraints import OF_GAUSSIAN_MIXTURE
 from fastgmm.estimator.given import check_given_parameters
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
 from fastgmm.estimator.maximizations import check_together, maximization_of
 from fastgmm.estimator.measurements import MixtureOfMeasurements
 from fastgmm.model.factors import precisions_cholesky_from_covariances
-from fastgmm.model.families import FAMILIES, LOW_RANK
+from fastgmm.model.families import family_of
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.model.noise import Noisy
 
@@ -222,40 +221,7 @@ class GaussianMixture(MixtureOfMeasurements):
     array([1, 0])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions(FAMILIES.keys()), StrOptions(LOW_RANK.keys())],  # views
-        "rank": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(INIT_METHODS)), callable, "array-like"],
-        "weights_init": ["array-like", None],
-        "means_init": ["array-like", None],
-        "precisions_init": ["array-like", None],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "init_size": [Interval(Integral, 1, None, closed="left"), None],
-        "init_whiten": ["boolean"],
-        "fit_history": ["boolean"],
-        "reg_covar_relative": [Interval(Real, 0.0, None, closed="left")],
-        "prior": [StrOptions({"conjugate"}), dict, None],
-        "shrinkage": [StrOptions({"oas"}), Interval(Real, 0.0, 1.0, closed="both"), None],
-        "missing": [StrOptions({"raise", "em"})],
-        "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
-        "semi_supervised": ["boolean"],
-        "freeze": [str, set, frozenset, list, tuple, dict, None],
-        "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
-        "keep_on_interrupt": ["boolean"],
-        "n_jobs": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-            None,
-        ],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = OF_GAUSSIAN_MIXTURE
 
     def __init__(
         self,
@@ -335,7 +301,8 @@ class GaussianMixture(MixtureOfMeasurements):
         means : array-like of shape (K, d), or (K,) of one feature
         covariances : array-like
             Of shape (K, d, d) for ``'full'``, (d, d) for ``'tied'``, (K, d) for ``'diag'``, (K,)
-            for ``'spherical'``. Of one feature, variances in place of matrices will do.
+            for ``'spherical'``, and of the shape of `covariances_` for the others. Of one feature,
+            variances in place of matrices will do.
         covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
 
         Returns
@@ -362,6 +329,8 @@ class GaussianMixture(MixtureOfMeasurements):
         cholesky = precisions_cholesky_from_covariances(covariances, covariance_type)
         p = Parameters(weights, means, covariances, cholesky, covariance_type).astype(means.dtype)
         mixture = cls(len(means), covariance_type=covariance_type)
+        if family_of(covariance_type).has_loadings:
+            mixture.rank = covariances.shape[-1] - 1
         mixture.n_features_in_ = means.shape[1]
         mixture._keep(EMResult(p, Status.INITIALIZED), log_likelihood=math.nan)
         return mixture
@@ -374,6 +343,11 @@ class GaussianMixture(MixtureOfMeasurements):
 
     def _fitted_so_far(self, n_features: int) -> Any:
         gaussians = super()._fitted_so_far(n_features)
+        family, rank = family_of(self.covariance_type), self.rank
+        if family.has_loadings and gaussians.covariances.shape[-1] != rank + 1:
+            raise ValueError(
+                f"The last fit had another rank than {rank}; fit again with warm_start=False."
+            )
         return self._of_density() if self.noise and self._has_noise else gaussians
 
     def _keep(self, result: EMResult, log_likelihood: float) -> None:

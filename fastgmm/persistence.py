@@ -346,11 +346,8 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
     weights, factors = arrays["weights_"], arrays["precisions_cholesky_"]
     if (weights < 0).any() or not math.isclose(math.fsum(weights), 1.0, rel_tol=1e-3):
         raise InvalidFile("weights_ are not proportions that sum to 1", "fit the model again")
-    if family.is_matrix:
-        triangular, diagonal = np.triu(factors), np.diagonal(factors, axis1=-2, axis2=-1)
-    else:
-        triangular = diagonal = factors
-    if not (diagonal > 0).all():
+    triangular = np.triu(factors) if family.is_matrix else factors
+    if not (family.diagonals(factors) > 0).all():
         raise InvalidFile("precisions_cholesky_ has a diagonal that is not positive")
     if not np.array_equal(triangular, factors):
         raise InvalidFile("precisions_cholesky_ is not upper triangular")

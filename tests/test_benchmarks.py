@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from fastgmm import Statistics, kernels, reference
+from fastgmm.kernels import low_rank
 from fastgmm.kernels.accumulation import Accumulator
 from fastgmm.kernels.convolution import Convolution
 from fastgmm.kernels.passes import Pass
@@ -110,6 +111,7 @@ def _spoil(suite: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     for part in (Accumulator, SmallProblem):
         spoil(part, "statistics")
     spoil(Convolution, "expectation")
+    spoil(low_rank, "expectation")
     if hasattr(suite, "repeated"):  # tricks.py: the trick does nothing
         repeated = suite.repeated
         idle = lambda function, flags: repeated(function, flags) if flags else lambda *given: None  # noqa: E731

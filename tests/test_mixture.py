@@ -199,6 +199,7 @@ def test_constructor_adds_keywords_alone():
         ("init_whiten", Parameter.KEYWORD_ONLY, False),
         ("fit_history", Parameter.KEYWORD_ONLY, False),
         ("reg_covar_relative", Parameter.KEYWORD_ONLY, 0.0),
+        ("rank", Parameter.KEYWORD_ONLY, 1),
         ("prior", Parameter.KEYWORD_ONLY, None),
         ("shrinkage", Parameter.KEYWORD_ONLY, None),
         ("missing", Parameter.KEYWORD_ONLY, "raise"),

@@ -452,7 +452,7 @@ def test_fuzzed_files_raise_value_error_or_load(change, saved):
 def test_files_of_an_earlier_format_load(saved, model):
     """Without the array and the parameters that came later."""
     later = {"reg_covar_relative", "prior", "shrinkage", "missing", "on_degenerate"}
-    later |= {"noise", "semi_supervised", "freeze"}
+    later |= {"rank", "noise", "semi_supervised", "freeze"}
     later |= {"keep_on_interrupt", "n_jobs"}
 
     def age(members):

@@ -27,7 +27,7 @@ from fastgmm.cli._common import (
     selection_in_json,
     show_json,
 )
-from fastgmm.model.families import FAMILIES
+from fastgmm.model.families import FAMILIES, LOW_RANK
 
 if TYPE_CHECKING:
     from fastgmm.cli.tables import NumericTable
@@ -50,7 +50,10 @@ def describe(add: Add) -> None:
     add("-k", "--components", metavar="K", type=numbers, required=True, help=components)
     add("--criterion", choices=CRITERIA, default="bic", help=f"by which; {DEFAULT}")
     add("--out", metavar="MODEL", help="save the model, after Ctrl-C as far as a fit got: .npz")
-    add("--covariance-type", choices=tuple(FAMILIES), default="full", help=DEFAULT)
+    kinds = tuple(FAMILIES | LOW_RANK)
+    add("--covariance-type", choices=kinds, default="full", help=DEFAULT)
+    rank = f"of low_rank, for many features: loadings of each feature; {DEFAULT}"
+    add("--rank", metavar="R", type=int, default=1, help=rank)
     tol = f"converged when the mean log-likelihood changes by less; {DEFAULT}"
     add("--tol", metavar="T", type=float, default=1e-3, help=tol)
     add("--reg-covar", metavar="R", type=float, default=1e-6, help=REG_COVAR)
@@ -135,6 +138,8 @@ def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
         "random_state": options.seed,
         "on_degenerate": options.on_degenerate,
     }
+    if options.covariance_type in LOW_RANK:
+        arguments["rank"] = options.rank
     if options.n_init is not None:
         arguments["n_init"] = options.n_init
     for name in ("prior", "shrinkage"):

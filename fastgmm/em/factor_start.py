@@ -14,6 +14,8 @@ from fastgmm.em.clusters import ClusterMoments
 LEAST_OWN = 0.05
 # Loadings, in standard deviations, where there are fewer points than axes: EM never leaves 0.
 SMALL = 0.1
+# Power iterations: EM goes on from there.
+POWERS = 2
 
 
 def moments_with_loadings(
@@ -51,7 +53,7 @@ def _principal(centred: FloatArray, rank: int, random_state: RandomState) -> Flo
     d = centred.shape[1]
     variances = np.einsum("nd,nd->d", centred, centred)
     n_axes = min(rank, len(centred))
-    _, sizes, axes = randomized_svd(centred, n_axes, random_state=random_state)
+    _, sizes, axes = randomized_svd(centred, n_axes, n_iter=POWERS, random_state=random_state)
     rest = max(variances.sum() - float(np.sum(sizes**2)), 0.0) / (d - n_axes)
     loadings = SMALL * np.sqrt(variances)[:, None] * random_state.standard_normal((d, rank))
     loadings[:, :n_axes] = axes.T * np.sqrt(np.maximum(sizes**2 - rest, 0.0))

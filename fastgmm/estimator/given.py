@@ -271,7 +271,7 @@ def _check_definite(
     name = f"{covariance_type} {kind}"
     array = check_shaped(matrices, argument, name, shape)
     if not family.is_matrix:
-        if np.any((array[..., -1] if family.has_loadings else array) <= 0.0):
+        if np.any(family.diagonals(array) <= 0.0):
             remedy = "variances" if kind == "covariance" else "inverse variances"
             raise ValueError(f"'{name}' should be positive. Pass {remedy} as {argument}.")
         return array

@@ -15,6 +15,8 @@ from sklearn.mixture._gaussian_mixture import GaussianMixture as Peer
 from fastgmm._records import COVARIANCE_TYPES, OWN_METHODS
 from fastgmm.em.results import EMResult
 from fastgmm.model.factors import precisions_from_cholesky
+from fastgmm.model.families import LOW_RANK
+from fastgmm.model.low_rank import as_full
 
 Estimator = TypeVar("Estimator")
 Class = TypeVar("Class", bound=type)
@@ -108,6 +110,8 @@ def to_sklearn(model: Any) -> Any:
     Arguments that it does not have are left out; an `init_params` that it does not know becomes
     its default.
     """
+    if model.covariance_type in LOW_RANK:
+        return to_sklearn(_with_matrices(model))
     if model.covariance_type not in COVARIANCE_TYPES:
         raise ValueError(
             f"scikit-learn has no covariance_type={model.covariance_type!r}. Repeat the covariance "
@@ -126,6 +130,16 @@ def to_sklearn(model: Any) -> Any:
     if not isinstance(init_params, str) or init_params in OWN_METHODS:
         arguments["init_params"] = known["init_params"]
     return _copied(model, peer(**arguments))
+
+
+def _with_matrices(model: Any) -> Any:
+    """The same mixture with d × d matrices in place of loadings."""
+    copy = _copied(model, type(model)(**_arguments(model) | {"covariance_type": "full"}))
+    if hasattr(model, "means_"):
+        p = as_full(model._parameters())
+        copy.covariances_, copy.precisions_cholesky_ = p.covariances, p.precisions_cholesky
+        copy.precisions_ = precisions_from_cholesky(p.precisions_cholesky, "full")
+    return copy
 
 
 def _peer_of(cls: type) -> Any:

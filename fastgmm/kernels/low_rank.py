@@ -76,13 +76,13 @@ def component_log_density(X: FloatArray, components: Components) -> FloatArray:
     diagonal = Mixture(np.ones(K), means, s, "diag")
     predict(X, model_of(diagonal, X.dtype), log_density=by_variances)
     constants = np.log(s).sum(axis=1) - 0.5 * d * math.log(2 * math.pi)
-    squares = 2 * (constants - by_variances)  # ‖z‖², z = s (x - μ)
     explained, apart = _explained(X, components)
-    distances = squares - explained
-    # Rounding of ‖z‖² and, beside the distance of the mean from the centre, of t.
-    lengths = np.sqrt(np.maximum(squares, 0.0))
-    rounding = squares + 2 * math.sqrt(rank) * lengths * (lengths + apart)
-    with np.errstate(invalid="ignore"):  # an infinite square is done again, too
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite square is done again, too
+        squares = 2 * (constants - by_variances)  # ‖z‖², z = s (x - μ)
+        distances = squares - explained
+        # Rounding of ‖z‖² and, beside the distance of the mean from the centre, of t.
+        lengths = np.sqrt(np.maximum(squares, 0.0))
+        rounding = squares + 2 * math.sqrt(rank) * lengths * (lengths + apart)
         visible = ~(np.finfo(np.float64).eps * rounding <= TOLERANCE * (distances + d))
     for k in np.flatnonzero(visible.any(axis=0)):
         rows = np.flatnonzero(visible[:, k])
@@ -101,13 +101,14 @@ def _explained(X: FloatArray, components: Components) -> tuple[FloatArray, Float
 
     def of_rows(start: int) -> None:
         part = X[start : start + ROWS]
-        t = (part - centre) @ directions
-        t -= at_means
-        t *= t
-        np.add.reduce(t.reshape(len(part), K, rank), axis=2, out=explained[start : start + ROWS])
+        with np.errstate(over="ignore", invalid="ignore"):  # of each thread
+            t = (part - centre) @ directions
+            t -= at_means
+            t *= t
+            t = t.reshape(len(part), K, rank)
+            np.add.reduce(t, axis=2, out=explained[start : start + ROWS])
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        _side_by_side(of_rows, range(0, len(X), ROWS))
+    _side_by_side(of_rows, range(0, len(X), ROWS))
     return explained, np.linalg.norm(offsets * components.inverse_deviations, axis=1)
 
 
@@ -177,15 +178,15 @@ def expectation(X: FloatArray, weight: FloatArray, mixture: Mixture) -> Statisti
         # Called within this turn of the loop.
         def add(k: int, part: FloatArray = part, shares: FloatArray = shares) -> None:
             own = np.flatnonzero(shares[:, k] > NOTHING * shares[:, k].max())
-            c = part[own] - components.means[k]
-            t = c @ components.directions[k]
-            weighted = c * shares[own, k, None]
-            first[k] += weighted.sum(axis=0)
-            second[k, :, :rank] += weighted.T @ t
-            second[k, :, rank] += np.einsum("nd,nd->d", weighted, c)
+            with np.errstate(over="ignore", invalid="ignore"):
+                c = part[own] - components.means[k]
+                t = c @ components.directions[k]
+                weighted = c * shares[own, k, None]
+                first[k] += weighted.sum(axis=0)
+                second[k, :, :rank] += weighted.T @ t
+                second[k, :, rank] += np.einsum("nd,nd->d", weighted, c)
 
-        with np.errstate(over="ignore", invalid="ignore"):
-            _side_by_side(add, range(K))
+        _side_by_side(add, range(K))
     total = max(total, -farthest(np.float64))
     return Statistics(
         total, counts, first, second, components.means, "low_rank", components.directions

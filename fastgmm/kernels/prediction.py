@@ -34,7 +34,7 @@ def checked(
     K, d = len(weights), X.shape[1]
     expected = {"full": (K, d, d), "tied": (d, d), "diag": (K, d), "spherical": (K,)}
     if covariance_type == "low_rank":  # of any rank
-        expected[covariance_type] = (K, d, max(2, *factors.shape[2:3]))
+        expected[covariance_type] = (K, d, max([2, *factors.shape[2:3]]))
     for name, array, shape in [
         ("weights", weights, (K,)),
         ("means", means, (K, d)),

@@ -59,7 +59,7 @@ def merged(parameters: Parameters, together: list[int]) -> Parameters:
     weights, means, _, factors, covariance_type = exact
     if family_of(covariance_type).has_loadings:
         raise ValueError(
-            "Merged components have as many loadings as both together, so that no covariance of the "
+            "Merged components have as many loadings as both together, and no covariance of the "
             "same rank stands for them; prune leaves components out, or fit with fewer."
         )
     covariances = covariances_from_cholesky(factors, covariance_type)  # what predictions go by

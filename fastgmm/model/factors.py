@@ -116,12 +116,13 @@ def precisions_cholesky_from_precisions(precisions: FloatArray, covariance_type:
 
 
 def precisions_from_cholesky(precisions_cholesky: FloatArray, covariance_type: str) -> FloatArray:
-    """Σ⁻¹ = U Uᵀ, in the dtype of U; of loadings, Σ⁻¹ = Ψ⁻¹ - V Vᵀ, as V and the diagonal of Ψ⁻¹."""
+    """Σ⁻¹ = U Uᵀ, in the dtype of U; of loadings V and the diagonal of Ψ⁻¹, Σ⁻¹ = Ψ⁻¹ - V Vᵀ."""
     if family_of(covariance_type).has_loadings:
-        L, s = np.split(precisions_cholesky.astype(np.float64), [-1], axis=-1)
-        C = np.linalg.cholesky(np.eye(L.shape[-1]) + L.swapaxes(1, 2) @ L)
-        V = s * np.linalg.solve(C, L.swapaxes(1, 2)).swapaxes(1, 2)
-        return np.concatenate([V, s**2], axis=-1).astype(precisions_cholesky.dtype)
+        loadings, s = np.split(precisions_cholesky.astype(np.float64), [-1], axis=-1)
+        inner = np.eye(loadings.shape[-1]) + loadings.swapaxes(1, 2) @ loadings
+        whitened = np.linalg.solve(np.linalg.cholesky(inner), loadings.swapaxes(1, 2))
+        parts = [s * whitened.swapaxes(1, 2), s**2]
+        return np.concatenate(parts, axis=-1).astype(precisions_cholesky.dtype)
     if not family_of(covariance_type).is_matrix:
         return np.asarray(precisions_cholesky**2)
     U = precisions_cholesky.astype(np.float64)

@@ -130,6 +130,12 @@ class Family:
         n_covariances = 1 if self.is_shared else n_components
         return n_covariances * in_covariance + n_components * n_features + n_components - 1
 
+    def diagonals(self, array: FloatArray) -> FloatArray:
+        """What is positive in covariances, precisions or factors: diagonals, or all there is."""
+        if self.is_matrix:
+            return np.diagonal(array, axis1=-2, axis2=-1)
+        return array[..., -1] if self.has_loadings else array
+
     def variances(self, covariances: FloatArray, n_components: int, n_features: int) -> FloatArray:
         """Variance (K, d) of each feature in each component."""
         own = np.asarray(covariances)
