@@ -2,9 +2,9 @@
 Digits from a few factors
 =========================
 
-1,797 handwritten digits, 64 pixels each. A full covariance of a kind of digit has 2,080 numbers, which
-its 90 examples cannot support; with variances alone, pixels know nothing of each other. How many
-factors do they share?
+1,797 handwritten digits, 64 pixels each. A full covariance of a kind of digit has 2,080 numbers,
+which its 90 examples cannot support; with variances alone, pixels know nothing of each other. How
+many factors do they share?
 """
 
 import matplotlib.pyplot as plt
@@ -29,8 +29,8 @@ def explained(kind, K, rank=1):
 # ----------
 
 ranks = [1, 2, 4, 6, 8, 12, 16]
-for K in (10, 20):
-    scores = {kind: explained(kind, K) for kind in ("diag", "full")}
+others = {K: {kind: explained(kind, K) for kind in ("diag", "full")} for K in (10, 20)}
+for K, scores in others.items():
     print(K, {kind: round(score, 1) for kind, score in scores.items()})
 unseen_at = {K: [explained("low_rank", K, rank) for rank in ranks] for K in (10, 20)}
 
@@ -52,14 +52,18 @@ figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 4), width_ratios=[1, 1.2], layout="constrained"
 )
 for K, scores in unseen_at.items():
-    left.plot(ranks, scores, marker="o", label=f"{K} components")
+    (line,) = left.plot(ranks, scores, marker="o", label=f"{K} components")
+    left.axhline(others[K]["diag"], color=line.get_color(), linestyle=":", label="variances alone")
 left.set(title="Digits that were not seen", xlabel="rank", ylabel="mean log-likelihood")
+left.set(xticks=ranks, ylim=(-108, -92))
 left.legend(frameon=False)
 
 steps = np.linspace(-2, 2, 7)
 chosen = np.argsort(model.weights_)[::-1][:6]
 rows = [
-    np.hstack([(model.means_[k] + step * lengths[k] * axes[k]).reshape(8, 8) for step in steps])
+    np.hstack(
+        [np.pad((model.means_[k] + step * lengths[k] * axes[k]).reshape(8, 8), 1) for step in steps]
+    )
     for k in chosen
 ]
 right.imshow(np.vstack(rows), cmap="gray_r", vmin=0, vmax=16)
