@@ -35,7 +35,7 @@ __all__ = ["BayesianGaussianMixture"]
 
 # Arguments of `GaussianMixture` that have no meaning here.
 NOT_OF_BAYES = (
-    "weights_init", "means_init", "precisions_init", "on_degenerate", "prior", "shrinkage",
+    "weights_init", "means_init", "precisions_init", "on_degenerate", "rank", "prior", "shrinkage",
     "missing", "noise", "semi_supervised", "freeze",
 )  # fmt: skip
 # Fields of a posterior beyond those of a mixture, by the names of their attributes.

@@ -28,7 +28,7 @@ __all__ = ["GaussianMixtureClassifier"]
 # Arguments of the mixtures, under their own names.
 OF_MIXTURES = (
     "n_components", "covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params",
-    "reg_covar_relative", "prior", "shrinkage", "on_degenerate", "n_jobs",
+    "reg_covar_relative", "rank", "prior", "shrinkage", "on_degenerate", "n_jobs",
 )  # fmt: skip
 
 
@@ -57,6 +57,8 @@ default='full'
     init_params : str or callable, default='kmeans'
     reg_covar_relative : float, default=0.0
         Relative to the variances within a class.
+    rank : int, default=1
+        Of ``'low_rank'``, the number of loadings of each feature.
     prior : 'conjugate' or dict, default=None
     shrinkage : 'oas' or float, default=None
     on_degenerate : {'raise', 'reset', 'drop', 'floor'}, default='raise'
@@ -114,6 +116,7 @@ default='full'
         n_init: int = 1,
         init_params: InitMethod | InitFunction = "kmeans",
         reg_covar_relative: float = 0.0,
+        rank: int = 1,
         prior: Literal["conjugate"] | dict[str, Any] | None = None,
         shrinkage: Literal["oas"] | float | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
@@ -129,6 +132,7 @@ default='full'
         self.n_init = n_init
         self.init_params = init_params
         self.reg_covar_relative = reg_covar_relative
+        self.rank = rank
         self.prior = prior
         self.shrinkage = shrinkage
         self.on_degenerate = on_degenerate

@@ -394,6 +394,15 @@ def test_errors_and_merging_are_refused(model):
         model.fisher_vector(WINE)
 
 
+def test_hooks_of_scikit_learn_know_no_loadings():
+    class Loud(GaussianMixture):
+        def _m_step(self, X, log_resp, xp=None):
+            return super()._m_step(X, log_resp, xp)
+
+    with pytest.raises(ValueError, match="low_rank"):
+        Loud(2, covariance_type="low_rank").fit(IRIS)
+
+
 def test_factors_of_another_shape_are_refused():
     X, weights, means, factors = problem()
     with pytest.raises(ValueError, match="precisions_cholesky"):

@@ -120,6 +120,7 @@ def _refuse_unknown_arguments(model: Any, sample_weight: ArrayLike | None) -> No
         "freeze": bool(model.freeze),
         "prior": model.prior is not None,
         "shrinkage": model.shrinkage is not None,
+        "covariance_type='low_rank'": model.covariance_type == "low_rank",
         "callbacks": bool(getattr(model, "_skl_callbacks", None)),
     }
     if overridden(model, ["_initialize"]):

@@ -23,6 +23,7 @@ OF_MIXTURES = (
     "reg_covar",
     "max_iter",
     "reg_covar_relative",
+    "rank",
     "prior",
     "shrinkage",
     "on_degenerate",
@@ -48,6 +49,8 @@ class MixtureSelector(DensityMixin, BaseEstimator):
     reg_covar : float, default=1e-6
     max_iter : int, default=100
     reg_covar_relative : float, default=0.0
+    rank : int, default=1
+        Of ``'low_rank'``, the number of loadings of each feature.
     prior : 'conjugate' or dict, default=None
     shrinkage : 'oas' or float, default=None
     on_degenerate : {'raise', 'reset', 'drop', 'floor'}, default='raise'
@@ -102,6 +105,7 @@ class MixtureSelector(DensityMixin, BaseEstimator):
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         reg_covar_relative: float = 0.0,
+        rank: int = 1,
         prior: Literal["conjugate"] | dict[str, Any] | None = None,
         shrinkage: Literal["oas"] | float | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
@@ -117,6 +121,7 @@ class MixtureSelector(DensityMixin, BaseEstimator):
         self.reg_covar = reg_covar
         self.max_iter = max_iter
         self.reg_covar_relative = reg_covar_relative
+        self.rank = rank
         self.prior = prior
         self.shrinkage = shrinkage
         self.on_degenerate = on_degenerate
