@@ -241,6 +241,7 @@ class GaussianMixture(MixtureOfMeasurements):
         "semi_supervised": ["boolean"],
         "freeze": [str, set, frozenset, list, tuple, dict, None],
         "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
+        "growing_samples": ["boolean"],
         "keep_on_interrupt": ["boolean"],
         "n_jobs": [
             Interval(Integral, 1, None, closed="left"),
@@ -277,6 +278,7 @@ class GaussianMixture(MixtureOfMeasurements):
         semi_supervised: bool = False,
         freeze: str | Iterable[str] | dict[str, ArrayLike] | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
+        growing_samples: bool = False,
         keep_on_interrupt: bool = False,
         n_jobs: int | None = None,
     ) -> None:
@@ -305,6 +307,7 @@ class GaussianMixture(MixtureOfMeasurements):
         self.semi_supervised = semi_supervised
         self.freeze = freeze
         self.on_degenerate = on_degenerate
+        self.growing_samples = growing_samples
         self.keep_on_interrupt = keep_on_interrupt
         self.n_jobs = n_jobs
 
