@@ -19,7 +19,7 @@ from fastgmm.estimator.given import check_given_parameters
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
 from fastgmm.estimator.maximizations import check_together, maximization_of
-from fastgmm.estimator.measurements import MixtureOfMeasurements
+from fastgmm.estimator.stepwise import StepwiseMixture
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import MaximumLikelihood
@@ -33,7 +33,7 @@ OF_NOISE = ("noise_weight_", "noise_log_volume_", "noise_box_")
 
 @originals
 @in_scikit_learns_place
-class GaussianMixture(MixtureOfMeasurements):
+class GaussianMixture(StepwiseMixture):
     """Gaussian mixture, fitted by expectation-maximization in compiled multicore kernels.
 
     Takes the place of :class:`sklearn.mixture.GaussianMixture`: the same arguments, attributes
@@ -242,6 +242,7 @@ class GaussianMixture(MixtureOfMeasurements):
         "freeze": [str, set, frozenset, list, tuple, dict, None],
         "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
         "growing_samples": ["boolean"],
+        "step_size": [Interval(Real, 0.0, 1.0, closed="right"), None],
         "keep_on_interrupt": ["boolean"],
         "n_jobs": [
             Interval(Integral, 1, None, closed="left"),
@@ -279,6 +280,7 @@ class GaussianMixture(MixtureOfMeasurements):
         freeze: str | Iterable[str] | dict[str, ArrayLike] | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
         growing_samples: bool = False,
+        step_size: float | None = None,
         keep_on_interrupt: bool = False,
         n_jobs: int | None = None,
     ) -> None:
@@ -308,6 +310,7 @@ class GaussianMixture(MixtureOfMeasurements):
         self.freeze = freeze
         self.on_degenerate = on_degenerate
         self.growing_samples = growing_samples
+        self.step_size = step_size
         self.keep_on_interrupt = keep_on_interrupt
         self.n_jobs = n_jobs
 

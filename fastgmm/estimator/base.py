@@ -187,6 +187,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
                 kept = plan.completed(finished[0])
             if not is_kept(self, kept):
                 self._keep(kept, self._log_likelihood(plan.source, kept))
+        self._has_seen(plan.source.total_weight)
         return data
 
     def _plan(
@@ -298,6 +299,9 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             if not self.keep_on_interrupt:
                 raise
             return math.nan
+
+    def _has_seen(self, weight: float) -> None:
+        """Take note of the weight of all samples; some estimators learn more of others later."""
 
     def _keep(self, result: EMResult, log_likelihood: float) -> None:
         """Set the fitted attributes."""

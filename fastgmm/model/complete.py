@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters, Statistics
-from fastgmm.model.families import arguments_of_pass
+from fastgmm.model.families import FAMILIES, arguments_of_pass
+from fastgmm.model.maximization import Estimate
 
 LOG_2_PI = float(np.log(2 * np.pi))
 
@@ -33,3 +34,20 @@ def complete_log_likelihood(statistics: Statistics, parameters: Parameters) -> f
     with np.errstate(divide="ignore"):  # a component without weight
         constants = np.log(np.asarray(weights, np.float64)) + logs - 0.5 * d * LOG_2_PI
     return float(counts @ constants - 0.5 * squares)
+
+
+def expected_statistics(estimate: Estimate, covariance_type: str) -> Statistics:
+    """Statistics of one point, as a mixture of these parameters expects them, about its means."""
+    weights, means, covariances = (np.asarray(array, np.float64) for array in estimate)
+    family, (K, d) = FAMILIES[covariance_type], means.shape
+    second: FloatArray
+    match family.pass_type:
+        case "full":
+            second = weights[:, None, None] * family.dense(covariances, K, d)
+        case "tied":
+            second = covariances * weights.sum()
+        case "diag":
+            second = weights[:, None] * family.variances(covariances, K, d)
+        case "spherical":
+            second = weights * family.variances(covariances, K, d).sum(axis=1)
+    return Statistics(np.nan, weights, np.zeros((K, d)), second, means, family.pass_type)
