@@ -132,6 +132,13 @@ class GaussianMixture(StepwiseMixture):
         what collapses time and again. ``'drop'``: leave it out, so that there are fewer
         components. ``'floor'``: add a millionth of the data's variances to its own. Where all
         components have collapsed, there is nothing to reset or to drop.
+    growing_samples : bool, default=False
+        Whether EM runs on random samples first, each of four times the rows of the one before, the
+        largest of an eighth of all, and then needs few passes over all the rows; to these belong
+        `n_iter_`, `lower_bounds_`, `max_iter` and `tol`. Not where `warm_start` goes on from a fit.
+    step_size : float or None, default=None
+        The part of a batch of `partial_fit` in the statistics. A number forgets what came before at
+        this rate; None is for (w / W)^0.6, with the weights w of the batch and W of all so far.
     keep_on_interrupt : bool, default=False
         Whether Ctrl-C ends a fit with the last complete iteration and a warning, rather than
         leave the estimator as it was and raise KeyboardInterrupt.
@@ -179,6 +186,8 @@ class GaussianMixture(StepwiseMixture):
         iteration, `components`, their numbers at that time, and `action`.
     noise_weight_ : float
         With `noise`, the share of it.
+    n_samples_seen_ : float
+        Number of the samples of `fit` and of `partial_fit` after it, or the sum of their weights.
     n_features_in_ : int
         Number of features d.
     feature_names_in_ : ndarray of shape (d,)
@@ -386,9 +395,3 @@ class GaussianMixture(StepwiseMixture):
         own = replace(result, parameters=noisy.gaussians, history=history)
         of_noise = dict(zip(OF_NOISE, (noisy.share, noisy.log_volume, noisy.box), strict=True))
         return super()._attributes(own, log_likelihood) | of_noise
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn whether NaN is allowed."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "em"
-        return tags

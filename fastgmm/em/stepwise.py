@@ -2,8 +2,8 @@
 
 References
 ----------
-Cappé and Moulines, On-line expectation-maximization algorithm for latent data models, Journal of the
-Royal Statistical Society B 71 (2009). Liang and Klein, Online EM for unsupervised models,
+Cappé and Moulines, On-line expectation-maximization algorithm for latent data models, Journal of
+the Royal Statistical Society B 71 (2009). Liang and Klein, Online EM for unsupervised models,
 NAACL-HLT (2009).
 """
 
@@ -36,9 +36,9 @@ def step_size(rule: float | None, before: float, weight: float) -> float:
     """Part that a batch has in the statistics, after samples of the weight `before`.
 
     A number is this part for every batch but the first. Without one it is (w / (W + w))^0.6, with
-    the weights w of the batch and W of what came before: t^(-0.6) for the t-th of equal batches. With
-    1 in place of 0.6 each sample would count the same; as it is, early ones, whose components were
-    uncertain, count less.
+    the weights w of the batch and W of what came before: t^(-0.6) for the t-th of equal batches.
+    With 1 in place of 0.6 each sample would count the same; as it is, early ones, whose components
+    were uncertain, count less.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def step_size(rule: float | None, before: float, weight: float) -> float:
 
 
 def stream_of(parameters: Parameters, maximization: MaximumLikelihood, weight: float) -> Stream:
-    """The stream that parameters come from, as far as they tell: a maximization gives them again."""
+    """A stream that would lead to these parameters, by the statistics that they expect."""
     family = FAMILIES[maximization.covariance_type]
     estimate = without_regularization(parameters, family, maximization.reg_covar)
     statistics = expected_statistics(estimate, maximization.covariance_type)
@@ -67,8 +67,8 @@ def stepwise(
 ) -> tuple[Step, Stream]:
     """Take a step of stepwise EM: s ← (1 - γ) s + γ s_batch, and from s the next parameters.
 
-    So that a prior has its weight, they are maximized as those of a sample of Kish's effective size:
-    1 / Σᵢ (cᵢ² / wᵢ), where batches of weight wᵢ have the parts cᵢ of s, which sum to 1.
+    So that a prior has its weight, they are maximized as those of a sample of Kish's effective
+    size: 1 / Σᵢ (cᵢ² / wᵢ), where batches of weight wᵢ have the parts cᵢ of s, which sum to 1.
 
     References
     ----------

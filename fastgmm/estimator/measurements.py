@@ -200,6 +200,7 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
             "missing='em'": getattr(self, "missing", "raise") == "em",
             "noise": bool(getattr(self, "noise", False)),
             "semi_supervised": getattr(self, "semi_supervised", False),
+            "growing_samples": getattr(self, "growing_samples", False),
             **{f"an overridden {name}": True for name in overridden(self, HOOKS)},
         }
         given = [name for name, is_given in unknown.items() if is_given]

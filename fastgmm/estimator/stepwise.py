@@ -153,7 +153,7 @@ class StepwiseMixture(MixtureOfMeasurements):
         given = [name for name, is_given in unknown.items() if is_given]
         if given:
             raise ValueError(
-                f"partial_fit does not go with {', '.join(given)}; leave it out, or fit all at once."
+                f"partial_fit does not go with {', '.join(given)}; leave it out, or use fit."
             )
 
 
