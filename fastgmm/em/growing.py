@@ -22,9 +22,9 @@ from fastgmm.model.maximization import MaximumLikelihood
 # A sample has so many times the rows of the one before; the largest has this part of all the
 # rows, and no more bytes than these.
 GROWTH, LARGEST_PART, LARGEST_BYTES = 4, 1 / 8, 2**28
-# EM leaves a sample when the objective rises by less than this part of the error that the sample
-# leaves, or after so many iterations.
-PART_OF_ERROR, MOST_ITERATIONS = 1e-3, 400
+# EM leaves a sample when the objective rises by less than these parts of the error that the sample
+# leaves, or of `tol`; or after so many iterations.
+PART_OF_ERROR, PART_OF_TOL, MOST_ITERATIONS = 1e-3, 1e-2, 400
 # Iterations over the corrected sample, in terms of (rows / parameters)^(1/4).
 CORRECTED_ITERATIONS = 2
 
@@ -84,7 +84,7 @@ def grown(
         part = slice(None, None, len(X) // size)
         chosen = np.ascontiguousarray(X[part]), None if weight is None else weight[part].copy()
         sample = Sample(*chosen, source.total_weight)
-        least = PART_OF_ERROR * p / (2 * size)
+        least = max(PART_OF_ERROR * p / (2 * size), PART_OF_TOL * tol)
         found = climb(sample, maximization, start, least, MOST_ITERATIONS)
         start = found.parameters
         if on_sample is not None:

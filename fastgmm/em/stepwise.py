@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fastgmm._records import Parameters, Statistics
-from fastgmm.data.sampled import Expecting
+from fastgmm.data.source import Source
 from fastgmm.em.degeneracy import without_regularization
 from fastgmm.em.step import Step
 from fastgmm.model.complete import expected_statistics
@@ -59,7 +59,7 @@ def stream_of(parameters: Parameters, maximization: MaximumLikelihood, weight: f
 
 
 def stepwise(
-    batch: Expecting,
+    batch: Source,
     maximization: MaximumLikelihood,
     parameters: Parameters,
     before: Stream | None,
@@ -75,7 +75,7 @@ def stepwise(
     Kish, Survey sampling, Wiley (1965), section 11.7.
     """
     found = batch.expectation(parameters)
-    weight = float(found.counts.sum())
+    weight = batch.total_weight
     part = step_size(rule, 0.0 if before is None else before.weight, weight)
     statistics, total, effective = found.scaled(1 / weight), weight, weight
     if before is not None:
