@@ -36,7 +36,7 @@ __all__ = ["BayesianGaussianMixture"]
 # Arguments of `GaussianMixture` that have no meaning here.
 NOT_OF_BAYES = (
     "weights_init", "means_init", "precisions_init", "on_degenerate", "rank", "prior", "shrinkage",
-    "missing", "noise", "semi_supervised", "freeze",
+    "missing", "noise", "semi_supervised", "freeze", "growing_samples", "step_size",
 )  # fmt: skip
 # Fields of a posterior beyond those of a mixture, by the names of their attributes.
 OF_POSTERIOR = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")

@@ -18,7 +18,7 @@ from fastgmm.estimator.given import check_given_parameters
 from fastgmm.estimator.hooks import originals
 from fastgmm.estimator.interchange import in_scikit_learns_place
 from fastgmm.estimator.maximizations import check_together, maximization_of
-from fastgmm.estimator.measurements import MixtureOfMeasurements
+from fastgmm.estimator.stepwise import StepwiseMixture
 from fastgmm.model.factors import precisions_cholesky_from_covariances
 from fastgmm.model.families import family_of
 from fastgmm.model.maximization import MaximumLikelihood
@@ -32,7 +32,7 @@ OF_NOISE = ("noise_weight_", "noise_log_volume_", "noise_box_")
 
 @originals
 @in_scikit_learns_place
-class GaussianMixture(MixtureOfMeasurements):
+class GaussianMixture(StepwiseMixture):
     """Gaussian mixture, fitted by expectation-maximization in compiled multicore kernels.
 
     Takes the place of :class:`sklearn.mixture.GaussianMixture`: the same arguments, attributes
@@ -134,6 +134,13 @@ class GaussianMixture(MixtureOfMeasurements):
         what collapses time and again. ``'drop'``: leave it out, so that there are fewer
         components. ``'floor'``: add a millionth of the data's variances to its own. Where all
         components have collapsed, there is nothing to reset or to drop.
+    growing_samples : bool, default=False
+        Whether EM runs on random samples first, each of four times the rows of the one before, the
+        largest of an eighth of all, and then needs few passes over all the rows; to these belong
+        `n_iter_`, `lower_bounds_`, `max_iter` and `tol`. Not where `warm_start` goes on from a fit.
+    step_size : float or None, default=None
+        The part of a batch of `partial_fit` in the statistics. A number forgets what came before at
+        this rate; None is for (w / W)^0.6, with the weights w of the batch and W of all so far.
     keep_on_interrupt : bool, default=False
         Whether Ctrl-C ends a fit with the last complete iteration and a warning, rather than
         leave the estimator as it was and raise KeyboardInterrupt.
@@ -183,6 +190,8 @@ class GaussianMixture(MixtureOfMeasurements):
         iteration, `components`, their numbers at that time, and `action`.
     noise_weight_ : float
         With `noise`, the share of it.
+    n_samples_seen_ : float
+        Number of the samples of `fit` and of `partial_fit` after it, or the sum of their weights.
     n_features_in_ : int
         Number of features d.
     feature_names_in_ : ndarray of shape (d,)
@@ -252,6 +261,8 @@ class GaussianMixture(MixtureOfMeasurements):
         semi_supervised: bool = False,
         freeze: str | Iterable[str] | dict[str, ArrayLike] | None = None,
         on_degenerate: Literal["raise"] | RepairAction = "raise",
+        growing_samples: bool = False,
+        step_size: float | None = None,
         keep_on_interrupt: bool = False,
         n_jobs: int | None = None,
     ) -> None:
@@ -281,6 +292,8 @@ class GaussianMixture(MixtureOfMeasurements):
         self.semi_supervised = semi_supervised
         self.freeze = freeze
         self.on_degenerate = on_degenerate
+        self.growing_samples = growing_samples
+        self.step_size = step_size
         self.keep_on_interrupt = keep_on_interrupt
         self.n_jobs = n_jobs
 
@@ -364,9 +377,3 @@ class GaussianMixture(MixtureOfMeasurements):
         own = replace(result, parameters=noisy.gaussians, history=history)
         of_noise = dict(zip(OF_NOISE, (noisy.share, noisy.log_volume, noisy.box), strict=True))
         return super()._attributes(own, log_likelihood) | of_noise
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn whether NaN is allowed."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "em"
-        return tags

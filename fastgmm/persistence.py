@@ -46,7 +46,7 @@ SCALARS = {"converged_": bool, "n_iter_": int, "n_features_in_": int}
 PARAMETER_ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 HISTORY_ARRAYS = ("lower_bound_", "lower_bounds_")
 ANY_SIGN = ("mean_prior_", "covariance_prior_", *OF_NOISE)
-LATER_ARRAYS = ("log_likelihood_", "largest_fall_")  # that files of earlier versions do not have
+LATER_ARRAYS = ("log_likelihood_", "largest_fall_", "n_samples_seen_")  # not in earlier files
 
 
 # Long: for its documentation.
@@ -328,6 +328,7 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         "lower_bounds_": (fitted["n_iter_"],),
         "log_likelihood_": (),
         "largest_fall_": (),
+        "n_samples_seen_": (),
         **shapes_of_bayes(header["parameters"], K, d),
         **dict(zip(OF_NOISE, [(), (), (2, d)], strict=True)),
     }

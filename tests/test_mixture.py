@@ -207,6 +207,8 @@ def test_constructor_adds_keywords_alone():
         ("semi_supervised", Parameter.KEYWORD_ONLY, False),
         ("freeze", Parameter.KEYWORD_ONLY, None),
         ("on_degenerate", Parameter.KEYWORD_ONLY, "raise"),
+        ("growing_samples", Parameter.KEYWORD_ONLY, False),
+        ("step_size", Parameter.KEYWORD_ONLY, None),
         ("keep_on_interrupt", Parameter.KEYWORD_ONLY, False),
         ("n_jobs", Parameter.KEYWORD_ONLY, None),
     ]

@@ -453,7 +453,7 @@ def test_files_of_an_earlier_format_load(saved, model):
     """Without the array and the parameters that came later."""
     later = {"reg_covar_relative", "prior", "shrinkage", "missing", "on_degenerate"}
     later |= {"rank", "noise", "semi_supervised", "freeze"}
-    later |= {"keep_on_interrupt", "n_jobs"}
+    later |= {"growing_samples", "step_size", "keep_on_interrupt", "n_jobs"}
 
     def age(members):
         del members["log_likelihood_.npy"]

@@ -8,7 +8,7 @@ from types import TracebackType
 import numpy as np
 
 from fastgmm.em.progress import Progress
-from fastgmm.em.results import EMResult, Iteration, Status
+from fastgmm.em.results import EMResult, Iteration, SampleEnd, Status
 from fastgmm.system.terminal import progress_bar
 
 BETWEEN_TWO = 0.2  # seconds between two reports of a pass
@@ -45,6 +45,11 @@ class LiveProgress(Progress):
         state = "finding a start" if index else "compiling or loading the kernels"
         self._bar.reset(self._task, description=name, state=state)
         self._said = state
+
+    def sample_ends(self, sample: SampleEnd) -> None:
+        """Tell of a sample; the bar is of all the rows."""
+        state = f"sample of {sample.n_rows:,} rows, lower bound {sample.lower_bound:.6f}"
+        self._bar.update(self._task, state=state)
 
     def iteration_ends(self, iteration: Iteration) -> bool:
         """Move on by one iteration."""

@@ -147,7 +147,7 @@ def with_degenerate(result: EMResult, source: Source, maximization: MaximumLikel
     last = result.repairs[-1] if result.repairs else None
     replaced = last is not None and last.n_iter == result.n_iter and last.action != "floor"
     if result.statistics is None or replaced or family.has_loadings:
-        found = _without_regularization(p, family, maximization.reg_covar)
+        found = without_regularization(p, family, maximization.reg_covar)
     else:
         found = maximization.estimate(result.statistics, p)
     eps = float(np.finfo(source.dtype).eps)
@@ -156,7 +156,7 @@ def with_degenerate(result: EMResult, source: Source, maximization: MaximumLikel
     return replace(result, degenerate=np.flatnonzero(bad), statistics=None)
 
 
-def _without_regularization(
+def without_regularization(
     parameters: Parameters, family: Family, reg_covar: float | FloatArray
 ) -> Estimate:
     """The estimate that was regularized, to rounding."""

@@ -5,9 +5,10 @@ Only a lower bound that fell has a line of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from time import perf_counter
 
-from fastgmm.em.results import EMResult, Iteration
+from fastgmm.em.results import EMResult, Iteration, SampleEnd
 
 # What the five decimals of a printed change show.
 VISIBLE = 5e-6
@@ -20,6 +21,9 @@ class Watcher:
 
     def run_begins(self, index: int) -> None:
         """A start, number `index`, is about to be found."""
+
+    def sample_ends(self, sample: SampleEnd) -> None:
+        """A sample has told what it can, and more rows are next."""
 
     def iteration_ends(self, iteration: Iteration) -> bool:
         """Return whether the run is to stop here."""
@@ -48,6 +52,18 @@ class Progress(Watcher):
         if self.verbose:
             print(f"Initialization {index}")
             self._run_began = self._last_line = perf_counter()
+
+    def sample_ends(self, sample: SampleEnd) -> None:
+        """Print how many rows it had, and how many iterations."""
+        if self.verbose:
+            line = f"  Sample of {sample.n_rows:,} of {sample.n_all:,} rows: "
+            line += f"{sample.n_iter} iterations"
+            if self.verbose >= 2:
+                now = perf_counter()
+                lapse = now - self._last_line
+                line += f"\t time lapse {lapse:.5f}s\t lower bound {sample.lower_bound:.5f}"
+                self._last_line = now
+            print(line)
 
     def iteration_ends(self, iteration: Iteration) -> bool:
         """Print every `interval`-th iteration."""
@@ -79,3 +95,9 @@ class Progress(Watcher):
         """Print why the run has no result."""
         if self.verbose:
             print(f"Initialization failed: {error}")
+
+
+def tell_of_sample(watchers: Iterable[Watcher], sample: SampleEnd) -> None:
+    """Tell each of them that EM leaves a sample."""
+    for watcher in watchers:
+        watcher.sample_ends(sample)

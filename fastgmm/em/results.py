@@ -40,6 +40,15 @@ class Iteration(NamedTuple):
     parameters: Parameters  # after the maximization
 
 
+class SampleEnd(NamedTuple):
+    """What is known when EM leaves a sample for a larger one, or for all the rows."""
+
+    n_rows: int  # of the sample
+    n_all: int  # that have weight
+    n_iter: int  # done on the sample
+    lower_bound: float  # of the sample, before the last maximization
+
+
 @dataclass(frozen=True, slots=True)
 class EMResult:
     """The outcome of one run of EM from one start."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import RandomState
 
 from fastgmm._records import FloatArray, Parameters
+from fastgmm.data.sampled import Expecting
 from fastgmm.data.source import ArraySource, Source
 from fastgmm.em.degeneracy import Repairing, Repairs
 from fastgmm.em.initialization import Initialization, initial_parameters
@@ -74,10 +75,34 @@ def _sample(source: Source, size: int, random_state: RandomState) -> Source:
     return ArraySource(*source.rows(size, random_state))
 
 
+class Climb(NamedTuple):
+    """Where EM with momentum has arrived, and after how many iterations."""
+
+    parameters: Parameters
+    objective: float  # the last, before the maximization
+    n_iter: int
+
+
 def settled(
-    source: Source, maximization: MaximumLikelihood, start: Parameters, smallest_rise: float
+    source: Expecting,
+    maximization: MaximumLikelihood,
+    start: Parameters,
+    smallest_rise: float,
+    most_iterations: int | None = None,
 ) -> Parameters:
-    """Parameters that EM with momentum reaches from `start`.
+    """Parameters that EM with momentum reaches from `start`, as of `climb`."""
+    most = MOST_ITERATIONS if most_iterations is None else most_iterations
+    return climb(source, maximization, start, smallest_rise, most).parameters
+
+
+def climb(
+    source: Expecting,
+    maximization: MaximumLikelihood,
+    start: Parameters,
+    smallest_rise: float,
+    most_iterations: int,
+) -> Climb:
+    """Climb from `start` by EM with momentum, until the objective rises by less.
 
     From xₜ, the t-th maximization since the last restart, the next step begins beyond it, at
     xₜ + βₜ (xₜ - xₜ₋₁) with βₜ = t / (t + 2); where the objective falls, it begins at xₜ and
@@ -90,8 +115,8 @@ def settled(
     gradient schemes, Foundations of Computational Mathematics 15 (2015).
     """
     best = parameters = start
-    before, n_steps = -np.inf, 0
-    for _ in range(MOST_ITERATIONS):
+    before, n_steps, n_iter = -np.inf, 0, 0
+    for n_iter in range(1, most_iterations + 1):
         statistics = source.expectation(parameters)
         objective = maximization.objective(statistics, parameters, parameters)
         rise = objective - before
@@ -105,11 +130,11 @@ def settled(
         except IllDefinedCovariance:
             break
         if rise < smallest_rise:
-            return following
+            return Climb(following, objective, n_iter)
         before, n_steps = objective, n_steps + 1 if rise < SLOW else 0
         parameters = beyond(following, best, n_steps / (n_steps + 2)) if n_steps else following
         best = following
-    return best
+    return Climb(best, before, n_iter)
 
 
 def beyond(parameters: Parameters, before: Parameters, momentum: float) -> Parameters:

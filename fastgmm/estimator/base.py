@@ -25,7 +25,7 @@ from fastgmm.em.initialization import (
 )
 from fastgmm.em.loop import Rules
 from fastgmm.em.memory import bytes_of_fit
-from fastgmm.em.progress import Progress, Watcher
+from fastgmm.em.progress import Progress, Watcher, tell_of_sample
 from fastgmm.em.restarts import best_of_starts
 from fastgmm.em.results import EMResult
 from fastgmm.estimator.arguments import RememberedArguments
@@ -196,7 +196,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             with plan.limits(), np.errstate(over="ignore", invalid="ignore"):
                 outcome = best_of_starts(
                     plan.n_starts,
-                    partial(run, plan, finished),
+                    partial(run, plan, finished, on_sample=partial(tell_of_sample, watchers)),
                     [*watchers, *callbacks],
                     self.keep_on_interrupt,
                 )
@@ -217,6 +217,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
                 kept = plan.completed(finished[0])
             if not is_kept(self, kept):
                 self._keep(kept, self._log_likelihood(plan.source, kept))
+        self._has_seen(plan.source.total_weight)
         return data
 
     def _points(
@@ -270,7 +271,9 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             n_starts = 1
         rules = Rules(model.tol, model.max_iter, model.fit_history, model.keep_on_interrupt)
         start = hows, resumed, lower_bound, random_state
-        return Plan(source, maximization, repairing, K, *start, rules, n_starts)
+        grows = getattr(self, "growing_samples", False) and resumed is None
+        first_sample = (model.init_size or 0) if grows else None
+        return Plan(source, maximization, repairing, K, *start, rules, n_starts, first_sample)
 
     def _check_size(self, points: Points) -> None:
         """Refuse too few features, too little memory, and numbers that are too large."""
@@ -345,6 +348,9 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             if not self.keep_on_interrupt:
                 raise
             return math.nan
+
+    def _has_seen(self, weight: float) -> None:
+        """Take note of the weight of all samples; some estimators learn more of others later."""
 
     def _keep(self, result: EMResult, log_likelihood: float) -> None:
         """Set the fitted attributes."""

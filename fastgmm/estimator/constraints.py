@@ -37,6 +37,8 @@ OF_GAUSSIAN_MIXTURE: dict[str, list[Any]] = {
     "semi_supervised": ["boolean"],
     "freeze": [str, set, frozenset, list, tuple, dict, None],
     "on_degenerate": [StrOptions({"raise", "reset", "drop", "floor"})],
+    "growing_samples": ["boolean"],
+    "step_size": [Interval(Real, 0.0, 1.0, closed="right"), None],
     "keep_on_interrupt": ["boolean"],
     "n_jobs": [
         Interval(Integral, 1, None, closed="left"),

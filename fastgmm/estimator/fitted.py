@@ -369,5 +369,11 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         check_n_features(source.n_features, np.shape(self.means_)[-1])
         return source
 
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn whether NaN is allowed."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "em"
+        return tags
+
     def _source_of(self, X: FloatArray, sample_weight: FloatArray | None) -> Source:
         return (source_of if knows_missing(self) else ArraySource)(X, sample_weight)

@@ -118,6 +118,7 @@ def _refuse_unknown_arguments(model: Any, sample_weight: ArrayLike | None) -> No
         "noise": bool(model.noise),
         "semi_supervised": model.semi_supervised,
         "freeze": bool(model.freeze),
+        "growing_samples": model.growing_samples,
         "prior": model.prior is not None,
         "shrinkage": model.shrinkage is not None,
         "covariance_type='low_rank'": model.covariance_type == "low_rank",

@@ -34,6 +34,8 @@ def check_together(model: Any, covariance_types: Iterable[str]) -> None:
             f"on_degenerate={model.on_degenerate!r} may leave components out, so that labels would "
             "be of others; use 'raise' or 'floor' where labels are known."
         )
+    if model.growing_samples:
+        check_growing(model)
     if model.freeze:
         for kind in covariance_types:
             check_freeze(model.freeze, model.n_components, kind)
@@ -51,6 +53,7 @@ def check_low_rank(model: Any) -> None:
         "noise": model.noise,
         "semi_supervised": model.semi_supervised,
         "freeze": model.freeze,
+        "growing_samples": model.growing_samples,
         "prior": model.prior is not None,
         "shrinkage": model.shrinkage is not None,
         "precisions_init": model.precisions_init is not None,
@@ -78,6 +81,18 @@ def check_noise(model: Any) -> None:
             f"init_params={model.init_params!r} starts from components without extent, so that all "
             "else would be noise; use 'kmeans', 'hierarchical' or 'random_means' with noise."
         )
+
+
+def check_growing(model: Any) -> None:
+    """Refuse samples of what is known of whole data alone."""
+    others = {
+        "missing='em'": model.missing == "em",
+        "noise": bool(model.noise),
+        "semi_supervised": model.semi_supervised,
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        raise ValueError(f"growing_samples does not go with {', '.join(given)} yet; leave one out.")
 
 
 def maximization_of(model: Any, plain: MaximumLikelihood, source: Source) -> MaximumLikelihood:

@@ -209,6 +209,7 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
             "noise": bool(getattr(self, "noise", False)),
             "semi_supervised": getattr(self, "semi_supervised", False),
             "covariance_type='low_rank'": self.covariance_type == "low_rank",
+            "growing_samples": getattr(self, "growing_samples", False),
             **{f"an overridden {name}": True for name in overridden(self, HOOKS)},
         }
         given = [name for name, is_given in unknown.items() if is_given]

@@ -14,13 +14,14 @@ from fastgmm._records import FloatArray, Parameters
 from fastgmm.data.source import Source
 from fastgmm.em.clusters import Clusters
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
+from fastgmm.em.growing import CorrectedSteps, grown
 from fastgmm.em.initialization import (
     Initialization,
     is_the_same_each_time,
     shares_of_labels,
 )
-from fastgmm.em.loop import Rules, run_em
-from fastgmm.em.results import EMResult, Iteration
+from fastgmm.em.loop import Rules, StepFunction, run_em
+from fastgmm.em.results import EMResult, Iteration, SampleEnd
 from fastgmm.em.settling import settled_start
 from fastgmm.em.step import Step, em_step
 from fastgmm.kernels.small_problems import is_small
@@ -52,6 +53,7 @@ class Plan(NamedTuple):
     random_state: np.random.RandomState
     rules: Rules
     n_starts: int
+    first_sample: int | None = None  # rows that it has at least, if samples are to grow
 
     def step(self, parameters: Parameters, n_iter: int, repairs: Repairs) -> Step:
         """Take one step of EM."""
@@ -77,6 +79,23 @@ class Plan(NamedTuple):
             self.repairing,
             self.rules.tol,
         )
+
+    def grown(
+        self, start: Parameters, on_sample: Callable[[SampleEnd], object] | None = None
+    ) -> tuple[Parameters, StepFunction]:
+        """Where the samples lead from a start, if there are to be any, and the steps from there."""
+        if self.first_sample is None:
+            return start, self.step
+        found = grown(
+            self.source,
+            self.maximization,
+            start,
+            self.random_state,
+            smallest=self.first_sample,
+            tol=self.rules.tol,
+            on_sample=on_sample,
+        )
+        return found.parameters, CorrectedSteps(self.step, self.maximization, found, self.rules)
 
     def limits(self) -> AbstractContextManager[None]:
         """Keep the threads of BLAS from those of the kernels, unless the host has little to do."""
@@ -130,7 +149,10 @@ def how_to_start(
 
 
 def run(
-    plan: Plan, finished: list[EMResult], on_iteration: Callable[[Iteration], bool] | None
+    plan: Plan,
+    finished: list[EMResult],
+    on_iteration: Callable[[Iteration], bool] | None,
+    on_sample: Callable[[SampleEnd], object] | None = None,
 ) -> EMResult:
     """Run EM from the next start; `finished` has the best result so far."""
 
@@ -139,8 +161,9 @@ def run(
             finished[:] = [result]
 
     start, repairs = plan.start()
+    start, step = plan.grown(start, on_sample)
     result = run_em(
-        plan.step,
+        step,
         start,
         plan.rules,
         repairs=repairs,
