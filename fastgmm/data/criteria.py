@@ -19,13 +19,10 @@ def mean_log_likelihood(source: Source, parameters: Parameters) -> float:
 def classification_entropy(source: Source, parameters: Parameters) -> float:
     """-Σᵢ wᵢ log maxₖ rᵢₖ: how uncertain the most probable components are, 0 where they are not."""
     total, length = 0.0, RESPONSIBILITIES_AT_ONCE // len(parameters.weights) + 1
-    n, weight = source.n_rows, source.sample_weight
-    for start in range(0, n, length):
-        rows = slice(start, start + length)
-        responsibilities = source.responsibilities(parameters, rows)
+    for responsibilities, weight in source.responsibilities(parameters, length):
         logarithms = np.log(responsibilities.max(axis=1).astype(np.float64))
         if weight is None:
             total -= float(logarithms.sum())
         else:
-            total -= float(weight[rows].astype(np.float64) @ logarithms)
+            total -= float(weight.astype(np.float64) @ logarithms)
     return max(total, 0.0)

@@ -11,6 +11,7 @@ Ghahramani and Jordan, Supervised learning from incomplete data via an EM approa
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -94,9 +95,13 @@ class IncompleteSource:
             for pattern, part in self._parts
         )
 
-    def responsibilities(self, parameters: Parameters, rows: slice) -> FloatArray:
-        """Return those of some rows."""
-        return responsibilities(self._given[rows], parameters)
+    def responsibilities(self, parameters: Parameters, at_once: int) -> Iterator[WeightedRows]:
+        """Yield those of all rows, so many rows at a time, and the weights of these rows."""
+        weight = self.sample_weight
+        for start in range(0, self.n_rows, at_once):
+            rows = slice(start, start + at_once)
+            found = responsibilities(self._given[rows], parameters)
+            yield found, None if weight is None else weight[rows]
 
     def moments(self, *, matrix: bool) -> DataMoments:
         """Mean and covariance of the points, or their variances, as one Gaussian has them."""

@@ -65,9 +65,39 @@ def moments_of(
     X: FloatArray, sample_weight: FloatArray | None = None, *, matrix: bool = True
 ) -> DataMoments:
     """Mean of rows with weights, and their covariance, or their variances alone."""
-    share = np.ones((len(X), 1), X.dtype) if sample_weight is None else sample_weight[:, None]
-    _, means, covariances = weighted_moments(X, share, "full" if matrix else "diag")
-    return DataMoments(means[0], covariances[0], float(np.finfo(X.dtype).eps))
+    _, mean, covariance = counted_moments(X, sample_weight, matrix=matrix)
+    return DataMoments(mean, covariance, float(np.finfo(X.dtype).eps))
+
+
+# The weight of rows, their mean (d,), and their covariance (d, d) or variances (d,).
+CountedMoments = tuple[float, FloatArray, FloatArray]
+
+
+def counted_moments(
+    X: FloatArray, sample_weight: FloatArray | None = None, *, matrix: bool = True
+) -> CountedMoments:
+    """Weight, mean and covariance, or variances; takes no memory that grows with the rows."""
+    one = np.ones((1, 1), X.dtype)
+    share = np.broadcast_to(one, (len(X), 1)) if sample_weight is None else sample_weight[:, None]
+    counts, means, covariances = weighted_moments(X, share, "full" if matrix else "diag")
+    return float(counts[0]), means[0], covariances[0]
+
+
+def together(one: CountedMoments, other: CountedMoments) -> CountedMoments:
+    """Moments of both groups of rows, from those of each.
+
+    References
+    ----------
+    Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample
+    variances, Stanford University, STAN-CS-79-773 (1979).
+    """
+    count = one[0] + other[0]
+    if count == 0:
+        return one
+    share, apart = other[0] / count, other[1] - one[1]
+    between = np.outer(apart, apart) if one[2].ndim == 2 else apart**2
+    covariance = (1 - share) * one[2] + share * other[2] + share * (1 - share) * between
+    return count, one[1] + share * apart, covariance
 
 
 def moments_of_estimate(estimate: Estimate, family: Family, eps: float) -> DataMoments:

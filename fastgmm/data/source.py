@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ from fastgmm.system.lazy import lazy
 FEW_FEATURES = 1024
 # Where there are at least so many rows for each that is drawn, one is drawn from each run of them.
 FEWEST_IN_RUN = 16
-# WeightedRows whose log-densities are in memory at a time.
+# Rows whose log-densities are in memory at a time.
 CHUNK = 2**18
 
 WeightedRows = tuple[FloatArray, FloatArray | None]  # rows (m, d), and their weights or None
@@ -30,13 +30,28 @@ SourceOf = Callable[[FloatArray, "FloatArray | None"], "Source"]
 class Source(Protocol):
     """What a fit asks of its data; EM needs the first two methods alone."""
 
-    sample_weight: FloatArray | None
-    dtype: np.dtype
-    n_rows: int
-    n_features: int
-    n_weighted: int  # samples that have weight
-    total_weight: float  # number of samples, or the sum of their weights
+    sample_weight: FloatArray | None  # where it is one array
     part_that_counts: float  # of the weight of all rows; the others have nothing observed
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the points."""
+
+    @property
+    def n_rows(self) -> int:
+        """Number of samples."""
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+
+    @property
+    def n_weighted(self) -> int:
+        """Number of samples that have weight."""
+
+    @property
+    def total_weight(self) -> float:
+        """Number of samples, or the sum of their weights."""
 
     @property
     def X(self) -> FloatArray:
@@ -48,8 +63,8 @@ class Source(Protocol):
     def log_likelihood(self, parameters: Parameters) -> float:
         """Return the sum of all log-densities, each times its weight."""
 
-    def responsibilities(self, parameters: Parameters, rows: slice) -> FloatArray:
-        """Return those of some of the rows that it was given."""
+    def responsibilities(self, parameters: Parameters, at_once: int) -> Iterator[WeightedRows]:
+        """Yield those of all rows, so many rows at a time, and the weights of these rows."""
 
     def moments(self, *, matrix: bool) -> DataMoments:
         """Return mean and covariance of the points, or variances alone if those suffice."""
@@ -87,9 +102,13 @@ class ArraySource:
         """Σᵢ wᵢ log p(xᵢ)."""
         return self._pass.log_likelihood(*arguments_of_pass(parameters))
 
-    def responsibilities(self, parameters: Parameters, rows: slice) -> FloatArray:
-        """Return those of some rows."""
-        return kernels.responsibilities(self.X[rows], *arguments_of_pass(parameters))
+    def responsibilities(self, parameters: Parameters, at_once: int) -> Iterator[WeightedRows]:
+        """Yield those of all rows, so many rows at a time, and the weights of these rows."""
+        arguments, weight = arguments_of_pass(parameters), self.sample_weight
+        for start in range(0, self.n_rows, at_once):
+            rows = slice(start, start + at_once)
+            found = kernels.responsibilities(self.X[rows], *arguments)
+            yield found, None if weight is None else weight[rows]
 
     def moments(self, *, matrix: bool) -> DataMoments:
         """Mean and covariance of the points, or their variances alone; taken once."""
@@ -113,7 +132,7 @@ class ArraySource:
         """Return the rows that have weight, or `size` drawn at random where there are more."""
         X, weight, n = self.X, self.sample_weight, self.n_weighted
         if size is not None and n > size:
-            rows = _drawn(n, size, random_state)
+            rows = drawn(n, size, random_state)
             if n < len(X):
                 rows = self._weighted[rows]
         elif n < len(X):
@@ -124,22 +143,39 @@ class ArraySource:
 
     def least_likely(self, parameters: Parameters, count: int) -> FloatArray:
         """Return so many points that have weight, those of the lowest densities first."""
-        arguments = arguments_of_pass(parameters)
-        rows, log_density = np.empty(0, np.intp), np.empty(0)
-        for start in range(0, self.n_weighted, CHUNK):
-            chunk = self._weighted[start : start + CHUNK]
-            rows = np.concatenate([rows, chunk])
-            new = kernels.log_density(self.X[chunk], *arguments)
-            log_density = np.concatenate([log_density, new])
-            lowest = np.argsort(log_density, kind="stable")[:count]
-            rows, log_density = rows[lowest], log_density[lowest]
-        return self.X[rows]
+        lowest = LowestDensities(parameters, count)
+        for start in range(0, self.n_rows, CHUNK):
+            rows, weight = slice(start, start + CHUNK), self.sample_weight
+            lowest.add(self.X[rows], None if weight is None else weight[rows])
+        return lowest.points
 
     @lazy
     def _weighted(self) -> np.ndarray:
-        """WeightedRows that have weight."""
-        weight = self.sample_weight
-        return np.arange(len(self.X)) if weight is None else np.flatnonzero(weight)
+        """Numbers of the rows that have weight, where some have none."""
+        return np.flatnonzero(np.asarray(self.sample_weight))
+
+
+class LowestDensities:
+    """So many points that have weight, those of the lowest densities first, of all that are added.
+
+    Of equal ones, those that came before.
+    """
+
+    def __init__(self, parameters: Parameters, count: int) -> None:
+        self.points: FloatArray = np.empty((0, parameters.means.shape[1]))
+        self._log_density: FloatArray = np.empty(0)
+        self._arguments, self._count = arguments_of_pass(parameters), count
+
+    def add(self, X: FloatArray, weight: FloatArray | None) -> None:
+        """Look at some rows."""
+        log_density = kernels.log_density(X, *self._arguments)
+        if weight is not None:
+            X, log_density = X[weight > 0], log_density[weight > 0]
+        new = np.argsort(log_density, kind="stable")[: self._count]
+        points = np.concatenate([self.points.astype(X.dtype), X[new]])
+        log_density = np.concatenate([self._log_density, log_density[new]])
+        lowest = np.argsort(log_density, kind="stable")[: self._count]
+        self.points, self._log_density = points[lowest], log_density[lowest]
 
 
 class SourceAround:
@@ -156,9 +192,9 @@ class SourceAround:
         """The rows (n, d), with something in place of missing values."""
         return self.whole.X
 
-    def responsibilities(self, parameters: Parameters, rows: slice) -> FloatArray:
-        """Return those of some of the rows that it was given."""
-        return self.whole.responsibilities(parameters, rows)
+    def responsibilities(self, parameters: Parameters, at_once: int) -> Iterator[WeightedRows]:
+        """Yield those of all rows, so many rows at a time, and the weights of these rows."""
+        return self.whole.responsibilities(parameters, at_once)
 
     def moments(self, *, matrix: bool) -> DataMoments:
         """Return mean and covariance of the points, or variances alone if those suffice."""
@@ -177,7 +213,7 @@ class SourceAround:
         return self.whole.least_likely(parameters, count)
 
 
-def _drawn(n: int, size: int, random_state: np.random.RandomState) -> np.ndarray:
+def drawn(n: int, size: int, random_state: np.random.RandomState) -> np.ndarray:
     """Indices of `size` rows of n, in their order."""
     if n < FEWEST_IN_RUN * size:
         return np.sort(sample_without_replacement(n, size, random_state=random_state))

@@ -8,12 +8,13 @@ heterogeneous and incomplete observations, Annals of Applied Statistics 5 (2011)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from fastgmm._records import FloatArray, Parameters, Statistics
-from fastgmm.data.source import ArraySource, SourceAround
+from fastgmm.data.source import ArraySource, SourceAround, WeightedRows
 from fastgmm.kernels.convolution import Convolution
 from fastgmm.model.families import family_of
 
@@ -29,7 +30,6 @@ class UncertainSource(SourceAround):
         self, X: FloatArray, errors: FloatArray, sample_weight: FloatArray | None = None
     ) -> None:
         super().__init__(ArraySource(X, sample_weight))
-        self._errors = errors
         self._convolution = Convolution(X, errors, sample_weight)
 
     def expectation(self, parameters: Parameters) -> Statistics:
@@ -56,12 +56,16 @@ class UncertainSource(SourceAround):
         """Return log p(xᵢ), (n,)."""
         return self._convolution.log_density(*_dense(parameters)).astype(self.dtype)
 
-    def responsibilities(self, parameters: Parameters, rows: slice = slice(None)) -> FloatArray:
-        """Return those of some rows."""
-        part = self._convolution
-        if rows != slice(None):
-            part = Convolution(self.X[rows], self._errors[rows])
-        return part.responsibilities(*_dense(parameters)).astype(self.dtype)
+    def all_responsibilities(self, parameters: Parameters) -> FloatArray:
+        """Return those of all rows, (n, K)."""
+        return self._convolution.responsibilities(*_dense(parameters)).astype(self.dtype)
+
+    def responsibilities(self, parameters: Parameters, at_once: int) -> Iterator[WeightedRows]:
+        """Yield those of all rows, so many rows at a time, and the weights of these rows."""
+        found, weight = self.all_responsibilities(parameters), self.sample_weight
+        for start in range(0, self.n_rows, at_once):
+            rows = slice(start, start + at_once)
+            yield found[rows], None if weight is None else weight[rows]
 
     def least_likely(self, parameters: Parameters, count: int) -> FloatArray:
         """Return so many points that have weight, those of the lowest densities first."""

@@ -30,12 +30,13 @@ from fastgmm.em.restarts import best_of_starts
 from fastgmm.em.results import EMResult
 from fastgmm.estimator.arguments import RememberedArguments
 from fastgmm.estimator.callbacks import CallbackSupport, callbacks_of
+from fastgmm.estimator.collections import recognized
 from fastgmm.estimator.fitted import FittedMixture
 from fastgmm.estimator.given import check_init_params, check_initial_values, check_labels
 from fastgmm.estimator.hooks import HOOKS, fit_with_hooks, originals, overridden
 from fastgmm.estimator.interchange import fitted_attributes, is_kept, set_by_fit
-from fastgmm.estimator.plan import Plan, how_to_start, run
-from fastgmm.estimator.validation import check_fit_data, check_magnitude
+from fastgmm.estimator.plan import Plan, Points, how_to_start, run
+from fastgmm.estimator.validation import check_fit_data, check_fit_source, check_magnitude
 from fastgmm.kernels.small_problems import is_small
 from fastgmm.model.factors import IllDefinedCovariance
 from fastgmm.model.families import FAMILIES
@@ -73,6 +74,24 @@ def attributes_kept_on_failure(method: Method) -> Method:
             raise
 
     return cast(Method, careful)
+
+
+def _refuse_with_collections(model: Any) -> None:
+    """Refuse what asks for all rows in memory."""
+    unknown = {
+        "semi_supervised": getattr(model, "semi_supervised", False),
+        "noise": bool(getattr(model, "noise", False)),
+        "callbacks": bool(getattr(model, "_skl_callbacks", None)),
+        "init_params as an array": not (
+            isinstance(model.init_params, str) or callable(model.init_params)
+        ),
+    }
+    given = [name for name, is_given in unknown.items() if is_given]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: this needs all rows in memory; pass them as an array, or leave "
+            "it out."
+        )
 
 
 @originals
@@ -127,7 +146,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         """
         if overridden(self, HOOKS):
             return self._fit_with_hooks(X, sample_weight)
-        return self._assign(self._fit(X, y, sample_weight))
+        data = self._fit(X, y, sample_weight)
+        return self.predict(X) if data is None else self._assign(data)
 
     @attributes_kept_on_failure
     @blas_on_one_thread()
@@ -146,15 +166,16 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         watchers: Sequence[Watcher] | None = None,
         starts: Sequence[Clusters | None] | None = None,
         **source_options: Any,
-    ) -> FloatArray:
-        """Check, run EM from each start, keep the best run; return X as it was used.
+    ) -> FloatArray | None:
+        """Check, run EM from each start, keep the best run; return X as it was used, if an array.
 
         Without watchers the progress is printed as `verbose` says. `starts` are
         in place of `n_init` of them, None among them for one as `init_params` says. Other options
         are for the source.
         """
-        data, weight = check_fit_data(self, X, sample_weight, self.n_components)
-        plan = self._plan(data, weight, starts, y, **source_options)
+        points, weight = self._points(X, sample_weight, y, source_options)
+        data = points.X
+        plan = self._plan(points, starts, y)
         callbacks = callbacks_of(
             self, (data, y, weight), plan.n_starts, lambda r: self._attributes(plan.completed(r))
         )
@@ -178,7 +199,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             for warning in outcome.warnings(plan.n_starts, self.tol):
                 warnings.warn(warning, ConvergenceWarning, stacklevel=level_of_caller())
         except IllDefinedCovariance:
-            check_magnitude(data)
+            if data is not None:
+                check_magnitude(data)
             raise
         except KeyboardInterrupt:
             if not (self.keep_on_interrupt and (kept or finished)):
@@ -189,33 +211,46 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
                 self._keep(kept, self._log_likelihood(plan.source, kept))
         return data
 
+    def _points(
+        self, X: Any, sample_weight: Any, y: object, source_options: dict[str, Any]
+    ) -> tuple[Points, FloatArray | None]:
+        """Check the data; return what is to be fitted, and the weights of an array."""
+        collection = None if source_options else recognized(X)
+        if collection is None:
+            data, weight = check_fit_data(self, X, sample_weight, self.n_components)
+            source = partial(self._source_of, data, weight, **source_options)
+            return Points(len(data), data.shape[1], data.dtype, source, data), weight
+        self._check_knows_collections()
+        _refuse_with_collections(self)
+        found = collection.source(sample_weight)
+        check_fit_source(self, found, collection.feature_names, self.n_components)
+        return Points(found.n_rows, found.n_features, found.dtype, lambda: found), None
+
     def _plan(
         self,
-        X: FloatArray,
-        weight: FloatArray | None,
+        points: Points,
         starts: Sequence[Clusters | None] | None = None,
         y: object = None,
-        **source_options: Any,
     ) -> Plan:
         """Check every argument before any work; return what there is to fit."""
         model: Any = self
-        K, d = self.n_components, X.shape[1]
-        self._check_size(X)
+        K, n, d, dtype = self.n_components, *points[:3]
+        self._check_size(points)
         self._check_arguments([self.covariance_type])
         given = self._initial_values(d)
         noise = bool(getattr(self, "noise", False))
-        init_params = check_init_params(model.init_params, len(X), K, X.dtype, noise=noise)
-        labels = self._labels(y, len(X), init_params)
+        init_params = check_init_params(model.init_params, n, K, dtype, noise=noise)
+        labels = self._labels(y, n, init_params)
         resumed, lower_bound = None, -math.inf
         if model.warm_start and hasattr(self, "converged_"):
-            resumed = self._fitted_so_far(d).astype(X.dtype)
+            resumed = self._fitted_so_far(d).astype(dtype)
             lower_bound = model.lower_bound_
         draws = starts is None or None in starts
         # Making one takes as long as three iterations of a small fit.
         random_state = check_random_state(self.random_state if draws else None)
-        source = self._source_of(X, weight, **source_options)
-        if labels is not None:
-            source = LabelledSource(source, labels, self._source_of, X)
+        source = points.source()
+        if labels is not None and points.X is not None:
+            source = LabelledSource(source, labels, self._source_of, points.X)
         maximization = self._maximization(source)
         if resumed is not None:
             resumed = maximization.started(resumed)
@@ -228,22 +263,22 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         start = hows, resumed, lower_bound, random_state
         return Plan(source, maximization, repairing, K, *start, rules, n_starts)
 
-    def _check_size(self, X: FloatArray) -> None:
+    def _check_size(self, points: Points) -> None:
         """Refuse too few features, too little memory, and numbers that are too large."""
-        K, d, covariance_type = self.n_components, X.shape[1], self.covariance_type
+        K, (n, d, dtype), covariance_type = self.n_components, points[:3], self.covariance_type
         family, init_size = FAMILIES[covariance_type], getattr(self, "init_size", None)
         if d < family.fewest_features:
             raise ValueError(
                 f"covariance_type={covariance_type!r} is for two or more features, and there is "
                 "one; 'EII' (equal variances) and 'VII' (variances of their own) are all there is."
             )
-        if not is_small(len(X), K, d, family.pass_type):
-            n_seen = len(X) if init_size is None else min(len(X), init_size)
-            n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, X.itemsize)
+        if not is_small(n, K, d, family.pass_type):
+            n_seen = n if init_size is None else min(n, init_size)
+            n_bytes = bytes_of_fit(n_seen, K, d, covariance_type, dtype.itemsize)
             remedy = "use fewer components, features or covariance_type='diag'"
             check_memory(n_bytes, "The fit", remedy)
-        if X.size <= CHECKED_FIRST:
-            check_magnitude(X)
+        if points.X is not None and n * d <= CHECKED_FIRST:
+            check_magnitude(points.X)
 
     def _check_arguments(self, covariance_types: Iterable[str]) -> None:
         """Check what scikit-learn's validation does not; other estimators have more to check."""

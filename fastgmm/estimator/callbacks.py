@@ -20,7 +20,7 @@ except ImportError:
 
 
 # X, y and sample weights
-Data: TypeAlias = tuple[FloatArray, Any, FloatArray | None]
+Data: TypeAlias = tuple[Any, Any, FloatArray | None]
 AttributesOf: TypeAlias = Callable[[EMResult], dict[str, Any]]
 
 

@@ -82,9 +82,10 @@ class MixtureWithCriteria(FittedMixture):
             entropy = -float(np.average(logarithms, weights=weight)) * n
         else:
             source = self._scored(X, sample_weight)
-            n = _total_weight(source, sample_weight)
             p = self._of_density().astype(source.dtype)
-            deviance = -2 * mean_log_likelihood(source, p) * n
+            mean = mean_log_likelihood(source, p)
+            n = _total_weight(source, sample_weight)
+            deviance = -2 * mean * n
             entropy = classification_entropy(source, p) * (n / source.total_weight)
         return deviance + math.log(n) * self._n_parameters() + 2 * entropy
 
@@ -96,9 +97,10 @@ class MixtureWithCriteria(FittedMixture):
             n = check_total_weight(sample_weight, data)
             return -2 * float(self.score(X, **options)) * n, n
         source = self._scored(X, sample_weight)
-        n = _total_weight(source, sample_weight)
         p = self._of_density().astype(source.dtype)
-        return -2 * mean_log_likelihood(source, p) * n, n
+        mean = mean_log_likelihood(source, p)  # before the number of rows is asked for
+        n = _total_weight(source, sample_weight)
+        return -2 * mean * n, n
 
     def _n_parameters(self) -> int:
         """Number of free parameters, under scikit-learn's name for it."""
@@ -108,5 +110,7 @@ class MixtureWithCriteria(FittedMixture):
 
 def _total_weight(source: Source, sample_weight: ArrayLike | None) -> float:
     """Number of samples that count, or the sum of their weights as they were given."""
+    if source.sample_weight is None:  # nor are weights of blocks divided by anything
+        return source.total_weight
     rows = np.empty(source.n_rows, source.dtype)
     return source.part_that_counts * check_total_weight(sample_weight, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,11 +19,13 @@ from fastgmm._records import CovarianceType, FloatArray, Parameters
 from fastgmm.data.criteria import mean_log_likelihood
 from fastgmm.data.missing import source_of
 from fastgmm.data.source import ArraySource, Source
+from fastgmm.estimator.collections import Collection, recognized
 from fastgmm.estimator.given import check_parameters
 from fastgmm.estimator.hooks import ESTIMATES, MixtureHooks, call, originals, overridden
 from fastgmm.estimator.interchange import from_sklearn, to_sklearn
 from fastgmm.estimator.notebook import NotebookRepr
 from fastgmm.estimator.validation import (
+    check_n_features,
     check_n_samples,
     check_predict_data,
     check_sample_weight,
@@ -77,6 +80,9 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         labels : ndarray of shape (n,)
             From 0 to K - 1, or -1 for noise, if there is any.
         """
+        collection = recognized(X)
+        if collection is not None:
+            return self._mapped(collection, "predict")
         if overridden(self, ESTIMATES):
             data = self._check_hooks_data(X)
             return np.argmax(self._estimate_weighted_log_prob(data), axis=1)
@@ -95,6 +101,9 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         responsibilities : ndarray of shape (n, K)
             Each row sums to 1. With noise, that has a further column at the end.
         """
+        collection = recognized(X)
+        if collection is not None:
+            return self._mapped(collection, "predict_proba")
         if overridden(self, PREDICTIONS):
             data = self._check_hooks_data(X)
             return np.exp(call(self._estimate_log_prob_resp, data, xp=np)[1])
@@ -117,6 +126,9 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         -------
         log_density : ndarray of shape (n,)
         """
+        collection = recognized(X)
+        if collection is not None:
+            return self._mapped(collection, "score_samples")
         if overridden(self, ESTIMATES):
             data = self._check_hooks_data(X)
             return logsumexp(self._estimate_weighted_log_prob(data), axis=1)
@@ -142,7 +154,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         -------
         log_likelihood : float
         """
-        if overridden(self, (*ESTIMATES, "score_samples")):
+        if recognized(X) is None and overridden(self, (*ESTIMATES, "score_samples")):
             log_density = np.asarray(self.score_samples(X))
             weight = check_sample_weight(sample_weight, log_density)
             return float(np.average(log_density, weights=weight))
@@ -311,11 +323,49 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         check_is_fitted(self)
         return check_predict_data(self, X)
 
+    def _mapped(self, collection: Collection, method: str) -> Any:
+        """What a method makes of the rows of a collection, whose features are compared first."""
+        check_is_fitted(self)
+        self._check_knows_collections()
+        model = self
+        if hasattr(self, "feature_names_in_"):  # arrays have no names
+            collection = collection.of_features(list(self.feature_names_in_))
+            model = copy(self)
+            del model.feature_names_in_
+        return collection.map(getattr(model, method))
+
+    def _check_knows_collections(self) -> None:
+        """Refuse what is for arrays alone."""
+        if knows_missing(self):
+            raise ValueError(
+                "missing='em' is for arrays, as patterns of missing values are of all rows; pass "
+                "an array, or impute and pass what has no holes."
+            )
+
     def _scored(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Source:
+        collection = recognized(X)
+        if collection is not None:
+            return self._scored_collection(collection, sample_weight)
         data = self._check_predict_data(X)
         source = self._source_of(data, check_sample_weight(sample_weight, data))
         if source.total_weight == 0:
             raise ValueError("No row of X has weight and an observed value; there is no score.")
+        return source
+
+    def _scored_collection(self, collection: Collection, sample_weight: Any) -> Source:
+        check_is_fitted(self)
+        self._require("weights_", "means_", "precisions_cholesky_")
+        self._check_knows_collections()
+        own = overridden(self, (*ESTIMATES, "score_samples"))
+        if own:
+            raise ValueError(
+                f"{', '.join(own)} of {type(self).__name__} is overridden, so that a score is of "
+                "arrays alone; pass an array, or the mean of score_samples."
+            )
+        if hasattr(self, "feature_names_in_"):
+            collection = collection.of_features(list(self.feature_names_in_))
+        source = collection.source(sample_weight)
+        check_n_features(source.n_features, np.shape(self.means_)[-1])
         return source
 
     def _source_of(self, X: FloatArray, sample_weight: FloatArray | None) -> Source:

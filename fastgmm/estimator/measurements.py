@@ -123,7 +123,7 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
         """
         if errors is None:
             return super().predict_proba(X)
-        return self._measured(X, errors).responsibilities(self._parameters())
+        return self._measured(X, errors).all_responsibilities(self._parameters())
 
     @on_its_threads
     def score_samples(self, X: ArrayLike, *, errors: ArrayLike | None = None) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm._records import Parameters
+from fastgmm._records import FloatArray, Parameters
 from fastgmm.data.source import Source
 from fastgmm.em.clusters import Clusters
 from fastgmm.em.degeneracy import NO_REPAIRS, Repairing, Repairs, with_degenerate
@@ -27,6 +27,16 @@ from fastgmm.kernels.small_problems import is_small
 from fastgmm.model.families import FAMILIES
 from fastgmm.model.maximization import MaximumLikelihood
 from fastgmm.system.threads import blas_on_one_thread
+
+
+class Points(NamedTuple):
+    """The data of a fit, which are checked."""
+
+    n_rows: int
+    n_features: int
+    dtype: np.dtype
+    source: Callable[[], Source]
+    X: FloatArray | None = None  # if they are in memory
 
 
 class Plan(NamedTuple):

@@ -9,6 +9,7 @@ scikit-learn does for every estimator (sparse, complex, text, NaN, wrong number 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastgmm._records import FloatArray
+from fastgmm.data.source import Source
 from fastgmm.estimator.containers import refuse_missing, refuse_other_namespaces
 
 FLOAT_DTYPES = [np.float64, np.float32]  # kept as they are; everything else becomes the first
@@ -35,20 +37,44 @@ def check_fit_data(
     Sets `n_features_in_` and, for a data frame, `feature_names_in_` on the estimator.
     """
     data = _float_data(estimator, X, ensure_min_samples=2)
-    if len(data) < n_components:
-        raise ValueError(
-            f"Expected n_samples >= n_components but got n_components = {n_components}, "
-            f"n_samples = {len(data)}; use fewer components or more samples."
-        )
+    _check_enough(len(data), n_components)
     weight = check_sample_weight(sample_weight, data)
-    if weight is not None and np.count_nonzero(weight) < n_components:
-        raise ValueError(
-            f"Only {np.count_nonzero(weight)} samples have a positive sample_weight, fewer than "
-            f"n_components = {n_components}; use fewer components or more positive weights."
-        )
+    if weight is not None:
+        _check_enough_weight(int(np.count_nonzero(weight)), n_components)
     if knows_missing(estimator):
         _check_observed(data if weight is None else data[weight > 0], n_components)
     return data, weight
+
+
+def check_fit_source(
+    estimator: Any, source: Source, names: Sequence[str] | None, n_components: int
+) -> None:
+    """Check what there is of data that are no array, as of one; set the same attributes."""
+    n = source.n_rows
+    if n < 2:
+        raise ValueError(f"Found {n} sample(s) in X, and a minimum of 2 is required.")
+    _check_enough(n, n_components)
+    _check_enough_weight(source.n_weighted, n_components)
+    estimator.n_features_in_ = source.n_features
+    estimator.__dict__.pop("feature_names_in_", None)
+    if names is not None:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+
+
+def _check_enough(n_samples: int, n_components: int) -> None:
+    if n_samples < n_components:
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, "
+            f"n_samples = {n_samples}; use fewer components or more samples."
+        )
+
+
+def _check_enough_weight(n_weighted: int, n_components: int) -> None:
+    if n_weighted < n_components:
+        raise ValueError(
+            f"Only {n_weighted} samples have a positive sample_weight, fewer than "
+            f"n_components = {n_components}; use fewer components or more positive weights."
+        )
 
 
 def knows_missing(estimator: Any) -> bool:
@@ -81,12 +107,18 @@ def check_predict_data(
     It may miss values if the estimator knows what to do about them, or as `may_miss` says.
     """
     data = _float_data(estimator, X, reset=False, may_miss=may_miss)
-    if n_features not in (None, data.shape[1]):  # possible where the parameters were set by hand
+    if n_features is not None:
+        check_n_features(data.shape[1], n_features)
+    return data
+
+
+def check_n_features(given: int, expected: int) -> None:
+    """Refuse features that are not the mixture's, as where its parameters were set by hand."""
+    if given != expected:
         raise ValueError(
-            f"X has {data.shape[1]} features, but the mixture has means of {n_features} features; "
+            f"X has {given} features, but the mixture has means of {expected} features; "
             "pass the same features as to fit."
         )
-    return data
 
 
 def _float_data(
