@@ -11,6 +11,7 @@ from fastgmm.data.block_source import BlockSource
 from fastgmm.data.blocks import Blocks, RepeatedBlocks, SlicedBlocks, WeightedBlocks
 from fastgmm.data.parts import Parts
 from fastgmm.data.source import Source
+from fastgmm.estimator.dask_collections import dask_collection
 
 # What a method makes of an array: one answer for each row.
 OfRows = Callable[[Any], np.ndarray]
@@ -111,7 +112,7 @@ def is_block(item: Any) -> bool:
 
 
 # Each returns a collection, or None if that is nothing that it knows; the first to know has it.
-RECOGNIZERS: tuple[Callable[[Any], Collection | None], ...] = (rows_in_blocks,)
+RECOGNIZERS: tuple[Callable[[Any], Collection | None], ...] = (dask_collection, rows_in_blocks)
 
 
 def recognized(X: Any) -> Collection | None:
