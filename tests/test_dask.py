@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import dask
 import dask.array as da
@@ -19,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import BayesianGaussianMixture, GaussianMixture
-from fastgmm.data.dask import FAN_IN, DaskSource, tree
+from fastgmm.data.dask import FAN_IN, dask_source, tree
 from fastgmm.data.partitions import Kind, Partition
 
 N = 400
@@ -78,7 +75,7 @@ def test_a_fit_is_that_of_an_array(points, weight, covariance_type, n_partitions
 @pytest.mark.parametrize(
     "options",
     [
-        {"init_size": 50, "init_params": "random_from_data", "n_init": 2},  # a sample
+        {"init_size": 50, "init_params": "random_from_data"},  # a sample
         {"init_size": 50},  # a sample, and a start that is settled
         {"init_params": "random_means"},  # moments of all rows
         {"reg_covar_relative": 1e-3, "reg_covar": 0.0},  # variances of all rows
@@ -142,9 +139,9 @@ def test_predictions_are_lazy_arrays_of_the_same_chunks(points):
 
 def test_predictions_of_unknown_chunks_and_empty_ones(points):
     model, X = mixture().fit(points), in_partitions(points, 4)
-    some = X[X[:, 0] > 0]
+    some = X[X[:, 0] > -3]
     assert np.isnan(some.shape[0])
-    rows = points[points[:, 0] > 0]
+    rows = points[points[:, 0] > -3]
     assert_array_equal(model.predict(some).compute(), model.predict(rows))
     none = X[X[:, 0] > 1e9]
     assert model.predict_proba(none).compute().shape == (0, 2)
@@ -236,7 +233,7 @@ def test_each_block_upstream_is_made_once(points):
 @pytest.mark.parametrize("n_partitions", [1, 13, 100])
 def test_the_graph_of_a_pass_has_always_one_size(points, n_partitions):
     X = in_partitions(points, n_partitions)
-    source = DaskSource(list(X.to_delayed().ravel()), KIND)
+    source = dask_source(list(X.to_delayed().ravel()), KIND)
     p = mixture().fit(points)._parameters()
     with Counted() as counted:
         for _ in range(3):
@@ -301,11 +298,11 @@ def refused_arguments(points):
         "cut sample_weight as X is cut": (X[X[:, 0] > 0], in_partitions(ones, 4)),
         "The weights sum to 0": (X, 0 * ones),
         "X has no rows": (X[X[:, 0] > 1e9], None),
-        "n_samples = 1": (X[:1], None),
+        "a minimum of 2 is required": (X[:1], None),
         "Only 1 samples have a positive": (X, in_partitions(np.eye(1, N)[0], 4)),
         "Dask array of 1 dimension": (X[:, 0], None),
         "of complex128": (X.astype(complex), None),
-        "a Delayed of Dask": (X.to_delayed().ravel()[0], None),
+        "a Delayed.* of Dask": (X.to_delayed().ravel()[0], None),
     }
 
 
@@ -323,12 +320,3 @@ def test_other_features_than_those_of_the_fit_are_refused(points):
     for method in ("predict", "predict_proba", "score_samples", "score"):
         with pytest.raises(ValueError, match="2 features"):
             getattr(model, method)(X[:, :2])
-
-
-def test_dask_is_not_imported_without_need():
-    code = (
-        "import sys, numpy as np, fastgmm\n"
-        "fastgmm.GaussianMixture(2).fit(np.random.default_rng(0).normal(size=(50, 2)))\n"
-        "sys.exit('dask' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

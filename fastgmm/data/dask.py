@@ -7,8 +7,9 @@ in one order, so that results do not depend on which worker is the fastest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import dask
 import numpy as np
@@ -27,49 +28,27 @@ FAN_IN = 8
 
 
 class DaskSource:
-    """Points in partitions, which Dask keeps, and their weights; checked once.
+    """Points in partitions that Dask keeps, and their weights; `dask_source` makes and checks them.
 
-    `blocks` are delayed arrays or data frames, `weights` a delayed array for each, or an array for
-    all rows.
+    `partitions` are delayed objects that are made already, and none of them is empty.
     """
 
-    part_that_counts, sample_weight = 1.0, None
+    part_that_counts = 1.0
+    sample_weight: FloatArray | None = None  # weights are in the partitions
 
     def __init__(
-        self, blocks: Sequence[Any], kind: Kind, weights: Sequence[Any] | FloatArray | None = None
+        self, partitions: Sequence[Any], summaries: Sequence[Summary], kind: Kind, is_weighted: bool
     ) -> None:
+        self._partitions, self._summaries, self._is_weighted = partitions, summaries, is_weighted
         self.dtype, self.n_features = kind
-        of_blocks = [None] * len(blocks) if weights is None else weights
-        is_array = isinstance(weights, np.ndarray)
-        if is_array:
-            of_blocks = [None] * len(blocks)
-        make = dask.delayed(Task(partitions.partition_of), name="partition_of")
-        kind_once = dask.delayed(kind, traverse=False)
-        made = persisted([make(*pair, kind_once) for pair in zip(blocks, of_blocks, strict=True)])
-        summaries = self._checked(made)
-        if is_array:
-            made = self._weighted(made, summaries, weights)
-            summaries = self._checked(made)
-        # Those without rows have nothing to do in any pass.
-        full = [i for i, summary in enumerate(summaries) if summary.n_rows]
-        self._partitions = [made[i] for i in full]
-        self._summaries = [summaries[i] for i in full]
-        self._is_weighted = weights is not None
         self.n_rows = sum(summary.n_rows for summary in summaries)
         self.n_weighted = sum(summary.n_weighted for summary in summaries)
-        self.total_weight = sum(summary.total_weight for summary in summaries)
-        if not self.n_rows:
-            raise ValueError("X has no rows: all partitions are empty; give one sample or more.")
-        if not 0 < self.total_weight < np.inf:
-            raise ValueError(
-                f"The weights sum to {self.total_weight}; give finite weights, of which one is "
-                "positive."
-            )
+        self.total_weight = math.fsum(summary.total_weight for summary in summaries)
 
     @property
     def X(self) -> FloatArray:
-        """Refuse to give all rows in one array."""
-        raise ValueError("This needs all rows in memory at once; pass them as an array.")
+        """There is none: rows are on workers."""
+        raise AttributeError("This needs all rows in memory at once; pass them as an array.")
 
     def expectation(self, parameters: Parameters) -> Statistics:
         """Expected statistics of all the points: a pass over each partition."""
@@ -80,7 +59,7 @@ class DaskSource:
         return self._sum(partitions.log_likelihood, partitions.added, parameters)
 
     def responsibilities(self, parameters: Parameters, at_once: int) -> Iterator[WeightedRows]:
-        """Yield those of all rows, at most so many rows at a time, and the weights of these rows."""
+        """Yield those of all rows, so many rows at a time, and the weights of these rows."""
         for partition, summary in zip(self._partitions, self._summaries, strict=True):
             for start in range(0, summary.n_rows, at_once):
                 rows = slice(start, start + at_once)
@@ -151,30 +130,66 @@ class DaskSource:
         task = dask.delayed(Task(function), name=function.__name__)
         return computed([task(*arguments) for arguments in asked])
 
-    def _checked(self, made: Sequence[Any]) -> list[Summary]:
-        """Look at the partitions; refuse values and weights that are none."""
-        look = dask.delayed(partitions.summary_of)
-        summaries = computed([look(partition) for partition in made], is_first=True)
-        for number, summary in enumerate(summaries):
-            if summary.fault is not None:
-                raise ValueError(
-                    f"Partition {number}, {summary.fault} (all counted from 0); leave such rows out."
-                )
-        return list(summaries)
 
-    def _weighted(
-        self, made: Sequence[Any], summaries: Sequence[Summary], weights: FloatArray
-    ) -> Sequence[Any]:
-        """Cut an array of weights as the points are cut."""
-        lengths = [summary.n_rows for summary in summaries]
-        if weights.shape != (sum(lengths),):
+def dask_source(
+    blocks: Sequence[Any], kind: Kind, weights: Sequence[Any] | FloatArray | None = None
+) -> DaskSource:
+    """Have the partitions made, once, where they are to stay, and check them.
+
+    `blocks` are delayed arrays or data frames; `weights` a delayed array for each, or an array for
+    all rows. ValueError says which partition and row has what is no number.
+    """
+    of_blocks = [None] * len(blocks) if weights is None or is_array(weights) else weights
+    make = dask.delayed(Task(partitions.partition_of), name="partition_of")
+    given = dask.delayed(kind, traverse=False)
+    made = persisted([make(*pair, given) for pair in zip(blocks, of_blocks, strict=True)])
+    summaries = checked(made)
+    if is_array(weights):
+        made = with_weights(made, summaries, weights)
+        summaries = checked(made)
+    if not any(summary.n_rows for summary in summaries):
+        raise ValueError("X has no rows: all partitions are empty; give one sample or more.")
+    total = sum(summary.total_weight for summary in summaries)
+    if not 0 < total < np.inf:
+        raise ValueError(
+            f"The weights sum to {total}; give finite weights, of which one is positive."
+        )
+    # Those without rows have nothing to do in any pass.
+    full = [i for i, summary in enumerate(summaries) if summary.n_rows]
+    made, summaries = [made[i] for i in full], [summaries[i] for i in full]
+    return DaskSource(made, summaries, kind, weights is not None)
+
+
+def is_array(weights: object) -> TypeGuard[FloatArray]:
+    """Whether weights are of all rows, rather than one delayed array for each partition."""
+    return isinstance(weights, np.ndarray)
+
+
+def checked(made: Sequence[Any]) -> Sequence[Summary]:
+    """Look at the partitions; refuse values and weights that are none."""
+    look = dask.delayed(partitions.summary_of)
+    summaries = computed([look(partition) for partition in made], is_first=True)
+    for number, summary in enumerate(summaries):
+        if summary.fault is not None:
             raise ValueError(
-                f"sample_weight has the shape {weights.shape}, and X has {sum(lengths)} rows; give "
-                "one weight for each row."
+                f"Partition {number}, {summary.fault} (all counted from 0); leave such rows out."
             )
-        parts = np.split(weights, np.cumsum(lengths)[:-1])
-        give = dask.delayed(partitions.weighted)
-        return persisted([give(*pair) for pair in zip(made, parts, strict=True)])
+    return summaries
+
+
+def with_weights(
+    made: Sequence[Any], summaries: Sequence[Summary], weights: FloatArray
+) -> Sequence[Any]:
+    """Cut an array of weights as the points are cut."""
+    lengths = [summary.n_rows for summary in summaries]
+    if weights.shape != (sum(lengths),):
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}, and X has {sum(lengths)} rows; give one "
+            "weight for each row."
+        )
+    parts = np.split(weights, np.cumsum(lengths)[:-1])
+    give = dask.delayed(partitions.weighted)
+    return persisted([give(*pair) for pair in zip(made, parts, strict=True)])
 
 
 def tree(results: Sequence[Any], add: Callable[[Sequence[Any]], Any]) -> Any:

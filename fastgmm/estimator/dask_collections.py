@@ -131,13 +131,18 @@ def dask_collection(X: Any) -> DaskArray | DaskFrame | None:
         X = X.data
     if _is_array(X):
         return DaskArray(X)
-    if hasattr(X, "map_partitions") and hasattr(X, "columns"):
+    if _has(X, "map_partitions", "columns", "to_delayed"):
         return DaskFrame(X)
     raise TypeError(f"X is a {type(X).__name__} of Dask: {EXPECTED}; convert it to one.")
 
 
 def _is_array(X: Any) -> bool:
-    return all(hasattr(X, name) for name in ("map_blocks", "rechunk", "to_delayed"))
+    return _has(X, "map_blocks", "rechunk", "to_delayed")
+
+
+def _has(X: Any, *names: str) -> bool:
+    """Look at the class, as a delayed object claims to have everything."""
+    return all(hasattr(type(X), name) for name in names)
 
 
 def _float_type(dtypes: Sequence[Any]) -> np.dtype:
@@ -153,16 +158,17 @@ def _of_block(function: Callable[[Any], np.ndarray], kind: Kind) -> OfBlock:
 
 
 def _source(blocks: Sequence[Any], kind: Kind, sample_weight: Any) -> DaskSource:
-    from fastgmm.data.dask import DaskSource
+    from fastgmm.data.dask import dask_source
 
+    blocks = list(blocks)
     if sample_weight is None:
-        return DaskSource(list(blocks), kind)
+        return dask_source(blocks, kind)
     if not hasattr(sample_weight, "to_delayed"):
-        return DaskSource(list(blocks), kind, np.asarray(sample_weight, kind.dtype))
-    weights = np.ravel(sample_weight.to_delayed())
+        return dask_source(blocks, kind, np.asarray(sample_weight, kind.dtype))
+    weights = list(np.ravel(sample_weight.to_delayed()))
     if len(weights) != len(blocks):
         raise ValueError(
             f"sample_weight has {len(weights)} partitions, and X has {len(blocks)}; cut it as X is "
             "cut, or pass it as an array."
         )
-    return DaskSource(list(blocks), kind, list(weights))
+    return dask_source(blocks, kind, weights)
