@@ -64,8 +64,8 @@ class BlockSource:
 
     @property
     def X(self) -> FloatArray:
-        """Refuse to give all rows in one array."""
-        raise ValueError("This needs all rows in memory at once; pass them as an array.")
+        """There is no array of all rows."""
+        raise AttributeError("The rows come in blocks; what needs them all has to be an array.")
 
     def expectation(self, parameters: Parameters) -> Statistics:
         """Expected statistics of all the points: a pass over each part."""
