@@ -20,6 +20,7 @@ from fastgmm.data.cluster import computed, persisted
 from fastgmm.data.moments import DataMoments
 from fastgmm.data.partitions import Kind, Summary, Task
 from fastgmm.data.source import FEW_FEATURES, LowestDensities, WeightedRows, drawn
+from fastgmm.model.families import arguments_of_pass
 from fastgmm.system.lazy import lazy
 from fastgmm.system.memory import check_memory
 
@@ -52,18 +53,21 @@ class DaskSource:
 
     def expectation(self, parameters: Parameters) -> Statistics:
         """Expected statistics of all the points: a pass over each partition."""
-        return self._sum(partitions.expectation, partitions.added, parameters)
+        mixture = arguments_of_pass(parameters)  # without covariances, which stay here
+        return self._sum(partitions.expectation, partitions.added, mixture)
 
     def log_likelihood(self, parameters: Parameters) -> float:
         """Σᵢ wᵢ log p(xᵢ)."""
-        return self._sum(partitions.log_likelihood, partitions.added, parameters)
+        mixture = arguments_of_pass(parameters)
+        return self._sum(partitions.log_likelihood, partitions.added, mixture)
 
     def responsibilities(self, parameters: Parameters, at_once: int) -> Iterator[WeightedRows]:
         """Yield those of all rows, so many rows at a time, and the weights of these rows."""
+        mixture = dask.delayed(arguments_of_pass(parameters), traverse=False)
         for partition, summary in zip(self._partitions, self._summaries, strict=True):
             for start in range(0, summary.n_rows, at_once):
                 rows = slice(start, start + at_once)
-                yield from self._of(partitions.responsibilities, [(partition, parameters, rows)])
+                yield from self._of(partitions.responsibilities, [(partition, mixture, rows)])
 
     def moments(self, *, matrix: bool) -> DataMoments:
         """Mean and covariance of the points, or their variances alone; taken once."""

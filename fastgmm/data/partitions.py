@@ -15,8 +15,9 @@ import numpy as np
 from fastgmm import kernels
 from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.data.moments import CountedMoments, counted_moments, together
-from fastgmm.data.source import ArraySource, WeightedRows
-from fastgmm.model.families import arguments_of_pass
+from fastgmm.data.source import CHUNK, LowestDensities, WeightedRows
+from fastgmm.kernels.passes import Pass
+from fastgmm.system.lazy import lazy
 from fastgmm.system.threads import on_its_threads
 
 Sum = TypeVar("Sum", Statistics, float)
@@ -38,15 +39,23 @@ class Summary(NamedTuple):
     fault: str | None  # beginning with the row
 
 
-class Partition(ArraySource):
-    """Points and weights of a partition; its workspaces stay where it is."""
+class Partition:
+    """Points and weights of a partition, and workspaces of passes, which stay where it is."""
+
+    def __init__(self, X: FloatArray, weight: FloatArray | None = None) -> None:
+        self.X, self.weight = X, weight
+
+    @lazy
+    def points(self) -> Pass:
+        """The same as the kernels take them, checked once."""
+        return Pass(self.X, self.weight)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Partition, (self.X, self.sample_weight)
+        return Partition, (self.X, self.weight)
 
     def __sizeof__(self) -> int:
         """By which Dask decides whether to move it."""
-        weight = 0 if self.sample_weight is None else self.sample_weight.nbytes
+        weight = 0 if self.weight is None else self.weight.nbytes
         return object.__sizeof__(self) + self.X.nbytes + weight
 
 
@@ -87,24 +96,22 @@ def points_of(block: Any, kind: Kind) -> FloatArray:
 
 def weighted(partition: Partition, weight: Any) -> Partition:
     """Return the points with weights."""
-    weight = np.asarray(weight, partition.dtype)
-    if weight.shape != (partition.n_rows,):
+    X, weight = partition.X, np.asarray(weight, partition.X.dtype)
+    if weight.shape != X.shape[:1]:
         raise ValueError(
-            f"A partition has {partition.n_rows} rows and weights of the shape {weight.shape}; cut "
+            f"A partition has {len(X)} rows and weights of the shape {weight.shape}; cut "
             "sample_weight as X is cut, with one weight for each row."
         )
-    return Partition(partition.X, weight)
+    return Partition(X, weight)
 
 
 def summary_of(partition: Partition) -> Summary:
     """Look at all values of a partition."""
-    n_weighted, total = partition.n_weighted, partition.total_weight
-    return Summary(partition.n_rows, n_weighted, total, fault_of(*rows_of(partition)))
-
-
-def rows_of(partition: Partition) -> WeightedRows:
-    """Return all the rows."""
-    return partition.X, partition.sample_weight
+    X, weight = partition.X, partition.weight
+    fault = fault_of(X, weight)
+    if weight is None:
+        return Summary(len(X), len(X), len(X), fault)
+    return Summary(len(X), int(np.count_nonzero(weight)), float(weight.sum()), fault)
 
 
 def fault_of(X: FloatArray, weight: FloatArray | None) -> str | None:
@@ -123,14 +130,14 @@ def fault_of(X: FloatArray, weight: FloatArray | None) -> str | None:
 
 
 # --- what a pass leaves behind
-def expectation(partition: Partition, parameters: Parameters) -> Statistics:
+def expectation(partition: Partition, mixture: Sequence[Any]) -> Statistics:
     """Expected statistics of the points."""
-    return partition.expectation(parameters)
+    return partition.points.expectation(*mixture)
 
 
-def log_likelihood(partition: Partition, parameters: Parameters) -> float:
+def log_likelihood(partition: Partition, mixture: Sequence[Any]) -> float:
     """Σᵢ wᵢ log p(xᵢ)."""
-    return partition.log_likelihood(parameters)
+    return partition.points.log_likelihood(*mixture)
 
 
 def added(parts: Sequence[Sum]) -> Sum:
@@ -140,7 +147,7 @@ def added(parts: Sequence[Sum]) -> Sum:
 
 def moments(partition: Partition, matrix: bool) -> CountedMoments:
     """Weight, mean and covariance of the points, or their variances."""
-    return counted_moments(*rows_of(partition), matrix=matrix)
+    return counted_moments(partition.X, partition.weight, matrix=matrix)
 
 
 def moments_together(parts: Sequence[CountedMoments]) -> CountedMoments:
@@ -148,9 +155,10 @@ def moments_together(parts: Sequence[CountedMoments]) -> CountedMoments:
     return reduce(together, parts)
 
 
+# --- some of the rows
 def chosen_rows(partition: Partition, numbers: np.ndarray | None) -> WeightedRows:
     """Return those rows of the ones that have weight, or all of them."""
-    X, weight = rows_of(partition)
+    X, weight = partition.X, partition.weight
     if weight is None:
         return (X, None) if numbers is None else (X[numbers], None)
     rows = np.flatnonzero(weight)
@@ -159,12 +167,15 @@ def chosen_rows(partition: Partition, numbers: np.ndarray | None) -> WeightedRow
 
 
 def least_likely(partition: Partition, parameters: Parameters, count: int) -> FloatArray:
-    """Return so many points of the lowest densities."""
-    return partition.least_likely(parameters, count)
+    """Return so many points of the lowest densities that have weight."""
+    lowest = LowestDensities(parameters, count)
+    for start in range(0, len(partition.X), CHUNK):
+        rows, weight = slice(start, start + CHUNK), partition.weight
+        lowest.add(partition.X[rows], None if weight is None else weight[rows])
+    return lowest.points
 
 
-def responsibilities(partition: Partition, parameters: Parameters, rows: slice) -> WeightedRows:
+def responsibilities(partition: Partition, mixture: Sequence[Any], rows: slice) -> WeightedRows:
     """Return those of some rows, and the weights of these."""
-    X, weight = rows_of(partition)
-    found = kernels.responsibilities(X[rows], *arguments_of_pass(parameters))
-    return found, None if weight is None else weight[rows]
+    found = kernels.responsibilities(partition.X[rows], *mixture)
+    return found, None if partition.weight is None else partition.weight[rows]
