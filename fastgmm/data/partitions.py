@@ -111,7 +111,8 @@ def summary_of(partition: Partition) -> Summary:
     fault = fault_of(X, weight)
     if weight is None:
         return Summary(len(X), len(X), len(X), fault)
-    return Summary(len(X), int(np.count_nonzero(weight)), float(weight.sum()), fault)
+    total = float(weight.sum(dtype=np.float64))
+    return Summary(len(X), int(np.count_nonzero(weight)), total, fault)
 
 
 def fault_of(X: FloatArray, weight: FloatArray | None) -> str | None:
