@@ -13,8 +13,8 @@ import pytest
 from pyarrow import parquet
 
 from fastgmm.cli._common import listed
-from fastgmm.cli.columns import Choice
 from fastgmm.cli.tables import read_table
+from fastgmm.tables.columns import Choice
 
 TEXT = "name,width,height,kind\nanna,1,2,x\nbo,3,4,y\ncy,5,6,x\n"
 NUMBERS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])

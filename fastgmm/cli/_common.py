@@ -68,8 +68,8 @@ def read_data(options: argparse.Namespace, expected: Sequence[str] = ()) -> Nume
 
     Columns of the expected names are chosen if all are there, and nothing else is asked for.
     """
-    from fastgmm.cli.columns import Choice
     from fastgmm.cli.tables import read_table
+    from fastgmm.tables.columns import Choice
 
     choice = Choice(options.columns, options.index, tuple(expected))
     table = read_table(options.data, options.header, choice)

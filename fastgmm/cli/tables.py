@@ -17,10 +17,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from fastgmm._records import FloatArray
-from fastgmm.cli.columns import ALL, Choice
-from fastgmm.cli.parquet import PARQUET, read_parquet
-from fastgmm.cli.text_tables import MISSING, first_fault_of_values, read_text
 from fastgmm.system.files import atomic_write
+from fastgmm.tables.columns import ALL, Choice
+from fastgmm.tables.parquet import PARQUET, read_parquet
+from fastgmm.tables.text import MISSING, first_fault_of_values, read_text
 
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"  # what files begin with
 COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {

@@ -33,6 +33,7 @@ class BlockSource:
 
     part_that_counts = 1.0
     sample_weight: FloatArray | None = None
+    feature_names: list[str] | None = None  # where the blocks have some
 
     def __init__(self, blocks: Blocks) -> None:
         self.parts = Parts(blocks)

@@ -223,7 +223,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         self._check_knows_collections()
         _refuse_with_collections(self)
         found = collection.source(sample_weight)
-        check_fit_source(self, found, collection.feature_names, self.n_components)
+        names = getattr(found, "feature_names", None) or collection.feature_names
+        check_fit_source(self, found, names, self.n_components)
         return Points(found.n_rows, found.n_features, found.dtype, lambda: found), None
 
     def _plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from fastgmm.data.blocks import Blocks, RepeatedBlocks, SlicedBlocks, WeightedBl
 from fastgmm.data.parts import Parts
 from fastgmm.data.source import Source
 from fastgmm.estimator.dask_collections import dask_collection
+from fastgmm.tables.files import FileBlocks, expanded
 
 # What a method makes of an array: one answer for each row.
 OfRows = Callable[[Any], np.ndarray]
@@ -66,6 +68,37 @@ class BlockCollection:
         return np.concatenate(list(self.outputs(function)))
 
 
+class FileCollection(BlockCollection):
+    """Files of rows, whose columns may have names."""
+
+    def __init__(self, blocks: FileBlocks) -> None:
+        super().__init__(blocks)
+        self.files, self.feature_names = blocks, blocks.feature_names
+
+    def of_features(self, names: list[str]) -> FileCollection:
+        """Return the columns of these names, or itself if columns have none."""
+        return FileCollection(self.files.of_features(names))
+
+    def source(self, sample_weight: Any) -> BlockSource:
+        """Return a source that reads the files in each pass; a name is that of a column."""
+        if isinstance(sample_weight, str):
+            files = self.files.changed(weight=sample_weight)
+            found = BlockSource(files)
+            found.feature_names = files.feature_names
+            return found
+        return super().source(sample_weight)
+
+
+def rows_in_files(X: Any) -> FileCollection | None:
+    """Recognize paths of files, and lists of them."""
+    paths = [X] if isinstance(X, str | os.PathLike) else X
+    if not isinstance(paths, list | tuple) or not paths:
+        return None
+    if not all(isinstance(path, str | os.PathLike) for path in paths):
+        return None
+    return FileCollection(FileBlocks([file for path in paths for file in expanded(path)]))
+
+
 def rows_in_blocks(X: Any) -> BlockCollection | None:
     """Recognize what slices by rows, and functions and sequences of blocks."""
     if hasattr(X, "shape"):
@@ -112,7 +145,11 @@ def is_block(item: Any) -> bool:
 
 
 # Each returns a collection, or None if that is nothing that it knows; the first to know has it.
-RECOGNIZERS: tuple[Callable[[Any], Collection | None], ...] = (dask_collection, rows_in_blocks)
+RECOGNIZERS: tuple[Callable[[Any], Collection | None], ...] = (
+    dask_collection,
+    rows_in_files,
+    rows_in_blocks,
+)
 
 
 def recognized(X: Any) -> Collection | None:

@@ -15,7 +15,7 @@ from typing import BinaryIO, TextIO
 import numpy as np
 
 from fastgmm._records import FloatArray
-from fastgmm.cli.columns import ALL, Choice
+from fastgmm.tables.columns import ALL, Choice, points_and_weight
 
 MISSING = "fill it, or leave out the line"
 NO_VALUE = {"", "na", "n/a", "#n/a", "null", "none", "?", "-", "."}
@@ -63,13 +63,7 @@ def read_lines(
     text: io.TextIOWrapper, header: bool | None, choice: Choice
 ) -> tuple[FloatArray, list[str] | None, tuple[str, ...]]:
     """Do so for decoded text."""
-    layout, notes = layout_of(text, header)
-    if choice:
-        first = int(layout.has_index)  # which is not counted
-        known = layout.names[first : layout.width - layout.has_tail]
-        chosen = choice.chosen(known, len(layout.columns))
-        layout = replace(layout, columns=[first + column for column in chosen])
-        notes = notes[1:] if first and choice.columns else notes
+    layout, notes = chosen_layout(text, header, choice)
     try:
         X = parse(text, layout)
     except ValueError as error:
@@ -87,6 +81,21 @@ def read_lines(
         raise ValueError(first_fault(text, layout) or "it has values that are not finite.")
     names = [layout.names[column] for column in layout.columns] if layout.names else None
     return X, names, notes
+
+
+def chosen_layout(
+    text: TextIO, header: bool | None, choice: Choice, weight: str | None = None
+) -> tuple[Layout, tuple[str, ...]]:
+    """Find out how lines are to be read for the columns chosen; a weight's comes after them."""
+    layout, notes = layout_of(text, header)
+    if choice or weight is not None:
+        first = int(layout.has_index)  # which is not counted
+        known = layout.names[first : layout.width - layout.has_tail]
+        chosen, own = points_and_weight(choice, weight, known, len(layout.columns))
+        chosen += [] if own is None else [own]
+        layout = replace(layout, columns=[first + column for column in chosen])
+        notes = notes[1:] if first and choice.columns else notes
+    return layout, notes
 
 
 def as_text(stream: BinaryIO) -> io.TextIOWrapper:
@@ -227,21 +236,26 @@ def parse(text: TextIO, layout: Layout) -> FloatArray:
     text.seek(0)
     if layout.names:
         next(rows_of(text, layout.delimiter))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "loadtxt: input contained no data")
+        return parse_lines(text, layout)
+
+
+def parse_lines(lines: Iterable[str], layout: Layout) -> FloatArray:
+    """Parse lines below the header."""
     converters: dict[int | str, Callable[[str], float]] = {}
     for column in set(range(layout.width)) - set(layout.columns):
         converters[column] = lambda cell: 0.0
     if layout.has_tail:
         converters[layout.width - 1] = zero_if_empty
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "loadtxt: input contained no data")
-        return np.loadtxt(
-            text,
-            delimiter=None if layout.delimiter == " " else layout.delimiter,
-            comments="#",
-            quotechar='"',
-            converters=converters or None,
-            ndmin=2,
-        )
+    return np.loadtxt(
+        lines,
+        delimiter=None if layout.delimiter == " " else layout.delimiter,
+        comments="#",
+        quotechar='"',
+        converters=converters or None,
+        ndmin=2,
+    )
 
 
 def zero_if_empty(cell: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MOST_NAMED = 8  # columns that an error names
 
@@ -44,6 +44,19 @@ class Choice:
         if not found:
             raise ValueError("no column of numbers is left beside the index.")
         return found
+
+
+def points_and_weight(
+    choice: Choice, weight: str | None, names: Sequence[str], width: int
+) -> tuple[list[int], int | None]:
+    """Return the numbers of the columns that are points, and of the one that has weights."""
+    if weight is None:
+        return choice.chosen(names, width), None
+    found = find(weight, names, width)
+    if len(found) > 1:
+        raise ValueError(f"{weight!r} stands for {len(found)} columns; weights are in one.")
+    others = replace(choice, left_out=(*choice.left_out, weight))
+    return others.chosen(names, width), found[0]
 
 
 def find(text: str, names: Sequence[str], width: int) -> list[int]:
