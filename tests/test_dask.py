@@ -175,6 +175,32 @@ def test_a_data_frame_is_fitted_as_that_of_pandas(table, weight):
     assert_allclose(model.score(frame), expected.score(table))  # the columns that it knows
 
 
+def test_a_column_of_a_data_frame_has_the_weights(table, weight):
+    frame = dd.from_pandas(table.assign(w=weight), npartitions=5)
+    expected, model = mixture().fit(table, None, weight), mixture().fit(frame, None, "w")
+    assert_same(model, expected)
+    assert list(model.feature_names_in_) == list("abc")
+    assert_allclose(model.score(frame, None, "w"), expected.score(table, None, weight))
+    with pytest.raises(ValueError, match="no column v"):
+        mixture().fit(frame, None, "v")
+
+
+def test_tasks_run_on_as_many_threads_as_n_jobs_says(points, monkeypatch):
+    asked = []
+
+    def threads_of(n_jobs, most):
+        asked.append(n_jobs)
+        return 1
+
+    X = in_partitions(points, 2)
+    monkeypatch.setattr("fastgmm.system.threads.threads_of", threads_of)
+    mixture().fit(X)
+    assert set(asked) == {1}
+    asked.clear()
+    mixture(n_jobs=2).fit(X)
+    assert set(asked) == {1, 2}  # 1: while partitions are made
+
+
 def test_predictions_of_a_data_frame_keep_its_index(table):
     frame, model = dd.from_pandas(table, npartitions=5), mixture().fit(table)
     for method in ("predict", "predict_proba", "score_samples"):

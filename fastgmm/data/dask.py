@@ -36,11 +36,18 @@ class DaskSource:
 
     part_that_counts = 1.0
     sample_weight: FloatArray | None = None  # weights are in the partitions
+    feature_names: list[str] | None = None  # where a column has the weights, those of the others
 
     def __init__(
-        self, partitions: Sequence[Any], summaries: Sequence[Summary], kind: Kind, is_weighted: bool
+        self,
+        partitions: Sequence[Any],
+        summaries: Sequence[Summary],
+        kind: Kind,
+        is_weighted: bool,
+        n_jobs: int,
     ) -> None:
         self._partitions, self._summaries, self._is_weighted = partitions, summaries, is_weighted
+        self._n_jobs = n_jobs
         self.dtype, self.n_features = kind
         self.n_rows = sum(summary.n_rows for summary in summaries)
         self.n_weighted = sum(summary.n_weighted for summary in summaries)
@@ -124,24 +131,31 @@ class DaskSource:
         """Have each partition's result added, by a tree."""
         # Once for all partitions: whoever needs them has them from the first who did.
         given = [dask.delayed(argument, traverse=False) for argument in arguments]
-        task = dask.delayed(Task(function), name=function.__name__)
+        task = self._task(function)
         results = [task(partition, *given) for partition in self._partitions]
         (total,) = computed([tree(results, dask.delayed(add))])
         return total
 
+    def _task(self, function: Callable) -> Any:
+        return dask.delayed(Task(function, self._n_jobs), name=function.__name__)
+
     def _of(self, function: Callable, asked: Sequence[tuple]) -> Sequence[Any]:
         """Return what a function makes of some partitions, one after another."""
-        task = dask.delayed(Task(function), name=function.__name__)
+        task = self._task(function)
         return computed([task(*arguments) for arguments in asked])
 
 
 def dask_source(
-    blocks: Sequence[Any], kind: Kind, weights: Sequence[Any] | FloatArray | None = None
+    blocks: Sequence[Any],
+    kind: Kind,
+    weights: Sequence[Any] | FloatArray | None = None,
+    n_jobs: int | None = None,
 ) -> DaskSource:
     """Have the partitions made, once, where they are to stay, and check them.
 
     `blocks` are delayed arrays or data frames; `weights` a delayed array for each, or an array for
-    all rows. ValueError says which partition and row has what is no number.
+    all rows; `n_jobs` are threads of each task, one for None, as a worker has a task for each of
+    its own. ValueError says which partition and row has what is no number.
     """
     of_blocks = [None] * len(blocks) if weights is None or is_array(weights) else weights
     make = dask.delayed(Task(partitions.partition_of), name="partition_of")
@@ -161,7 +175,7 @@ def dask_source(
     # Those without rows have nothing to do in any pass.
     full = [i for i, summary in enumerate(summaries) if summary.n_rows]
     made, summaries = [made[i] for i in full], [summaries[i] for i in full]
-    return DaskSource(made, summaries, kind, weights is not None)
+    return DaskSource(made, summaries, kind, weights is not None, n_jobs or 1)
 
 
 def is_array(weights: object) -> TypeGuard[FloatArray]:

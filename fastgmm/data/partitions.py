@@ -60,7 +60,7 @@ class Partition:
 
 
 class Task(NamedTuple):
-    """A function that runs on one thread: workers run as many tasks as they have threads."""
+    """A function that runs on so many threads; a worker has a task for each of its own."""
 
     function: Callable[..., Any]
     n_jobs: int = 1

@@ -222,7 +222,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             return Points(len(data), data.shape[1], data.dtype, source, data), weight
         self._check_knows_collections()
         _refuse_with_collections(self)
-        found = collection.source(sample_weight)
+        found = collection.source(sample_weight, self.n_jobs)
         names = getattr(found, "feature_names", None) or collection.feature_names
         check_fit_source(self, found, names, self.n_components)
         return Points(found.n_rows, found.n_features, found.dtype, lambda: found), None

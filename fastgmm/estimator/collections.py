@@ -27,8 +27,11 @@ class Collection(Protocol):
     def of_features(self, names: list[str]) -> Collection:
         """Return the columns of these names, or itself if columns have none."""
 
-    def source(self, sample_weight: Any) -> Source:
-        """Return the source of a fit or a score, with weights as the user gives them."""
+    def source(self, sample_weight: Any, n_jobs: int | None = None) -> Source:
+        """Return the source of a fit or a score, with weights as the user gives them.
+
+        `n_jobs` says on how many threads passes run where these are of other processes.
+        """
 
     def map(self, function: OfRows) -> Any:
         """Return what a function of arrays makes of all rows, as an array or a collection."""
@@ -46,7 +49,7 @@ class BlockCollection:
         """Blocks are arrays, which have no names."""
         return self
 
-    def source(self, sample_weight: Any) -> BlockSource:
+    def source(self, sample_weight: Any, n_jobs: int | None = None) -> BlockSource:
         """Return a source that reads the blocks in each pass."""
         if sample_weight is None:
             return BlockSource(self.blocks)
@@ -79,7 +82,7 @@ class FileCollection(BlockCollection):
         """Return the columns of these names, or itself if columns have none."""
         return FileCollection(self.files.of_features(names))
 
-    def source(self, sample_weight: Any) -> BlockSource:
+    def source(self, sample_weight: Any, n_jobs: int | None = None) -> BlockSource:
         """Return a source that reads the files in each pass; a name is that of a column."""
         if isinstance(sample_weight, str):
             files = self.files.changed(weight=sample_weight)

@@ -67,13 +67,13 @@ class DaskArray:
         """Columns have no names."""
         return self
 
-    def source(self, sample_weight: Any) -> DaskSource:
+    def source(self, sample_weight: Any, n_jobs: int | None = None) -> DaskSource:
         """Return a source whose partitions are the chunks."""
         if _is_array(sample_weight) and sample_weight.ndim == 1:
             rows = self.X.chunks[0]
             if sample_weight.shape == self.X.shape[:1]:  # unknown lengths are no numbers
                 sample_weight = sample_weight.rechunk((rows,))
-        return _source(self.X.to_delayed().ravel(), self.kind, sample_weight)
+        return _source(self.X.to_delayed().ravel(), self.kind, sample_weight, n_jobs)
 
     def map(self, function: Callable[[Any], np.ndarray]) -> Any:
         """Return what a function makes of the chunks, as a Dask array."""
@@ -88,8 +88,8 @@ class DaskArray:
 class DaskFrame:
     """A Dask data frame; predictions are series and data frames with its partitions and index."""
 
-    def __init__(self, X: Any) -> None:
-        self.X = X
+    def __init__(self, X: Any, whole: Any = None) -> None:
+        self.X, self.whole = X, X if whole is None else whole
         kinds = dict(zip(X.columns, X.dtypes, strict=True))
         for name, dtype in kinds.items():
             if getattr(dtype, "kind", "O") not in "fiub":
@@ -110,11 +110,18 @@ class DaskFrame:
                 f"X has no column {', '.join(absent)}, which the mixture was fitted on; pass the "
                 "same columns as to fit."
             )
-        return DaskFrame(self.X[names])
+        return DaskFrame(self.X[names], self.whole)
 
-    def source(self, sample_weight: Any) -> DaskSource:
-        """Return a source with the partitions of the data frame."""
-        return _source(self.X.to_delayed(), self.kind, sample_weight)
+    def source(self, sample_weight: Any, n_jobs: int | None = None) -> DaskSource:
+        """Return a source with the partitions of the data frame; a name is that of a column."""
+        if isinstance(sample_weight, str):
+            if sample_weight not in self.whole.columns:
+                raise ValueError(f"X has no column {sample_weight}, to be sample_weight; name one.")
+            points = DaskFrame(self.X[[name for name in self.X.columns if name != sample_weight]])
+            found = points.source(self.whole[sample_weight], n_jobs)
+            found.feature_names = points.feature_names
+            return found
+        return _source(self.X.to_delayed(), self.kind, sample_weight, n_jobs)
 
     def map(self, function: Callable[[Any], np.ndarray]) -> Any:
         """Return what a function makes of the partitions, as a series or a data frame of Dask."""
@@ -157,18 +164,20 @@ def _of_block(function: Callable[[Any], np.ndarray], kind: Kind) -> OfBlock:
     return OfBlock(function, kind, answer[:0])
 
 
-def _source(blocks: Sequence[Any], kind: Kind, sample_weight: Any) -> DaskSource:
+def _source(
+    blocks: Sequence[Any], kind: Kind, sample_weight: Any, n_jobs: int | None
+) -> DaskSource:
     from fastgmm.data.dask import dask_source
 
     blocks = list(blocks)
     if sample_weight is None:
-        return dask_source(blocks, kind)
+        return dask_source(blocks, kind, None, n_jobs)
     if not hasattr(sample_weight, "to_delayed"):
-        return dask_source(blocks, kind, np.asarray(sample_weight, kind.dtype))
+        return dask_source(blocks, kind, np.asarray(sample_weight, kind.dtype), n_jobs)
     weights = list(np.ravel(sample_weight.to_delayed()))
     if len(weights) != len(blocks):
         raise ValueError(
             f"sample_weight has {len(weights)} partitions, and X has {len(blocks)}; cut it as X is "
             "cut, or pass it as an array."
         )
-    return dask_source(blocks, kind, weights)
+    return dask_source(blocks, kind, weights, n_jobs)

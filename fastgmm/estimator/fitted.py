@@ -364,7 +364,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
             )
         if hasattr(self, "feature_names_in_"):
             collection = collection.of_features(list(self.feature_names_in_))
-        source = collection.source(sample_weight)
+        source = collection.source(sample_weight, self.n_jobs)
         check_n_features(source.n_features, np.shape(self.means_)[-1])
         return source
 
