@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -11,15 +13,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as arrow
 import pytest
+from commands import fail, succeed
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import ARRAYS, assert_close, assert_same_arrays, fixed_start
 from pyarrow import parquet
 from sklearn.base import clone
 
 from fastgmm import GaussianMixture
+from fastgmm.cli import tables
+from fastgmm.cli.progress import LiveProgress
 from fastgmm.data import parts
+from fastgmm.em import progress as progress_of_fits
+from fastgmm.persistence import load
 from fastgmm.tables import npy, text_blocks
 from fastgmm.tables import parquet as parquet_tables
+from fastgmm.tables.columns import ALL
+from fastgmm.tables.files import FileBlocks
 
 RNG = np.random.default_rng(0)
 X = np.concatenate([RNG.normal(3, 1, (300, 3)), RNG.normal(0, 2, (200, 3))])
@@ -268,3 +277,99 @@ def test_parquet_that_is_written_again_meanwhile(tmp_path: Path):
 
     with pytest.raises(ValueError, match="X has changed since the first pass, between row 0 of"):
         GaussianMixture(**START)._fit(path, watchers=[WritesAgain()])
+
+
+# --- the command line -------------------------------------------------------------------------
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the points in a few files, and in one."""
+    monkeypatch.chdir(tmp_path)
+    for number, rows in enumerate([slice(0, 10), slice(10, 333), slice(333, None)]):
+        frame(rows).to_csv(f"part-{number}.csv", index=False)
+    as_text(tmp_path)
+    as_parquet(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("blocks", ["--blocks", "--no-blocks"])
+@pytest.mark.parametrize("data", [["part-0.csv", "part-1.csv", "part-2.csv"], ["part-*.csv"]])
+def test_commands_take_several_files(data, blocks, folder, capsys):
+    fit = ["-k", "2", "--out"]
+    succeed(capsys, "fit", "points.csv", *fit, "one.npz")
+    out = succeed(capsys, "fit", *data, *fit, "several.npz", blocks)
+    assert "500 × 3" in out
+    one, several = load("one.npz"), load("several.npz")
+    assert_close(several.means_, one.means_, 1e-10)
+    assert list(several.feature_names_in_) == NAMES
+    expected = succeed(capsys, "predict", "one.npz", "points.csv")
+    assert succeed(capsys, "predict", "one.npz", *data, blocks) == expected
+    mean = float(succeed(capsys, "score", "one.npz", "points.csv", "--mean"))
+    assert float(succeed(capsys, "score", "one.npz", *data, blocks, "--mean")) == pytest.approx(
+        mean
+    )
+
+
+def test_answers_in_blocks_go_to_files(folder, capsys):
+    succeed(capsys, "fit", "points.parquet", "-k", "2", "--out", "model.npz")
+    expected = load("model.npz").score_samples("points.parquet")
+    for name in ("scores.npy", "scores.csv"):
+        for blocks in ("--blocks", "--no-blocks"):
+            succeed(capsys, "score", "model.npz", "points.parquet", "--out", name, blocks)
+            read = np.load if name.endswith("npy") else np.loadtxt
+            assert_array_equal(read(name), expected)
+
+
+def test_figures_of_a_fit_in_blocks(folder, capsys):
+    """Are those of points in memory, and all that JSON has."""
+    said = [
+        json.loads(succeed(capsys, "fit", "points.csv", "-k", "2", "--json", blocks))
+        for blocks in ("--blocks", "--no-blocks")
+    ]
+    for one, other in zip(*(figures.values() for figures in said), strict=True):
+        if isinstance(one, str | bool | None):
+            assert one == other
+        elif one and not isinstance(one[0] if isinstance(one, list) else one, str):
+            assert_allclose(one, other, rtol=1e-9)
+
+
+def test_memory_decides_whether_files_are_read_in_blocks(folder, monkeypatch):
+    """Beside the option; an array is mapped."""
+    as_npy(folder)
+    sizes = {name: os.path.getsize(name) for name in ("points.csv", "points.parquet")}
+    for name, factor in (("points.csv", 3), ("points.parquet", 12)):
+        for few, expected in ((0, True), (2, False)):
+            left = factor * sizes[name] - 1 + few
+            monkeypatch.setattr(tables, "available_bytes", lambda left=left: left)
+            assert tables.read_tables([name], None, ALL, None).in_blocks is expected
+    monkeypatch.setattr(tables, "available_bytes", lambda: 1)
+    assert not tables.read_tables(["points.npy"], None, ALL, None).in_blocks
+
+
+def test_what_commands_refuse_of_several_files(folder, capsys):
+    assert "give one" in fail(capsys, "fit", "part-*.csv", "--blocks", "-k", "1-3")
+    assert "standard input comes once" in fail(capsys, "fit", "-", "points.csv", "-k", "1")
+    assert "no file has such a name" in fail(capsys, "fit", "none-*.csv", "-k", "1")
+    (folder / "part-9.csv").write_text("width,height\n1,2\n")
+    assert "part-9.csv: the columns are" in fail(capsys, "fit", "part-*.csv", "-k", "1")
+    assert "choose another one" in fail(
+        capsys, "predict", "model.npz", "part-*.csv", "points.csv", "--out", "points.csv"
+    )
+
+
+def test_a_pass_over_files_tells_how_far_it_is(folder):
+    told = []
+    blocks = FileBlocks(["points.csv"])
+    blocks.on_rows = told.append
+    assert sum(map(len, blocks)) == told[-1] == len(X)
+    progress = LiveProgress(1, 10)
+    progress.run_begins(0)
+    progress.rows_read(10)
+    progress._told = -1.0
+    progress.rows_read(20)
+    assert "20 rows, " in progress._bar.tasks[0].fields["state"]
+
+
+def test_a_long_pass_has_its_rate_printed(capsys, monkeypatch):
+    monkeypatch.setattr(progress_of_fits, "LONG_PASS", 0.0)
+    GaussianMixture(**START | {"tol": 1e-2}, verbose=2, verbose_interval=1).fit(X)
+    assert re.search(r"ll change \S+\t [\d,]+ rows/s", capsys.readouterr().out)

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -45,14 +45,22 @@ COLUMNS = (
     "those that are points, by name or by number from 0 on (without pandas' index), such as "
     "width,height or 0,2-4; by default all are, or those that the model was fitted on"
 )
+BLOCKS = (
+    "whether the files are read in blocks, anew in every pass, in place of into memory; by default "
+    "they are if they would take a third of the memory that is left"
+)
 INDEX = "those that are left out: what names the rows, or is text"
 JSON = "print everything as JSON in place of tables"
 STREAM = "-"  # standard input or output
 
 
-def describe_data(add: Add) -> None:
-    """Add the arguments that name the points."""
-    add("data", metavar="FILE", help=DATA)
+def describe_data(add: Add, *, several: bool = False) -> None:
+    """Add the arguments that name the points, which may be in several files of one kind."""
+    if several:
+        add("data", metavar="FILE", nargs="+", help=f"{DATA}; several files, a pattern or a folder")
+        add("--blocks", action=argparse.BooleanOptionalAction, help=BLOCKS)
+    else:
+        add("data", metavar="FILE", help=DATA)
     add("--header", action=argparse.BooleanOptionalAction, help=HEADER)
     add("--columns", metavar="COLUMNS", type=listed, default=(), help=COLUMNS)
     add("--index", metavar="COLUMNS", type=listed, default=(), help=INDEX)
@@ -68,14 +76,22 @@ def read_data(options: argparse.Namespace, expected: Sequence[str] = ()) -> Nume
 
     Columns of the expected names are chosen if all are there, and nothing else is asked for.
     """
-    from fastgmm.cli.tables import read_table
+    from fastgmm.cli.tables import read_table, read_tables
     from fastgmm.tables.columns import Choice
 
     choice = Choice(options.columns, options.index, tuple(expected))
-    table = read_table(options.data, options.header, choice)
+    if isinstance(options.data, str):
+        table = read_table(options.data, options.header, choice)
+    else:
+        table = read_tables(options.data, options.header, choice, options.blocks)
     for note in table.notes:
-        print(f"fastgmm: note: {options.data}: {note}", file=sys.stderr)
+        print(f"fastgmm: note: {named_data(options)}: {note}", file=sys.stderr)
     return table
+
+
+def named_data(options: argparse.Namespace) -> str:
+    """What is called the data, where there may be several files."""
+    return options.data if isinstance(options.data, str) else ", ".join(options.data)
 
 
 def read_model_and_data(
@@ -85,7 +101,7 @@ def read_model_and_data(
 
     The model itself has no names any more: they have been compared, and would ask for a data frame.
     """
-    if options.data == STREAM == options.model:
+    if STREAM in options.data and options.model == STREAM:
         raise ValueError("the model and the points cannot both come from standard input.")
     model = load_model(options.model)
     expected = list(getattr(model, "feature_names_in_", ()))
@@ -94,16 +110,26 @@ def read_model_and_data(
         del model.feature_names_in_
     if expected and points.feature_names not in (None, expected):
         raise ValueError(
-            f"{options.data}: the columns are {', '.join(points.feature_names or [])}, but the "
+            f"{named_data(options)}: the columns are "
+            f"{', '.join(points.feature_names or [])}, but the "
             f"model was fitted on {', '.join(expected)}; give these columns, in any order."
         )
-    n, d = model.means_.shape[1], points.X.shape[1]
+    n, d = model.means_.shape[1], points.n_features
     if n != d:
         raise ValueError(
-            f"{options.data} has {d} columns of numbers, but the model was fitted on {n} features; "
-            "choose the same ones by --columns."
+            f"{named_data(options)} has {d} columns of numbers, but the model was fitted on {n} "
+            "features; choose the same ones by --columns."
         )
     return model, points, expected
+
+
+def answers(
+    points: NumericTable, method: Callable[[Any], np.ndarray]
+) -> np.ndarray | Iterable[np.ndarray]:
+    """Return what a method of a model says of each point, part by part of those in blocks."""
+    from fastgmm.estimator.collections import BlockCollection
+
+    return BlockCollection(points.X).outputs(method) if points.in_blocks else method(points.X)
 
 
 def load_model(path: str) -> Mixture:
@@ -126,14 +152,22 @@ def save_model(model: Mixture, path: str) -> None:
     save(model, sys.stdout.buffer if path == STREAM else path)
 
 
-def show(answer: np.ndarray, path: str | None, names: Sequence[str] = ()) -> None:
-    """Write rows to a file, or print them, below the names of their columns if there are any."""
+def show(
+    answer: np.ndarray | Iterable[np.ndarray], path: str | None, names: Sequence[str] = ()
+) -> None:
+    """Write rows to a file, or print them, below the names of their columns if there are any.
+
+    Those that come in parts are written as they come.
+    """
+    import numpy as np
+
     from fastgmm.cli.tables import csv_lines, write_table
 
+    parts = [answer] if isinstance(answer, np.ndarray) else answer
     if path and path != STREAM:
-        write_table(path, answer, names)
+        write_table(path, parts, names)
     else:
-        sys.stdout.writelines(csv_lines(answer, names))
+        sys.stdout.writelines(csv_lines(parts, names))
 
 
 def show_json(value: Any, out: str | None = None) -> None:
@@ -198,7 +232,7 @@ def numbers(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def check_output(path: str | None, suffixes: Sequence[str], data: str) -> None:
+def check_output(path: str | None, suffixes: Sequence[str], data: str | Sequence[str]) -> None:
     """Refuse a place that cannot be written, or should not be, before any work."""
     if path == STREAM and suffixes == MODELS and sys.stdout.isatty():
         raise ValueError("a model is not for a terminal; name a file for --out, or pipe it on.")
@@ -207,7 +241,10 @@ def check_output(path: str | None, suffixes: Sequence[str], data: str) -> None:
     if Path(path).suffix.lower() not in suffixes:
         raise ValueError(f"{path}: this is written as {' or '.join(suffixes)}; name it so.")
     check_writable(path)
-    if os.path.exists(path) and os.path.exists(data) and os.path.samefile(path, data):
+    files = [data] if isinstance(data, str) else data
+    if os.path.exists(path) and any(
+        os.path.exists(file) and os.path.samefile(path, file) for file in files
+    ):
         raise ValueError(f"{path}: this file has the points; choose another one for --out.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 import warnings
 from collections import Counter
@@ -45,7 +46,7 @@ IN_WORDS = {
 
 def describe(add: Add) -> None:
     """Add the arguments of the command: the estimator's, with its defaults."""
-    describe_data(add)
+    describe_data(add, several=True)
     components = "number of components; of several, such as 1-9 or 2,4,8, the best is chosen"
     add("-k", "--components", metavar="K", type=numbers, required=True, help=components)
     add("--criterion", choices=CRITERIA, default="bic", help=f"by which; {DEFAULT}")
@@ -85,6 +86,11 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.out, MODELS, options.data)
     check_bayes(options)
     points = read_data(options)
+    if points.in_blocks and len(options.components) > 1:
+        raise ValueError(
+            "several numbers of components are tried on points in memory; give one, or fewer "
+            "points, with --no-blocks."
+        )
     selection = None if len(options.components) == 1 else selected(points, options)
     if selection is None:
         model, interrupted = fitted(points, options)
@@ -193,6 +199,8 @@ def fit_in_sight(model: Mixture, points: NumericTable) -> bool:
     from fastgmm.cli.progress import LiveProgress
 
     progress = LiveProgress(model.n_init, model.max_iter)
+    if points.in_blocks:
+        points.X.on_rows = progress.rows_read
     model.keep_on_interrupt = True
     model._validate_params()
     with warnings.catch_warnings(), progress if sys.stderr.isatty() else contextlib.nullcontext():
@@ -209,14 +217,13 @@ def figures_of(
     selection: Selection | None,
 ) -> dict[str, str]:
     """What there is to say about the fit as a whole."""
-    n, d = points.X.shape
     end = f"after {model.n_iter_} iteration{'s' * (model.n_iter_ != 1)}"
     remedy, criteria = "; raise --max-iter or --tol", criteria_of(model, points)
     figures = {
-        "points": f"{n:,} × {d}",
+        "points": f"{points.n_rows:,} × {points.n_features}",
         "covariances": model.covariance_type,
         "converged": f"yes, {end}" if model.converged_ else f"no, {end}{remedy}",
-        "mean log-likelihood": f"{model.score(points.X):.6f}",
+        "mean log-likelihood": f"{score_of(model, points):.6f}",
         **{IN_WORDS.get(name, name.upper()): f"{value:.2f}" for name, value in criteria.items()},
     }
     if selection is not None:
@@ -243,8 +250,8 @@ def in_json(
     from fastgmm.cli.summary import standard_deviations
 
     return {
-        "n_points": len(points.X),
-        "n_features": points.X.shape[1],
+        "n_points": points.n_rows,
+        "n_features": points.n_features,
         "features": points.feature_names,
         "covariance_type": model.covariance_type,
         "converged": model.converged_,
@@ -266,7 +273,15 @@ def criteria_of(model: Mixture, points: NumericTable) -> dict[str, float]:
     """Return what there is to compare the model with others by."""
     if not hasattr(model, "bic"):
         return {"lower_bound": model.lower_bound_}
-    return {"bic": model.bic(points.X), "aic": model.aic(points.X)}
+    n, n_parameters = points.n_rows, model._n_parameters()
+    deviance = -2 * n * score_of(model, points)
+    return {"bic": deviance + math.log(n) * n_parameters, "aic": deviance + 2 * n_parameters}
+
+
+def score_of(model: Mixture, points: NumericTable) -> float:
+    """Mean log-likelihood, for which nothing is read again unless Ctrl-C left no time for it."""
+    score = model.log_likelihood_
+    return score if math.isfinite(score) else float(model.score(points.X))
 
 
 def repairs_in_words(model: GaussianMixture) -> str:

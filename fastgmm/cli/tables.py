@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
 import lzma
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,25 +16,39 @@ import numpy as np
 
 from fastgmm._records import FloatArray
 from fastgmm.system.files import atomic_write
+from fastgmm.system.memory import available_bytes
 from fastgmm.tables.columns import ALL, Choice
+from fastgmm.tables.files import COMPRESSED, ZIP, FileBlocks, expanded
+from fastgmm.tables.npy import NPY
 from fastgmm.tables.parquet import PARQUET, read_parquet
 from fastgmm.tables.text import MISSING, first_fault_of_values, read_text
 
-NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"  # what files begin with
-COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\x00": lzma.open,
-}
+STREAM = "-"
+UNPACKED = 4  # times as large as a compressed file are its numbers, roughly
 ROWS_AT_ONCE = 10_000  # of a table written as text
 
 
 class NumericTable(NamedTuple):
-    """The points of a file, and how it was understood, where that may surprise."""
+    """The points of files, and how these were understood, where that may surprise."""
 
-    X: FloatArray
+    X: Any  # an array, or `FileBlocks`
     feature_names: list[str] | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether they are read anew in every pass."""
+        return isinstance(self.X, FileBlocks)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return int(self.X.n_features if self.in_blocks else self.X.shape[1])
+
+    @property
+    def n_rows(self) -> int:
+        """Number of points, which blocks know after a pass."""
+        return int(self.X.n_rows if self.in_blocks else len(self.X))
 
 
 def read_table(
@@ -58,6 +70,39 @@ def read_table(
             raise
         except Exception as error:  # zipfile and numpy raise a dozen types on damaged bytes
             raise ValueError(f"{name}: {in_words(error)}") from error
+
+
+def read_tables(
+    given: Sequence[str], header: bool | None, choice: Choice, in_blocks: bool | None
+) -> NumericTable:
+    """Read files, or leave them to be read in blocks, if `in_blocks` says so or memory does."""
+    paths = [STREAM] if list(given) == [STREAM] else [f for path in given for f in expanded(path)]
+    if in_blocks is None:
+        in_blocks = STREAM not in paths and are_large(paths)
+    if len(paths) == 1 and not in_blocks:
+        return read_table(paths[0], header, choice)
+    if STREAM in paths:
+        raise ValueError("standard input comes once; write it to a file, to read that in blocks.")
+    blocks = FileBlocks(paths, header, choice)
+    if in_blocks:
+        return NumericTable(blocks, blocks.feature_names, blocks.notes)
+    # Readers use their memory again.
+    parts = [np.array(block) for block in blocks]
+    X = np.concatenate(parts) if parts else np.empty((0, blocks.n_features))
+    check_array(X)
+    return NumericTable(X, blocks.feature_names, blocks.notes)
+
+
+def are_large(paths: Sequence[str]) -> bool:
+    """Whether files would take a third of the memory that is left; an array is mapped instead."""
+    if len(paths) == 1 and Path(paths[0]).suffix.lower() == ".npy":
+        return False
+    n_bytes = 0
+    for path in filter(os.path.isfile, paths):
+        is_packed = Path(path).suffix.lower() in (".parquet", ".gz", ".bz2", ".xz")
+        n_bytes += os.path.getsize(path) * (UNPACKED if is_packed else 1)
+    available = available_bytes()
+    return available is not None and 3 * n_bytes > available
 
 
 def opened(path: str | os.PathLike[str]) -> BinaryIO:
@@ -168,17 +213,18 @@ def read_npz(stream: BinaryIO) -> FloatArray:
     return tables[0]
 
 
-def csv_lines(array: np.ndarray, names: Sequence[str] = ()) -> Iterator[str]:
+def csv_lines(parts: Iterable[np.ndarray], names: Sequence[str] = ()) -> Iterator[str]:
     """Lines of a ``.csv`` file, each number in the fewest digits that tell it apart.
 
     The first has the names of the columns, if there are any.
     """
     if names:
         yield _row_of_names(names)
-    rows = array.reshape(len(array), -1)
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        for row in rows[first : first + ROWS_AT_ONCE].astype(str).tolist():
-            yield ",".join(row) + "\n"
+    for array in parts:
+        rows = array.reshape(len(array), -1)
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            for row in rows[first : first + ROWS_AT_ONCE].astype(str).tolist():
+                yield ",".join(row) + "\n"
 
 
 def _row_of_names(names: Sequence[str]) -> str:
@@ -187,10 +233,12 @@ def _row_of_names(names: Sequence[str]) -> str:
     return line.getvalue()
 
 
-def write_table(path: str | os.PathLike[str], array: np.ndarray, names: Sequence[str] = ()) -> None:
-    """Write an array to a ``.npy`` file, or else its lines as text; whole or not at all."""
+def write_table(
+    path: str | os.PathLike[str], parts: Iterable[np.ndarray], names: Sequence[str] = ()
+) -> None:
+    """Write rows to a ``.npy`` file, or else their lines as text; whole or not at all."""
     with atomic_write(path) as stream:
         if Path(path).suffix.lower() == ".npy":
-            np.save(stream, array, allow_pickle=False)
+            np.save(stream, np.concatenate(list(parts)), allow_pickle=False)
         else:
-            stream.writelines(line.encode() for line in csv_lines(array, names))
+            stream.writelines(line.encode() for line in csv_lines(parts, names))

@@ -11,6 +11,8 @@ from fastgmm.em.results import EMResult, Iteration
 
 # What the five decimals of a printed change show.
 VISIBLE = 5e-6
+# Seconds of an iteration from which on it is told how many rows are read in one.
+LONG_PASS = 1.0
 
 
 class Watcher:
@@ -37,9 +39,8 @@ class Progress(Watcher):
     That is for `verbose` 0, 1, and 2 or more; there are `interval` iterations between two lines.
     """
 
-    def __init__(self, verbose: int, interval: int) -> None:
-        self.verbose = verbose
-        self.interval = interval
+    def __init__(self, verbose: int, interval: int, n_rows: int = 0) -> None:
+        self.verbose, self.interval, self.n_rows = verbose, interval, n_rows
         self._run_began = self._last_line = perf_counter()
 
     def run_begins(self, index: int) -> None:
@@ -56,6 +57,8 @@ class Progress(Watcher):
                 now = perf_counter()
                 lapse, change = now - self._last_line, iteration.change
                 line += f"\t time lapse {lapse:.5f}s\t ll change {change:.5f}"
+                if lapse > LONG_PASS * self.interval:
+                    line += f"\t {self.n_rows * self.interval / lapse:,.0f} rows/s"
                 self._last_line = now
             print(line)
         return False

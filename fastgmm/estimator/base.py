@@ -180,7 +180,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             self, (data, y, weight), plan.n_starts, lambda r: self._attributes(plan.completed(r))
         )
         if watchers is None:
-            watchers = [Progress(self.verbose, self.verbose_interval)] if self.verbose else []
+            progress = Progress(self.verbose, self.verbose_interval, points.n_rows)
+            watchers = [progress] if self.verbose else []
         finished: list[EMResult] = []  # the best run so far
         kept: EMResult | None = None
         try:

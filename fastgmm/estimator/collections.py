@@ -93,7 +93,9 @@ class FileCollection(BlockCollection):
 
 
 def rows_in_files(X: Any) -> FileCollection | None:
-    """Recognize paths of files, and lists of them."""
+    """Recognize paths of files, lists of them, and files that somebody has opened as blocks."""
+    if isinstance(X, FileBlocks):
+        return FileCollection(X)
     paths = [X] if isinstance(X, str | os.PathLike) else X
     if not isinstance(paths, list | tuple) or not paths:
         return None

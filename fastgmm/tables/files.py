@@ -32,6 +32,7 @@ class Table(Protocol):
     """The rows of one file."""
 
     names: list[str] | None  # of the columns that are points
+    width: int  # number of these
     notes: tuple[str, ...]  # how the file was understood, where that may surprise
 
     def __iter__(self) -> Iterator[tuple[FloatArray, FloatArray | None]]:
@@ -53,8 +54,14 @@ class FileBlocks:
     ) -> None:
         self.paths, self._header, self.choice, self._weight = list(paths), header, choice, weight
         self._ends: list[int] = []  # the number of rows up to the end of each file
+        self.on_rows: Callable[[int], object] | None = None  # is told how many a pass has read
         first = self._table(self.paths[0])
-        self.feature_names, self.notes = first.names, first.notes
+        self.feature_names, self.notes, self.n_features = first.names, first.notes, first.width
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, as far as they have been read."""
+        return self._ends[-1] if self._ends else 0
 
     def changed(self, choice: Choice | None = None, weight: str | None = None) -> FileBlocks:
         """Return other columns of the files, or the same with weights."""
@@ -87,6 +94,8 @@ class FileBlocks:
             try:
                 for X, weight in table:
                     n_rows += len(X)
+                    if self.on_rows is not None:
+                        self.on_rows(n_rows)
                     yield X if weight is None else (X, weight)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error

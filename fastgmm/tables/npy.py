@@ -41,6 +41,7 @@ class NpyTable:
         self.n_rows, self._width = array.shape
         self._by_columns = array.flags.f_contiguous and not array.flags.c_contiguous
         self._chosen, self._weight = points_and_weight(choice, weight, (), self._width)
+        self.width = len(self._chosen)
         self._is_whole = self._weight is None and self._chosen == list(range(self._width))
 
     def __iter__(self) -> Iterator[tuple[FloatArray, FloatArray | None]]:

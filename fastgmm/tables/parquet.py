@@ -41,7 +41,7 @@ class ParquetTable:
             names = [name for name in names if name not in index]
         chosen, own = points_and_weight(choice, weight, names, len(names))
         self.names: list[str] | None = [names[number] for number in chosen]
-        self._weight = None if own is None else names[own]
+        self._weight, self.width = None if own is None else names[own], len(chosen)
         kinds = [file.schema_arrow.field(name).type for name in self.names]
         self.dtype = np.dtype(np.float32 if set(map(str, kinds)) == {"float"} else np.float64)
         self.n_rows = file.metadata.num_rows

@@ -44,7 +44,7 @@ class TextTable:
             self._layout, self.notes = chosen_layout(text, header, choice, weight)
             self._is_simple = is_simple(text, self._layout)
         columns = self._layout.columns[: -1 if weight is not None else None]
-        named = bool(self._layout.names)
+        named, self.width = bool(self._layout.names), len(columns)
         self.names = [self._layout.names[column] for column in columns] if named else None
 
     def __iter__(self) -> Iterator[tuple[FloatArray, FloatArray | None]]:
