@@ -10,11 +10,13 @@ from pathlib import Path
 import dask
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, load
+from fastgmm.cli import main
 from fastgmm.data import cluster as cluster_module
 from fastgmm.data.dask import dask_source
 from fastgmm.data.partitions import Kind
@@ -85,6 +87,24 @@ def test_a_killed_worker_changes_nothing(client, points, tmp_path):
     assert 8 < len(list(tmp_path.iterdir())) <= 16  # what it had was made again, once
 
 
+def test_the_command_line_fits_files_on_a_cluster(client, points, tmp_path, capsys):
+    table = pd.DataFrame(points, columns=list("abc")).assign(name="text")
+    for i, part in enumerate(np.array_split(np.arange(N), 2)):
+        table.iloc[part].to_parquet(tmp_path / f"{i}.parquet")
+        table.iloc[part].to_csv(tmp_path / f"{i}.csv", index=False)
+    expected = GaussianMixture(2, random_state=0).fit(points)
+    address, model = client.scheduler.address, tmp_path / "model.npz"
+    for suffix in ("parquet", "csv"):
+        command = ["fit", f"{tmp_path}/*.{suffix}", "-k", "2", "--index", "name"]
+        assert main([*command, "--scheduler", address, "--out", str(model)]) == 0
+        assert f"{N:,} × 3" in capsys.readouterr().out
+        found = load(model)
+        assert list(found.feature_names_in_) == list("abc")
+        assert_allclose(found.means_, expected.means_, rtol=1e-10)
+    assert main(["fit", str(model), "-k", "2", "--scheduler", address]) == 2
+    assert "workers read .parquet or .csv files" in capsys.readouterr().err
+
+
 def dying(block: np.ndarray) -> np.ndarray:
     os._exit(1)
 
@@ -93,7 +113,7 @@ def test_a_task_that_kills_its_workers_ends_the_fit(client, points):
     X = da.from_array(points, chunks=(500, 3))
     model = GaussianMixture(2, random_state=0).fit(points)
     before = dict(vars(model))
-    with pytest.raises(RuntimeError, match=r"Workers of Dask died.* smaller partitions"):
+    with pytest.raises(ConnectionError, match=r"Workers of Dask died.* smaller partitions"):
         model.fit(X.map_blocks(dying, dtype=X.dtype, meta=points[:0]))
     assert vars(model) == before
 
@@ -108,5 +128,5 @@ def test_a_cluster_without_workers_ends_the_fit(points, monkeypatch):
         source = dask_source([dask.delayed(points)], Kind(points.dtype, 3))
         cluster.scale(0)
         client.sync(cluster._correct_state)
-        with pytest.raises(RuntimeError, match="has had no worker for"):
+        with pytest.raises(ConnectionError, match="has had no worker for"):
             source.expectation(p)

@@ -25,7 +25,7 @@ def persisted(collections: Sequence[Any]) -> Sequence[Any]:
 def computed(collections: Sequence[Any], *, is_first: bool = False) -> Sequence[Any]:
     """Return the results of delayed objects, of one graph.
 
-    RuntimeError is raised where a cluster has lost its workers, or what they had, for good.
+    ConnectionError is raised where a cluster has lost its workers, or what they had, for good.
     """
     client = client_of_cluster()
     if client is None:
@@ -38,11 +38,11 @@ def computed(collections: Sequence[Any], *, is_first: bool = False) -> Sequence[
         wait_for(client, futures, is_first=is_first)
         return client.gather(futures)
     except KilledWorker as error:
-        raise RuntimeError(
+        raise ConnectionError(
             f"Workers of Dask died over one task, as often as the cluster allows: {error} {REMEDY}"
         ) from error
     except FutureCancelledError as error:
-        raise RuntimeError(
+        raise ConnectionError(
             f"Dask's cluster has lost points that it cannot make again: {error} {REMEDY}"
         ) from error
 
@@ -70,6 +70,6 @@ def wait_for(client: Any, futures: Sequence[Any], *, is_first: bool) -> None:
         except TimeoutError:
             has_workers = is_first or bool(client.scheduler_info()["workers"])
             n_looks = 0 if has_workers else n_looks + 1
-    raise RuntimeError(
+    raise ConnectionError(
         f"Dask's cluster has had no worker for {PATIENCE * MOST_LOOKS:.0f} seconds. {REMEDY}"
     )
