@@ -29,9 +29,7 @@ OF_CLUSTER = {"dashboard_address": ":0", "threads_per_worker": 1}
 
 @pytest.fixture(scope="module")
 def client():
-    # A task may take two workers with it.
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         LocalCluster(n_workers=2, processes=True, **OF_CLUSTER) as cluster,
         Client(cluster) as client,
     ):
@@ -110,7 +108,8 @@ def dying(block: np.ndarray) -> np.ndarray:
 
 
 def test_a_task_that_kills_its_workers_ends_the_fit(client, points):
-    X = da.from_array(points, chunks=(500, 3))
+    client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 0))
+    X = da.from_array(points, chunks=(N, 3))
     model = GaussianMixture(2, random_state=0).fit(points)
     before = dict(vars(model))
     with pytest.raises(ConnectionError, match=r"Workers of Dask died.* smaller partitions"):
