@@ -134,7 +134,7 @@ def dask_collection(X: Any) -> DaskArray | DaskFrame | None:
     dask = sys.modules.get("dask")
     if dask is None or not hasattr(X, "__dask_graph__") or not dask.is_dask_collection(X):
         return None
-    if hasattr(X, "variable") and hasattr(X, "data"):  # xarray's, around an array
+    if _has(X, "variable", "data"):  # xarray's, around an array
         X = X.data
     if _is_array(X):
         return DaskArray(X)

@@ -327,10 +327,9 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         """What a method makes of the rows of a collection, whose features are compared first."""
         check_is_fitted(self)
         self._check_knows_collections()
-        model = self
+        model = copy(self)  # what is lazy is of the mixture as it is now
         if hasattr(self, "feature_names_in_"):  # arrays have no names
             collection = collection.of_features(list(self.feature_names_in_))
-            model = copy(self)
             del model.feature_names_in_
         return collection.map(getattr(model, method))
 
