@@ -338,7 +338,7 @@ def refused_arguments(points):
         "Only 1 samples have a positive": (X, in_partitions(np.eye(1, N)[0], 4)),
         "Dask array of 1 dimension": (X[:, 0], None),
         "of complex128": (X.astype(complex), None),
-        "a Delayed of Dask": (dask.delayed(points), None),
+        "a Delayed.* of Dask": (dask.delayed(points), None),
     }
 
 
