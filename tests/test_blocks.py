@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 from axes import each_covariance_type
+from memory_peak import peak_of
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import ARRAYS, assert_close, assert_same_arrays, fixed_start
 from sklearn.base import clone
@@ -358,3 +359,42 @@ def test_the_limit_of_magnitude_is_that_of_arrays():
                 check_magnitude(np.concatenate(blocks))
             with pytest.raises(ValueError, match="too large"):
                 _ = source.n_rows
+
+
+# --- memory -----------------------------------------------------------------------------------
+LONG = 2_000_000  # rows, of which even an array of truth values would be seen
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """Many rows in a file."""
+    path = tmp_path_factory.mktemp("mapped") / "points.npy"
+    many = np.lib.format.open_memmap(path, "w+", np.float64, (LONG, 2))
+    many[:] = np.random.default_rng(0).normal(size=(LONG, 2))
+    many[::2] += 4
+    many.flush()
+    return np.load(path, mmap_mode="r")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "options", [{}, {"reg_covar_relative": 0.1}, {"on_degenerate": "reset"}], ids=str
+)
+def test_a_file_in_memory_maps_takes_no_memory_of_its_length(options, mapped: np.ndarray):
+    model = GaussianMixture(2, max_iter=2, random_state=0, **options)
+    assert peak_of(model.fit, mapped) < 3 * LONG / 4
+    assert peak_of(model.bic, mapped) < LONG / 8
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_no_more_than_two_blocks_are_in_memory(mapped: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    """And two parts, what the start looks at, and workspaces."""
+    monkeypatch.setattr(parts, "PART_BYTES", 2**18)
+    length = 250_000
+    block_bytes = 2 * 8 * length
+
+    def blocks():
+        return (np.array(mapped[i : i + length]) for i in range(0, LONG // 2, length))
+
+    model = GaussianMixture(2, max_iter=2, random_state=0)
+    assert peak_of(model.fit, blocks) < 2 * block_bytes + 2**20

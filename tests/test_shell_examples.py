@@ -55,6 +55,10 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "points.csv.gz").write_bytes(gzip.compress(points.encode()))
     numbered = [f"{n},{line}" for n, line in enumerate(points.splitlines())]
     (tmp_path / "numbered.csv").write_text("\n".join(["number,x,y,z", *numbered]))
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+    for day in (1, 2):
+        pandas.DataFrame(X[day::2], columns=list("abcd")).to_parquet(f"day-{day}.parquet")
     colours = np.random.default_rng(0).integers(256, size=(48, 64, 3), dtype=np.uint8)
     image.fromarray(colours).save(tmp_path / "photo.jpg")
     return tmp_path

@@ -107,12 +107,19 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Samples. float32 and float64 arrays of any memory order are used as they are.
+        X : array-like of shape (n, d), or data that are read in every pass
+            Samples. float32 and float64 arrays of any memory order are used as they are, and so
+            are maps of files. Not in memory all at once are the rows of
+
+            - files: a path, a pattern or a list of ``.npy``, Parquet (pyarrow), or text files;
+            - what slices by rows, such as a data set of h5py or zarr;
+            - blocks: a list of arrays (m, d), or a function without arguments that returns an
+              iterator of them. A block may be a pair of rows and their weights.
         y : ignored
             Except by callbacks.
-        sample_weight : array-like of shape (n,), default=None
-            Multiplicities of the samples.
+        sample_weight : array-like of shape (n,) or str, default=None
+            Multiplicities of the samples; of files, the name of the column that has them, or its
+            number where columns have no names.
 
         Returns
         -------
