@@ -114,7 +114,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             - files: a path, a pattern or a list of ``.npy``, Parquet (pyarrow), or text files;
             - what slices by rows, such as a data set of h5py or zarr;
             - blocks: a list of arrays (m, d), or a function without arguments that returns an
-              iterator of them. A block may be a pair of rows and their weights.
+              iterator of them. A block may be a pair of rows and their weights;
+            - arrays and data frames of Dask, which stay on its workers.
         y : ignored
             Except by callbacks.
         sample_weight : array-like of shape (n,) or str, default=None
