@@ -63,6 +63,11 @@ class BlockSource:
         """Number of samples, or the sum of their weights."""
         return self.parts.summary.total_weight
 
+    @lazy
+    def largest(self) -> float:
+        """The largest value without its sign."""
+        return self.parts.summary.largest
+
     @property
     def X(self) -> FloatArray:
         """There is no array of all rows."""

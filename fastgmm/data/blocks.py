@@ -114,7 +114,8 @@ def checked_block(block: Any, number: int) -> tuple[FloatArray, FloatArray | Non
         )
     if weights is None:
         return X, None
-    weight = _floats(weights, f"The weight of block {number}").astype(X.dtype, copy=False)
+    with np.errstate(over="ignore"):  # what is infinite is refused later
+        weight = _floats(weights, f"The weight of block {number}").astype(X.dtype, copy=False)
     if weight.shape != (len(X),):
         raise ValueError(
             f"Block {number} has {len(X)} rows and weights of the shape {weight.shape}; give one "

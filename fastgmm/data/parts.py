@@ -43,6 +43,7 @@ class Summary(NamedTuple):
     n_rows: int
     n_weighted: int  # rows that have weight
     total_weight: float
+    largest: float  # of all values, without signs
     checksums: tuple[int, ...]  # of the parts
 
 
@@ -85,6 +86,7 @@ class Parts:
             seen.add(part)
             if before is None:
                 self._check_values(part)
+                seen.largest = max(seen.largest, float(part.X.max()), -float(part.X.min()))
             elif before.checksums[number : number + 1] != tuple(seen.checksums[number:]):
                 raise ValueError(self._changed(part, before))
             yield part
@@ -131,21 +133,17 @@ class Parts:
             raise ValueError(
                 f"The weights sum to {total}; give finite weights, of which one is positive."
             )
-        return Summary(seen.kind, seen.n_rows, seen.n_weighted, total, tuple(seen.checksums))
+        found = seen.kind, seen.n_rows, seen.n_weighted, total, seen.largest
+        return Summary(*found, tuple(seen.checksums))
 
     def _check_values(self, part: Part) -> None:
-        """Refuse what is no number, or too large a one, and weights that are none."""
+        """Refuse what is no number, and weights that are none."""
         X, weight = part.X, part.weight
         with np.errstate(over="ignore", invalid="ignore"):
             is_finite = np.isfinite(np.add.reduce(X, axis=None)) or np.isfinite(X).all()
         if not is_finite:
             row, column = np.argwhere(~np.isfinite(X))[0]
             self._refuse(part, row, f"X has {_in_words(X[row, column])} in column {column}")
-        largest = np.sqrt(np.finfo(X.dtype).max) / 4
-        if max(float(X.max()), -float(X.min())) > largest:
-            row, column = np.argwhere(np.abs(X) > largest)[0]
-            said = f"X has {X[row, column]:.3g}, whose square is too large for {X.dtype}"
-            self._refuse(part, row, f"{said}, in column {column}")
         if weight is not None and not (np.isfinite(weight).all() and weight.min() >= 0):
             row = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))[0]
             self._refuse(part, row, f"the weight is {weight[row]}, and should be 0 or more")
@@ -173,7 +171,7 @@ class _Tally:
     def __init__(self) -> None:
         self.kind: Kind | None = None
         self.n_rows = self.n_weighted = 0
-        self.total_weight = 0.0
+        self.total_weight = self.largest = 0.0
         self.checksums: list[int] = []
 
     def add(self, part: Part) -> None:

@@ -55,6 +55,7 @@ def check_fit_source(
         raise ValueError(f"Found {n} sample(s) in X, and a minimum of 2 is required.")
     _check_enough(n, n_components)
     _check_enough_weight(source.n_weighted, n_components)
+    _check_largest(getattr(source, "largest", 0.0), source.dtype)
     estimator.n_features_in_ = source.n_features
     estimator.__dict__.pop("feature_names_in_", None)
     if names is not None:
@@ -174,9 +175,13 @@ def check_magnitude(X: FloatArray) -> None:
     largest = max(float(X.max()), -float(X.min()))
     if math.isnan(largest):  # as some values are missing
         largest = max(float(np.nanmax(X)), -float(np.nanmin(X)))
-    if largest > np.sqrt(np.finfo(X.dtype).max) / 4:
+    _check_largest(largest, X.dtype)
+
+
+def _check_largest(largest: float, dtype: np.dtype) -> None:
+    if largest > np.sqrt(np.finfo(dtype).max) / 4:
         raise ValueError(
-            f"X has values up to {largest:.3g} in size, whose squares are too large for {X.dtype}. "
+            f"X has values up to {largest:.3g} in size, whose squares are too large for {dtype}. "
             "Leave such samples out, or scale the data."
         )
 

@@ -54,14 +54,19 @@ class FileBlocks:
     ) -> None:
         self.paths, self._header, self.choice, self._weight = list(paths), header, choice, weight
         self._ends: list[int] = []  # the number of rows up to the end of each file
+        self._n_rows: int | None = None
         self.on_rows: Callable[[int], object] | None = None  # is told how many a pass has read
         first = self._table(self.paths[0])
         self.feature_names, self.notes, self.n_features = first.names, first.notes, first.width
 
     @property
     def n_rows(self) -> int:
-        """Number of rows, as far as they have been read."""
-        return self._ends[-1] if self._ends else 0
+        """Number of rows, which a pass finds out."""
+        if self._n_rows is None:
+            for _ in self:
+                pass
+        assert self._n_rows is not None
+        return self._n_rows
 
     def changed(self, choice: Choice | None = None, weight: str | None = None) -> FileBlocks:
         """Return other columns of the files, or the same with weights."""
@@ -100,6 +105,7 @@ class FileBlocks:
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
             self._ends.append(n_rows)
+        self._n_rows = n_rows
 
     def place(self, row: int) -> str:
         """Return the file of a row, and its number in there."""
