@@ -31,7 +31,8 @@ def test_every_public_name_loads_in_a_new_process():
     assert set(fastgmm.__all__) <= set(dir(fastgmm))
     names = run_python(
         "import fastgmm\n"
-        "print(*[name for name in fastgmm.__all__ if getattr(fastgmm, name) is not None])"
+        "print(*[name for name in fastgmm.__all__ if getattr(fastgmm, name) is not None])\n"
+        "import sys; assert not {'dask', 'distributed', 'xarray'} & set(sys.modules)"
     ).split()
     assert names == fastgmm.__all__
 

@@ -80,6 +80,11 @@ def describe(add: Add) -> None:
     add("--bayes", action="store_true", help=bayes)
     concentration = "with --bayes: the lower, the fewer components have weight; default: 1 / K"
     add("--concentration", metavar="C", type=float, help=concentration)
+    scheduler = (
+        "have the workers of this Dask cluster, such as tcp://host:8786, read and fit the files: "
+        ".parquet or .csv, where the workers see them too"
+    )
+    add("--scheduler", metavar="ADDRESS", help=scheduler)
     add("--seed", metavar="S", type=int, default=0, help=f"of the start; {DEFAULT}")
     add("--json", action="store_true", help=JSON)
 
@@ -88,8 +93,18 @@ def run(options: argparse.Namespace) -> None:
     """Fit, save, summarize."""
     check_output(options.out, MODELS, options.data)
     check_bayes(options)
-    points = read_data(options)
-    if points.in_blocks and len(options.components) > 1:
+    if options.scheduler is None:
+        fit_and_show(read_data(options), options)
+        return
+    from fastgmm.cli.cluster import points_on_cluster
+
+    with points_on_cluster(options) as points:
+        fit_and_show(points, options)
+
+
+def fit_and_show(points: NumericTable, options: argparse.Namespace) -> None:
+    """Fit to the points, save, summarize."""
+    if (points.in_blocks or options.scheduler) and len(options.components) > 1:
         raise ValueError(
             "several numbers of components are tried on points in memory; give one, or fewer "
             "points, with --no-blocks."

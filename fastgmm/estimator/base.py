@@ -114,7 +114,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             - files: a path, a pattern or a list of ``.npy``, Parquet (pyarrow), or text files;
             - what slices by rows, such as a data set of h5py or zarr;
             - blocks: a list of arrays (m, d), or a function without arguments that returns an
-              iterator of them. A block may be a pair of rows and their weights.
+              iterator of them. A block may be a pair of rows and their weights;
+            - arrays and data frames of Dask, which stay on its workers.
         y : ignored
             Except by callbacks.
         sample_weight : array-like of shape (n,) or str, default=None
@@ -231,7 +232,7 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
             return Points(len(data), data.shape[1], data.dtype, source, data), weight
         self._check_knows_collections()
         _refuse_with_collections(self)
-        found = collection.source(sample_weight)
+        found = collection.source(sample_weight, self.n_jobs)
         names = getattr(found, "feature_names", None) or collection.feature_names
         check_fit_source(self, found, names, self.n_components)
         return Points(found.n_rows, found.n_features, found.dtype, lambda: found), None

@@ -12,6 +12,7 @@ from fastgmm.data.block_source import BlockSource
 from fastgmm.data.blocks import Blocks, RepeatedBlocks, SlicedBlocks, WeightedBlocks
 from fastgmm.data.parts import Parts
 from fastgmm.data.source import Source
+from fastgmm.estimator.dask_collections import dask_collection
 from fastgmm.tables.files import FileBlocks, expanded
 
 # What a method makes of an array: one answer for each row.
@@ -26,8 +27,11 @@ class Collection(Protocol):
     def of_features(self, names: list[str]) -> Collection:
         """Return the columns of these names, or itself if columns have none."""
 
-    def source(self, sample_weight: Any) -> Source:
-        """Return the source of a fit or a score, with weights as the user gives them."""
+    def source(self, sample_weight: Any, n_jobs: int | None = None) -> Source:
+        """Return the source of a fit or a score, with weights as the user gives them.
+
+        `n_jobs` says on how many threads passes run where these are of other processes.
+        """
 
     def map(self, function: OfRows) -> Any:
         """Return what a function of arrays makes of all rows, as an array or a collection."""
@@ -45,7 +49,7 @@ class BlockCollection:
         """Blocks are arrays, which have no names."""
         return self
 
-    def source(self, sample_weight: Any) -> BlockSource:
+    def source(self, sample_weight: Any, n_jobs: int | None = None) -> BlockSource:
         """Return a source that reads the blocks in each pass."""
         if sample_weight is None:
             return BlockSource(self.blocks)
@@ -78,7 +82,7 @@ class FileCollection(BlockCollection):
         """Return the columns of these names, or itself if columns have none."""
         return FileCollection(self.files.of_features(names))
 
-    def source(self, sample_weight: Any) -> BlockSource:
+    def source(self, sample_weight: Any, n_jobs: int | None = None) -> BlockSource:
         """Return a source that reads the files in each pass; a name is that of a column."""
         if isinstance(sample_weight, str):
             files = self.files.changed(weight=sample_weight)
@@ -146,7 +150,11 @@ def is_block(item: Any) -> bool:
 
 
 # Each returns a collection, or None if that is nothing that it knows; the first to know has it.
-RECOGNIZERS: tuple[Callable[[Any], Collection | None], ...] = (rows_in_files, rows_in_blocks)
+RECOGNIZERS: tuple[Callable[[Any], Collection | None], ...] = (
+    dask_collection,
+    rows_in_files,
+    rows_in_blocks,
+)
 
 
 def recognized(X: Any) -> Collection | None:

@@ -328,10 +328,9 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
         """What a method makes of the rows of a collection, whose features are compared first."""
         check_is_fitted(self)
         self._check_knows_collections()
-        model = self
+        model = copy(self)  # what is lazy is of the mixture as it is now
         if hasattr(self, "feature_names_in_"):  # arrays have no names
             collection = collection.of_features(list(self.feature_names_in_))
-            model = copy(self)
             del model.feature_names_in_
         return collection.map(getattr(model, method))
 
@@ -365,7 +364,7 @@ class FittedMixture(NotebookRepr, MixtureHooks, DensityMixin, BaseEstimator):
             )
         if hasattr(self, "feature_names_in_"):
             collection = collection.of_features(list(self.feature_names_in_))
-        source = collection.source(sample_weight)
+        source = collection.source(sample_weight, self.n_jobs)
         check_n_features(source.n_features, np.shape(self.means_)[-1])
         return source
 
