@@ -376,7 +376,8 @@ def test_a_rank_is_a_positive_integer(rank):
     "other",
     [
         {"missing": "em"}, {"noise": True}, {"semi_supervised": True}, {"freeze": "means"},
-        {"prior": "conjugate"}, {"growing_samples": True}, {"shrinkage": 0.1}, {"precisions_init": np.ones((2, 4))},
+        {"prior": "conjugate"}, {"growing_samples": True}, {"shrinkage": 0.1},
+        {"precisions_init": np.ones((2, 4))},
     ],
     ids=lambda other: next(iter(other)),
 )  # fmt: skip
