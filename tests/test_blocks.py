@@ -296,7 +296,7 @@ BAD = {
         lambda: in_pass(4, cut(X, "7"), with_value(500, 1.0)),
         "changed since the first pass, between row 4 of block 48 .* and row 5 of block 72",
     ),
-    "ended": (lambda: in_pass(2, cut(X), cut(X)[:-4]), "ended after 401 rows, and had 1,200"),
+    "ended": (lambda: in_pass(4, cut(X), cut(X)[:-4]), "ended after 401 rows, and had 1,200"),
     "grown": (lambda: in_pass(3, cut(X), [*cut(X), X]), "more rows than the 1,200"),
     "exhausted": (lambda: (lambda once: lambda: once)(iter(cut(X))), "ended after 0 rows"),
 }
@@ -349,6 +349,31 @@ def test_what_needs_all_rows_is_refused():
         GaussianMixture(1).fit(X[:, :2]).score(cut(X))
     with pytest.raises(ValueError, match="3 features"):
         GaussianMixture(1).fit(X[:, :2]).predict(cut(X))
+
+
+class WithHook(GaussianMixture):
+    def _m_step(self, X, log_resp):
+        super()._m_step(X, log_resp)
+
+
+def test_scikit_learns_loop_is_for_arrays():
+    with pytest.raises(ValueError, match=r"_m_step of WithHook is overridden.*an array"):
+        WithHook(2).fit(cut(X))
+
+
+def test_arguments_are_checked_before_all_is_read():
+    n_read = 0
+
+    def blocks():
+        nonlocal n_read
+        for block in cut(X, "7"):
+            n_read += 1
+            yield block
+
+    for bad in ({"means_init": np.zeros((2, 2))}, {"freeze": "colours"}):
+        with pytest.raises(ValueError, match=r"means|freeze"):
+            GaussianMixture(2, **bad).fit(blocks)
+    assert n_read < 4
 
 
 def test_large_values_are_refused_by_fits_alone():
