@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fastgmm.data import parts
 from fastgmm.data.block_source import BlockSource
 from fastgmm.data.blocks import RepeatedBlocks
 from fastgmm.data.source import ArraySource
+from fastgmm.system.ahead import ahead
 
 RNG = np.random.default_rng(0)
 X = np.concatenate([RNG.normal(3, 1, (500, 3)), RNG.normal(0, 2, (700, 3))])
@@ -244,6 +246,21 @@ def test_the_next_block_is_read_while_kernels_run():
         del part
     assert main not in threads
     assert max(ahead) <= 3  # the one in work, the next, and the one that is under way
+    assert not [one for one in threading.enumerate() if one.name.startswith("fastgmm-reader")]
+
+
+def test_reading_ends_where_the_caller_does():
+    ended = []
+
+    def items():
+        try:
+            yield from range(100)
+        finally:
+            ended.append(True)
+
+    with closing(ahead(items())) as found:
+        assert next(found) == 0
+    assert ended == [True]
     assert not [one for one in threading.enumerate() if one.name.startswith("fastgmm-reader")]
 
 
