@@ -177,8 +177,8 @@ class GaussianMixture(StepwiseMixture):
         come after `lower_bound_`; NaN where there were no data or no time.
     largest_fall_ : float
         The most that the lower bound fell from one iteration of the best run to the next, as it
-        may where `reg_covar` is not small beside the variances; 0 if it never did. What a repair
-        changes does not count.
+        may where `reg_covar` is not small beside the variances, or by `growing_samples`; 0 if it
+        never did. What a repair changes does not count.
     degenerate_components_ : ndarray of int
         The components that are empty or have collapsed: the data give them no extent in some
         direction, where they have nothing but what `reg_covar` or a repair adds.
