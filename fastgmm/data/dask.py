@@ -51,6 +51,7 @@ class DaskSource:
         self.dtype, self.n_features = kind
         self.n_rows = sum(summary.n_rows for summary in summaries)
         self.n_weighted = sum(summary.n_weighted for summary in summaries)
+        self.largest = max(summary.largest for summary in summaries)
         self.total_weight = math.fsum(summary.total_weight for summary in summaries)
 
     @property

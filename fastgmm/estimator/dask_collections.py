@@ -173,7 +173,9 @@ def _source(
     if sample_weight is None:
         return dask_source(blocks, kind, None, n_jobs)
     if not hasattr(sample_weight, "to_delayed"):
-        return dask_source(blocks, kind, np.asarray(sample_weight, kind.dtype), n_jobs)
+        with np.errstate(over="ignore"):  # what is infinite is refused later
+            weight = np.asarray(sample_weight, kind.dtype)
+        return dask_source(blocks, kind, weight, n_jobs)
     weights = list(np.ravel(sample_weight.to_delayed()))
     if len(weights) != len(blocks):
         raise ValueError(
