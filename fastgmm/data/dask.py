@@ -1,8 +1,8 @@
 """A source of points that are partitions of a Dask collection.
 
 The partitions are made once and stay where they are made; each pass is one graph, with a task for
-each of them and a tree of additions, and K (1 + d + d²) numbers come back. A tree of one shape adds
-in one order, so that results do not depend on which worker is the fastest.
+each of them and a tree of additions, and one record of `Statistics` comes back. A tree of one shape
+adds in one order, so that results do not depend on which worker is the fastest.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class DaskSource:
         return dask.delayed(Task(function, self._n_jobs), name=function.__name__)
 
     def _of(self, function: Callable, asked: Sequence[tuple]) -> Sequence[Any]:
-        """Return what a function makes of some partitions, one after another."""
+        """Return what a function makes of some partitions, in their order."""
         task = self._task(function)
         return computed([task(*arguments) for arguments in asked])
 
