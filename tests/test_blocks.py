@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fastgmm.data import parts
 from fastgmm.data.block_source import BlockSource
 from fastgmm.data.blocks import RepeatedBlocks
 from fastgmm.data.source import ArraySource
+from fastgmm.system.ahead import ahead
 
 RNG = np.random.default_rng(0)
 X = np.concatenate([RNG.normal(3, 1, (500, 3)), RNG.normal(0, 2, (700, 3))])
@@ -247,6 +249,21 @@ def test_the_next_block_is_read_while_kernels_run():
     assert not [one for one in threading.enumerate() if one.name.startswith("fastgmm-reader")]
 
 
+def test_reading_ends_where_the_caller_does():
+    ended = []
+
+    def items():
+        try:
+            yield from range(100)
+        finally:
+            ended.append(True)
+
+    with closing(ahead(items())) as found:
+        assert next(found) == 0
+    assert ended == [True]
+    assert not [one for one in threading.enumerate() if one.name.startswith("fastgmm-reader")]
+
+
 def test_a_reader_may_use_its_memory_again():
     memory = np.empty((100, 3))
 
@@ -296,7 +313,7 @@ BAD = {
         lambda: in_pass(4, cut(X, "7"), with_value(500, 1.0)),
         "changed since the first pass, between row 4 of block 48 .* and row 5 of block 72",
     ),
-    "ended": (lambda: in_pass(2, cut(X), cut(X)[:-4]), "ended after 401 rows, and had 1,200"),
+    "ended": (lambda: in_pass(4, cut(X), cut(X)[:-4]), "ended after 401 rows, and had 1,200"),
     "grown": (lambda: in_pass(3, cut(X), [*cut(X), X]), "more rows than the 1,200"),
     "exhausted": (lambda: (lambda once: lambda: once)(iter(cut(X))), "ended after 0 rows"),
 }
@@ -349,6 +366,31 @@ def test_what_needs_all_rows_is_refused():
         GaussianMixture(1).fit(X[:, :2]).score(cut(X))
     with pytest.raises(ValueError, match="3 features"):
         GaussianMixture(1).fit(X[:, :2]).predict(cut(X))
+
+
+class WithHook(GaussianMixture):
+    def _m_step(self, X, log_resp):
+        super()._m_step(X, log_resp)
+
+
+def test_scikit_learns_loop_is_for_arrays():
+    with pytest.raises(ValueError, match=r"_m_step of WithHook is overridden.*an array"):
+        WithHook(2).fit(cut(X))
+
+
+def test_arguments_are_checked_before_all_is_read():
+    n_read = 0
+
+    def blocks():
+        nonlocal n_read
+        for block in cut(X, "7"):
+            n_read += 1
+            yield block
+
+    for bad in ({"means_init": np.zeros((2, 2))}, {"freeze": "colours"}):
+        with pytest.raises(ValueError, match=r"means|freeze"):
+            GaussianMixture(2, **bad).fit(blocks)
+    assert n_read < 4
 
 
 def test_large_values_are_refused_by_fits_alone():

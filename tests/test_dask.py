@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import BayesianGaussianMixture, GaussianMixture
-from fastgmm.data.dask import FAN_IN, dask_source, tree
+from fastgmm.data.dask import FAN_IN, DaskSource, tree
 from fastgmm.data.partitions import Kind, Partition, expectation
 from fastgmm.model.families import arguments_of_pass
 
@@ -268,8 +268,9 @@ def test_each_block_upstream_is_made_once(points):
 @pytest.mark.parametrize("n_partitions", [1, 13, 100])
 def test_the_graph_of_a_pass_has_always_one_size(points, n_partitions):
     X = in_partitions(points, n_partitions)
-    source = dask_source(list(X.to_delayed().ravel()), KIND)
+    source = DaskSource(list(X.to_delayed().ravel()), KIND)
     p = mixture().fit(points)._parameters()
+    assert source.n_rows == N  # once they are made
     with Counted() as counted:
         for _ in range(3):
             source.expectation(p)
@@ -349,6 +350,16 @@ def test_bad_input_is_refused(points):
             model.fit(X, sample_weight=weight)
         assert not hasattr(model, "means_")
         assert not hasattr(model, "n_features_in_")
+
+
+def test_arguments_are_checked_before_anything_is_made(points):
+    def upstream(block):
+        raise AssertionError
+
+    X = in_partitions(points, 2).map_blocks(upstream, dtype=points.dtype, meta=points[:0])
+    for bad in ({"tol": -1.0}, {"means_init": np.zeros((2, 4))}, {"shrinkage": 2.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            mixture(**bad).fit(X)
 
 
 def test_other_features_than_those_of_the_fit_are_refused(points):

@@ -16,7 +16,7 @@ from fastgmm.data.blocks import Blocks, checked_block
 from fastgmm.system.ahead import ahead
 
 # Bytes of the points of a part. There are two: one is filled while the other is worked on.
-PART_BYTES = 2**24
+PART_BYTES = 2**23
 AS_BEFORE = "give the same rows in the same order in every pass"
 
 

@@ -162,6 +162,11 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
     @on_its_threads
     def _fit_with_hooks(self, X: ArrayLike, sample_weight: ArrayLike | None) -> np.ndarray:
         """Run scikit-learn's loop, with those of its methods that are overridden; return labels."""
+        if recognized(X) is not None:
+            raise ValueError(
+                f"{', '.join(overridden(self, HOOKS))} of {type(self).__name__} is overridden, and "
+                "scikit-learn's loop needs all rows in memory; pass them as an array."
+            )
         return fit_with_hooks(self, X, sample_weight)
 
     @attributes_kept_on_failure
@@ -232,6 +237,8 @@ class EMMixture(RememberedArguments, CallbackSupport, FittedMixture):
         self._check_knows_collections()
         _refuse_with_collections(self)
         found = collection.source(sample_weight, self.n_jobs)
+        self._check_arguments([self.covariance_type])  # before all is read
+        self._initial_values(found.n_features)
         names = getattr(found, "feature_names", None) or collection.feature_names
         check_fit_source(self, found, names, self.n_components)
         return Points(found.n_rows, found.n_features, found.dtype, lambda: found), None

@@ -68,7 +68,7 @@ class BlockCollection:
 
     def map(self, function: OfRows) -> np.ndarray:
         """Return what a function makes of all rows."""
-        return np.concatenate(list(self.outputs(function)))
+        return joined(list(self.outputs(function)))
 
 
 class FileCollection(BlockCollection):
@@ -147,6 +147,17 @@ def is_block(item: Any) -> bool:
     """Whether this is a table, or a pair of one and its weights."""
     rows = item[0] if isinstance(item, tuple) and len(item) == 2 else item
     return len(getattr(rows, "shape", ())) == 2
+
+
+def joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Return the parts in one array; they are taken off the list, and never there twice."""
+    whole = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    end = len(whole)
+    while parts:
+        part = parts.pop()
+        whole[end - len(part) : end] = part
+        end -= len(part)
+    return whole
 
 
 # Each returns a collection, or None if that is nothing that it knows; the first to know has it.

@@ -79,7 +79,7 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
+        X : array-like of shape (n, d), or other data that `fit` takes
         y : array-like of shape (n,), default=None
             As of `fit`.
         sample_weight : array-like of shape (n,) or str, default=None
@@ -101,7 +101,7 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
+        X : array-like of shape (n, d), or other data that `fit` takes
         errors : array-like of shape (n, d) or (n, d, d), default=None
             Variances or covariances of the errors of the samples.
 
@@ -120,7 +120,7 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
+        X : array-like of shape (n, d), or other data that `fit` takes
         errors : array-like of shape (n, d) or (n, d, d), default=None
             Variances or covariances of the errors of the samples.
 
@@ -139,7 +139,7 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
+        X : array-like of shape (n, d), or other data that `fit` takes
         errors : array-like of shape (n, d) or (n, d, d), default=None
             Variances or covariances of the errors of the samples, which the mixture is convolved
             with.
@@ -165,7 +165,7 @@ class MixtureOfMeasurements(EMMixture, MixtureAsDistribution):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
+        X : array-like of shape (n, d), or other data that `fit` takes
         y : ignored
         sample_weight : array-like of shape (n,), default=None
             Weights of the mean.

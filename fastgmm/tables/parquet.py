@@ -14,8 +14,8 @@ from fastgmm.tables.columns import ALL, Choice, points_and_weight
 from fastgmm.tables.text import MISSING
 
 PARQUET = b"PAR1"  # what such a file begins and ends with
-# Rows that are decoded at a time, and bytes of a column that are read at a time.
-ROWS_AT_ONCE, BUFFER = 2**16, 2**20
+# Rows that are decoded, and bytes of a column that are read at a time; each column has its own.
+ROWS_AT_ONCE, BUFFER = 2**14, 2**18
 
 
 class ParquetTable:
@@ -56,7 +56,7 @@ class ParquetTable:
         columns = names if weight is None else [*names, weight]
         with whole_or_damaged():
             file = _parquet().ParquetFile(self._source, buffer_size=BUFFER, pre_buffer=False)
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
                 X = np.empty((batch.num_rows, len(names)), self.dtype)
                 for j, name in enumerate(names):
                     X[:, j] = _numbers(name, batch.column(name), first)

@@ -22,8 +22,8 @@ from fastgmm.tables.text import (
     rows_of,
 )
 
-# Lines that numpy parses at a time, and bytes that pyarrow does.
-LINES_AT_ONCE, BYTES_AT_ONCE = 2**15, 2**22
+# Lines that numpy parses at a time, and bytes that pyarrow does: it keeps a few such pieces.
+LINES_AT_ONCE, BYTES_AT_ONCE = 2**15, 2**18
 
 
 class TextTable:
