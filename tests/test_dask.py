@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import BayesianGaussianMixture, GaussianMixture
-from fastgmm.data.dask import FAN_IN, dask_source, tree
+from fastgmm.data.dask import FAN_IN, DaskSource, tree
 from fastgmm.data.partitions import Kind, Partition, expectation
 from fastgmm.model.families import arguments_of_pass
 
@@ -268,8 +268,9 @@ def test_each_block_upstream_is_made_once(points):
 @pytest.mark.parametrize("n_partitions", [1, 13, 100])
 def test_the_graph_of_a_pass_has_always_one_size(points, n_partitions):
     X = in_partitions(points, n_partitions)
-    source = dask_source(list(X.to_delayed().ravel()), KIND)
+    source = DaskSource(list(X.to_delayed().ravel()), KIND)
     p = mixture().fit(points)._parameters()
+    assert source.n_rows == N  # once they are made
     with Counted() as counted:
         for _ in range(3):
             source.expectation(p)
@@ -309,9 +310,8 @@ def with_value(points: np.ndarray, row: int, value: float) -> da.Array:
 @pytest.mark.parametrize(
     ("row", "value", "said"),
     [
-        (203, np.nan, "Partition 2, row 3: X has nan in column 1"),
-        (3, np.inf, "Partition 0, row 3: X has inf in column 1"),
-        (399, -1e200, "Partition 3, row 99: X has -1e.200 in column 1"),
+        (203, np.nan, "Partition 2, row 3: X has NaN in column 1"),
+        (3, np.inf, "Partition 0, row 3: X has infinity in column 1"),
     ],
 )
 def test_the_place_of_what_is_no_number(points, row, value, said):
@@ -330,6 +330,7 @@ def refused_arguments(points):
     return {
         "Partition 1, row 5: the weight is -1": (X, in_partitions(negative, 4)),
         "one weight for each row": (X, ones[:-1]),
+        "squares are too large": (with_value(points, 399, -1e200), None),
         "has 3 partitions, and X has 4": (X[X[:, 0] > -1e9], in_partitions(ones, 3)),
         "cut sample_weight as X is cut": (X[X[:, 0] > 0], in_partitions(ones, 4)),
         "The weights sum to 0": (X, 0 * ones),
@@ -349,6 +350,16 @@ def test_bad_input_is_refused(points):
             model.fit(X, sample_weight=weight)
         assert not hasattr(model, "means_")
         assert not hasattr(model, "n_features_in_")
+
+
+def test_arguments_are_checked_before_anything_is_made(points):
+    def upstream(block):
+        raise AssertionError
+
+    X = in_partitions(points, 2).map_blocks(upstream, dtype=points.dtype, meta=points[:0])
+    for bad in ({"tol": -1.0}, {"means_init": np.zeros((2, 4))}, {"shrinkage": 2.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            mixture(**bad).fit(X)
 
 
 def test_other_features_than_those_of_the_fit_are_refused(points):

@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastgmm import GaussianMixture, load
 from fastgmm.cli import main
 from fastgmm.data import cluster as cluster_module
-from fastgmm.data.dask import dask_source
+from fastgmm.data.dask import DaskSource
 from fastgmm.data.partitions import Kind
 from fastgmm.em.step import em_step
 from fastgmm.model.maximization import MaximumLikelihood
@@ -72,7 +72,7 @@ def test_a_killed_worker_changes_nothing(client, points, tmp_path):
         list(counted_blocks(points, tmp_path).to_delayed().ravel()),
         Kind(points.dtype, 3),
     )
-    source, whole = dask_source(blocks, kind), dask_source([dask.delayed(points)], kind)
+    source, whole = DaskSource(blocks, kind), DaskSource([dask.delayed(points)], kind)
     maximization = MaximumLikelihood("full", 1e-6)
     for n_iter in range(6):
         expected = em_step(whole, maximization, expected).parameters
@@ -124,7 +124,8 @@ def test_a_cluster_without_workers_ends_the_fit(points, monkeypatch):
         LocalCluster(n_workers=1, processes=False, **OF_CLUSTER) as cluster,
         Client(cluster) as client,
     ):
-        source = dask_source([dask.delayed(points)], Kind(points.dtype, 3))
+        source = DaskSource([dask.delayed(points)], Kind(points.dtype, 3))
+        assert source.n_rows == N
         cluster.scale(0)
         client.sync(cluster._correct_state)
         with pytest.raises(ConnectionError, match="has had no worker for"):

@@ -1,15 +1,15 @@
 """A source of points that are partitions of a Dask collection.
 
 The partitions are made once and stay where they are made; each pass is one graph, with a task for
-each of them and a tree of additions, and K (1 + d + d²) numbers come back. A tree of one shape adds
-in one order, so that results do not depend on which worker is the fastest.
+each of them and a tree of additions, and one record of `Statistics` comes back. A tree of one shape
+adds in one order, so that results do not depend on which worker is the fastest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import dask
 import numpy as np
@@ -28,10 +28,19 @@ from fastgmm.system.memory import check_memory
 FAN_IN = 8
 
 
-class DaskSource:
-    """Points in partitions that Dask keeps, and their weights; `dask_source` makes and checks them.
+class Kept(NamedTuple):
+    """Partitions that are made already, delayed, and what there is in each; none is empty."""
 
-    `partitions` are delayed objects that are made already, and none of them is empty.
+    partitions: Sequence[Any]
+    summaries: Sequence[Summary]
+
+
+class DaskSource:
+    """Points in partitions that Dask keeps, and their weights; made and checked when first needed.
+
+    `blocks` are delayed arrays or data frames; `weights` a delayed array for each, or an array for
+    all rows; `n_jobs` are threads of each task, one for None, as a worker has a task for each of
+    its own. ValueError says which partition and row has what is no number.
     """
 
     part_that_counts = 1.0
@@ -40,18 +49,37 @@ class DaskSource:
 
     def __init__(
         self,
-        partitions: Sequence[Any],
-        summaries: Sequence[Summary],
+        blocks: Sequence[Any],
         kind: Kind,
-        is_weighted: bool,
-        n_jobs: int,
+        weights: Sequence[Any] | FloatArray | None = None,
+        n_jobs: int | None = None,
     ) -> None:
-        self._partitions, self._summaries, self._is_weighted = partitions, summaries, is_weighted
-        self._n_jobs = n_jobs
         self.dtype, self.n_features = kind
-        self.n_rows = sum(summary.n_rows for summary in summaries)
-        self.n_weighted = sum(summary.n_weighted for summary in summaries)
-        self.total_weight = math.fsum(summary.total_weight for summary in summaries)
+        self._blocks, self._weights, self._n_jobs = blocks, weights, n_jobs or 1
+
+    @lazy
+    def _kept(self) -> Kept:
+        return kept(self._blocks, Kind(self.dtype, self.n_features), self._weights)
+
+    @lazy
+    def n_rows(self) -> int:
+        """Number of samples."""
+        return sum(summary.n_rows for summary in self._kept.summaries)
+
+    @lazy
+    def n_weighted(self) -> int:
+        """Number of samples that have weight."""
+        return sum(summary.n_weighted for summary in self._kept.summaries)
+
+    @lazy
+    def total_weight(self) -> float:
+        """Number of samples, or the sum of their weights."""
+        return math.fsum(summary.total_weight for summary in self._kept.summaries)
+
+    @lazy
+    def largest(self) -> float:
+        """The largest value without its sign."""
+        return max(summary.largest for summary in self._kept.summaries)
 
     @property
     def X(self) -> FloatArray:
@@ -71,7 +99,7 @@ class DaskSource:
     def responsibilities(self, parameters: Parameters, at_once: int) -> Iterator[WeightedRows]:
         """Yield those of all rows, so many rows at a time, and the weights of these rows."""
         mixture = dask.delayed(arguments_of_pass(parameters), traverse=False)
-        for partition, summary in zip(self._partitions, self._summaries, strict=True):
+        for partition, summary in zip(*self._kept, strict=True):
             for start in range(0, summary.n_rows, at_once):
                 rows = slice(start, start + at_once)
                 yield from self._of(partitions.responsibilities, [(partition, mixture, rows)])
@@ -107,21 +135,23 @@ class DaskSource:
         chosen = None if size is None or n <= size else drawn(n, size, random_state)
         n_bytes = (n if chosen is None else len(chosen)) * (d + 1) * self.dtype.itemsize
         check_memory(n_bytes, "The rows of the start", "lower init_size")
-        ends = np.cumsum([summary.n_weighted for summary in self._summaries])
+        ends = np.cumsum([summary.n_weighted for summary in self._kept.summaries])
         asked = []
-        for partition, summary, end in zip(self._partitions, self._summaries, ends, strict=True):
+        for partition, summary, end in zip(*self._kept, ends, strict=True):
             first, numbers = end - summary.n_weighted, None
             if chosen is not None:
                 numbers = chosen[slice(*np.searchsorted(chosen, [first, end]))] - first
             if summary.n_weighted if numbers is None else len(numbers):
                 asked.append((partition, numbers))
         points, weights = zip(*self._of(partitions.chosen_rows, asked), strict=True)
-        return np.concatenate(points), np.concatenate(weights) if self._is_weighted else None
+        return np.concatenate(points), np.concatenate(
+            weights
+        ) if self._weights is not None else None
 
     def least_likely(self, parameters: Parameters, count: int) -> FloatArray:
         """Return so many points that have weight, those of the lowest densities first."""
         given = dask.delayed(parameters, traverse=False)
-        asked = [(partition, given, count) for partition in self._partitions]
+        asked = [(partition, given, count) for partition in self._kept.partitions]
         lowest = LowestDensities(parameters, count)
         for points in self._of(partitions.least_likely, asked):
             lowest.add(points, None)
@@ -132,7 +162,7 @@ class DaskSource:
         # Once for all partitions: whoever needs them has them from the first who did.
         given = [dask.delayed(argument, traverse=False) for argument in arguments]
         task = self._task(function)
-        results = [task(partition, *given) for partition in self._partitions]
+        results = [task(partition, *given) for partition in self._kept.partitions]
         (total,) = computed([tree(results, dask.delayed(add))])
         return total
 
@@ -140,23 +170,13 @@ class DaskSource:
         return dask.delayed(Task(function, self._n_jobs), name=function.__name__)
 
     def _of(self, function: Callable, asked: Sequence[tuple]) -> Sequence[Any]:
-        """Return what a function makes of some partitions, one after another."""
+        """Return what a function makes of some partitions, in their order."""
         task = self._task(function)
         return computed([task(*arguments) for arguments in asked])
 
 
-def dask_source(
-    blocks: Sequence[Any],
-    kind: Kind,
-    weights: Sequence[Any] | FloatArray | None = None,
-    n_jobs: int | None = None,
-) -> DaskSource:
-    """Have the partitions made, once, where they are to stay, and check them.
-
-    `blocks` are delayed arrays or data frames; `weights` a delayed array for each, or an array for
-    all rows; `n_jobs` are threads of each task, one for None, as a worker has a task for each of
-    its own. ValueError says which partition and row has what is no number.
-    """
+def kept(blocks: Sequence[Any], kind: Kind, weights: Sequence[Any] | FloatArray | None) -> Kept:
+    """Have the partitions made, once, where they are to stay, and check them."""
     of_blocks = [None] * len(blocks) if weights is None or is_array(weights) else weights
     make = dask.delayed(Task(partitions.partition_of), name="partition_of")
     given = dask.delayed(kind, traverse=False)
@@ -174,8 +194,7 @@ def dask_source(
         )
     # Those without rows have nothing to do in any pass.
     full = [i for i, summary in enumerate(summaries) if summary.n_rows]
-    made, summaries = [made[i] for i in full], [summaries[i] for i in full]
-    return DaskSource(made, summaries, kind, weights is not None, n_jobs or 1)
+    return Kept([made[i] for i in full], [summaries[i] for i in full])
 
 
 def is_array(weights: object) -> TypeGuard[FloatArray]:

@@ -36,6 +36,7 @@ class Summary(NamedTuple):
     n_rows: int
     n_weighted: int  # rows that have weight
     total_weight: float
+    largest: float  # of the values, without signs
     fault: str | None  # beginning with the row
 
 
@@ -96,7 +97,9 @@ def points_of(block: Any, kind: Kind) -> FloatArray:
 
 def weighted(partition: Partition, weight: Any) -> Partition:
     """Return the points with weights."""
-    X, weight = partition.X, np.asarray(weight, partition.X.dtype)
+    X = partition.X
+    with np.errstate(over="ignore"):  # what is infinite is refused later
+        weight = np.asarray(weight, X.dtype)
     if weight.shape != X.shape[:1]:
         raise ValueError(
             f"A partition has {len(X)} rows and weights of the shape {weight.shape}; cut "
@@ -108,25 +111,23 @@ def weighted(partition: Partition, weight: Any) -> Partition:
 def summary_of(partition: Partition) -> Summary:
     """Look at all values of a partition."""
     X, weight = partition.X, partition.weight
-    fault = fault_of(X, weight)
-    if weight is None:
-        return Summary(len(X), len(X), len(X), fault)
-    total = float(weight.sum(dtype=np.float64))
-    return Summary(len(X), int(np.count_nonzero(weight)), total, fault)
+    largest = max(float(X.max()), -float(X.min())) if X.size else 0.0
+    n_weighted, total = len(X), float(len(X))
+    if weight is not None:
+        n_weighted, total = int(np.count_nonzero(weight)), float(weight.sum(dtype=np.float64))
+    return Summary(len(X), n_weighted, total, largest, fault_of(X, weight, largest))
 
 
-def fault_of(X: FloatArray, weight: FloatArray | None) -> str | None:
-    """Say what is wrong with the first row that has no numbers, or too large ones."""
-    if not X.size:
-        return None
-    largest = np.sqrt(np.finfo(X.dtype).max) / 4
-    # NaN is neither.
-    if not (float(X.max()) <= largest and float(X.min()) >= -largest):
-        row, column = np.argwhere(~(np.abs(X) <= largest))[0]
-        return f"row {row}: X has {X[row, column]:.3g} in column {column}"
-    if weight is not None and not (np.isfinite(weight).all() and weight.min() >= 0):
-        row = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))[0]
-        return f"row {row}: the weight is {weight[row]}, and should be 0 or more"
+def fault_of(X: FloatArray, weight: FloatArray | None, largest: float) -> str | None:
+    """Say what is wrong with the first row that has no numbers, or no weight that is one."""
+    if not np.isfinite(largest):
+        row, column = np.argwhere(~np.isfinite(X))[0]
+        found = "NaN" if np.isnan(X[row, column]) else "infinity"
+        return f"row {row}: X has {found} in column {column}"
+    if weight is not None:
+        bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+        if len(bad):
+            return f"row {bad[0]}: the weight is {weight[bad[0]]}, and should be 0 or more"
     return None
 
 

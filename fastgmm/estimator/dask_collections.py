@@ -167,17 +167,19 @@ def _of_block(function: Callable[[Any], np.ndarray], kind: Kind) -> OfBlock:
 def _source(
     blocks: Sequence[Any], kind: Kind, sample_weight: Any, n_jobs: int | None
 ) -> DaskSource:
-    from fastgmm.data.dask import dask_source
+    from fastgmm.data.dask import DaskSource
 
     blocks = list(blocks)
     if sample_weight is None:
-        return dask_source(blocks, kind, None, n_jobs)
+        return DaskSource(blocks, kind, None, n_jobs)
     if not hasattr(sample_weight, "to_delayed"):
-        return dask_source(blocks, kind, np.asarray(sample_weight, kind.dtype), n_jobs)
+        with np.errstate(over="ignore"):  # what is infinite is refused later
+            weight = np.asarray(sample_weight, kind.dtype)
+        return DaskSource(blocks, kind, weight, n_jobs)
     weights = list(np.ravel(sample_weight.to_delayed()))
     if len(weights) != len(blocks):
         raise ValueError(
             f"sample_weight has {len(weights)} partitions, and X has {len(blocks)}; cut it as X is "
             "cut, or pass it as an array."
         )
-    return dask_source(blocks, kind, weights, n_jobs)
+    return DaskSource(blocks, kind, weights, n_jobs)
