@@ -15,7 +15,7 @@ from fastgmm.benchmarking.problems import DTYPES, Problem, draw
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from peer_table import cli, families, measurement, peak, scaling, sweeps  # noqa: E402
+from peer_table import cli, families, measurement, peak, samples, scaling, sweeps  # noqa: E402
 from peer_table.libraries import FastGMM, ScikitLearn  # noqa: E402
 from peer_table.publishing import BEGIN, END, FILES, FOLDER, PAGE, README  # noqa: E402
 from peer_table.scaling import DriverCall, Iteration  # noqa: E402
@@ -261,6 +261,34 @@ def test_families_are_shown_kept_and_published(
     cli.main(["--publish", str(path), "--root", str(checkout)])
     assert "| VVV | " in (checkout / PAGE).read_text()
     assert (checkout / FOLDER / FILES["families"]).exists()
+
+
+class NoSpark(samples.Spark):
+    """Says that it is there."""
+
+    @classmethod
+    def find(cls):
+        return "0"
+
+    def fit(self, X):
+        raise OSError("no cluster")
+
+
+def test_ways_to_fit_many_rows_are_shown_kept_and_published(
+    tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(samples, "Spark", NoSpark)
+    monkeypatch.setattr(samples, "SUBSAMPLES", (1_000,))
+    path = tmp_path / "samples.json"
+    assert cli.main(["--samples", "--quick", "--json", str(path)]) == 0
+    assert "fails: no cluster" in capsys.readouterr().out
+    some, spark, growing = json.loads(path.read_text())["samples"]
+    assert growing["held_out"] > some["held_out"]
+    assert some["seconds"] > 0
+    assert spark["failure"] == "fails: no cluster"
+    cli.main(["--publish", str(path), "--root", str(checkout)])
+    assert "| scikit-learn on 1,000 rows | " in (checkout / PAGE).read_text()
+    assert (checkout / FOLDER / FILES["samples"]).exists()
 
 
 @pytest.mark.skipif(

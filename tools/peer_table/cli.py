@@ -17,7 +17,7 @@ from fastgmm.benchmarking.problems import DTYPES
 from fastgmm.benchmarking.report import write_record
 from fastgmm.plotting.canvas import require_matplotlib
 from fastgmm.system.processors import usable_cores
-from peer_table import families, report
+from peer_table import families, report, samples
 from peer_table.grid import Shape, grid
 from peer_table.libraries import PEERS, Peer
 from peer_table.measurement import PeersResult, measure, with_efficiency
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         "machine": machine(peers),
         "sweep": options.sweep,
         **{"cells": [], "tasks": [], "seeding": None, "scaling": [], "families": []},
+        "samples": [],
     }
     console = Console()
     console.width = max(console.width, 110)  # where the output is no terminal it would be 80
@@ -61,6 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
                 result = families.measure_family(name, options.rounds, options.quick)
                 measured["families"].append(report.as_record(result))
             measured["machine"]["versions"] |= families.versions()
+        elif options.samples:
+            status.update("ways to fit many rows")
+            ways = samples.measure_ways(options.quick)
+            measured["samples"] = [report.as_record(way) for way in ways]
+            measured["machine"]["versions"] |= samples.versions()
         elif options.scaling:
             measure_cores(options, measured, status.update)
         else:
@@ -184,6 +190,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--families",
         action="store_true",
         help="mclust's fourteen families beside R's mclust and pymclustR, if they are installed",
+    )
+    add(
+        "--samples",
+        action="store_true",
+        help="two million rows: scikit-learn on some, Spark, if it is installed, and fastgmm",
     )
     add("--scaling", action="store_true",
         help="take an iteration apart, and predict it for 2 to 64 cores")  # fmt: skip

@@ -10,6 +10,8 @@ from pathlib import Path
 from fastgmm.benchmarking.report import write_record
 from fastgmm.system.files import atomic_write
 from peer_table.report import (
+    SAMPLES_HEADER,
+    SAMPLES_IN_WORDS,
     TASK_HEADER,
     Record,
     families_header,
@@ -21,6 +23,7 @@ from peer_table.report import (
     nanoseconds,
     peers_of,
     percent,
+    sample_row,
     seeding_in_words,
     task_row,
     threads_in_words,
@@ -31,7 +34,12 @@ BEGIN, END = "<!-- peers table -->", "<!-- /peers table -->"
 # The files of each kind of measurement, which the charts of the documentation are drawn from.
 FOLDER, FILES = (
     "docs/benchmarks",
-    {"cells": "iterations.json", "tasks": "whole_fits.json", "families": "families.json"},
+    {
+        "cells": "iterations.json",
+        "tasks": "whole_fits.json",
+        "families": "families.json",
+        "samples": "samples.json",
+    },
 )
 PAGE, README = "docs/benchmarks.md", "README.md"
 
@@ -100,6 +108,9 @@ def in_full(report: Record) -> str:
             "first, and the loss is what it falls short of scikit-learn's:",
             markdown_table(TASK_HEADER, [task_row(task) for task in report["tasks"]]),
         ]
+    if report.get("samples"):
+        rows = [sample_row(result) for result in report["samples"]]
+        parts += [f"{SAMPLES_IN_WORDS}:", markdown_table(SAMPLES_HEADER, rows)]
     if report.get("families"):
         results = report["families"]
         rows = [family_row(result) for result in results]
