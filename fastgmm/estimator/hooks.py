@@ -104,6 +104,7 @@ def fit_with_hooks(model: Any, X: ArrayLike, sample_weight: ArrayLike | None) ->
     for name, value in fitted_attributes(result, log_likelihood).items():
         if name not in _FITTED_BY_LOOP or not hasattr(model, name):
             setattr(model, name, value)
+    model._has_seen(float(len(data)))
     return labels
 
 
