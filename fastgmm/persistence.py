@@ -94,7 +94,7 @@ def save(model: Mixture, path: str | os.PathLike[str] | BinaryIO) -> None:
     model = with_every_attribute(model)
     header = header_of(model)
     names = PARAMETER_ARRAYS + HISTORY_ARRAYS + LATER_ARRAYS + names_of_more(header)
-    arrays = {name: np.asarray(getattr(model, name, np.nan)) for name in names}
+    arrays = {name: np.asarray(getattr(model, name)) for name in names if hasattr(model, name)}
     check_arrays(arrays, header)  # what is written can be read
     members = {HEADER: json.dumps(header, indent=1, default=plain).encode()}
     members |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
@@ -332,10 +332,9 @@ def check_arrays(arrays: dict[str, FloatArray], header: dict[str, Any]) -> None:
         **shapes_of_bayes(header["parameters"], K, d),
         **dict(zip(OF_NOISE, [(), (), (2, d)], strict=True)),
     }
-    for name in arrays:
-        shape = shapes[name]
-        if arrays[name].shape != shape:
-            raise InvalidFile(f"{name} has the shape {arrays[name].shape} where {shape} is needed")
+    for name, array in arrays.items():
+        if array.shape != (shape := shapes[name]):
+            raise InvalidFile(f"{name} has the shape {array.shape} where {shape} is needed")
     for name in PARAMETER_ARRAYS:
         if arrays[name].dtype != arrays["means_"].dtype:
             raise InvalidFile(f"{name} and means_ differ in dtype")
@@ -386,12 +385,13 @@ def rebuild(header: dict[str, Any], arrays: dict[str, FloatArray]) -> Mixture:
     for name in SCALARS:
         setattr(model, name, header["fitted"][name])
     model.lower_bounds_ = arrays["lower_bounds_"].tolist()
-    for name in ("lower_bound_", *LATER_ARRAYS):
+    for name in ("lower_bound_", "log_likelihood_", "largest_fall_"):
         setattr(model, name, float(arrays.get(name, np.nan)))
     model.fit_history_ = []
     if isinstance(model, GaussianMixture):
         model.degenerate_components_ = np.array(header.get("degenerate_components_", []), np.intp)
         model.repairs_ = []
+        model.n_samples_seen_ = float(arrays.get("n_samples_seen_", np.nan))
     if header.get("feature_names_in_") is not None:
         model.feature_names_in_ = np.array(header["feature_names_in_"], dtype=object)
     return model
