@@ -326,7 +326,7 @@ def test_csv_of_other_systems_is_read(folder):
     ("arguments", "said"),
     [
         (["fit", "nothing.csv", "-k", "2"], "nothing.csv: No such file"),
-        (["fit", ".", "-k", "2"], "Is a directory"),
+        (["fit", ".", "-k", "2"], "this folder has no .parquet file"),
         (["fit", "model.npz", "-k", "2"], "saved model"),
         (["fit", "points.npy", "-k", "500"], "n_samples"),
         (["fit", "points.npy", "-k", "2", "--tol", "-1"], "tol"),
