@@ -135,7 +135,9 @@ def call_all(module: ModuleType, problem: Inputs, covariance_type: str) -> list[
         density,
         *module.normalize_responsibilities(density),
         *module.weighted_covariances(X, r, covariance_type),
-        *(np.asarray(value) for value in dataclasses.astuple(statistics)[:-1]),  # its type apart
+        *(
+            np.asarray(value) for value in dataclasses.astuple(statistics)[:-2]
+        ),  # but its type and directions
         module.log_density(X, *mixture, covariance_type),
         module.assign(X, *mixture, covariance_type),
     ]

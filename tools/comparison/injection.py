@@ -103,8 +103,8 @@ INJECTIONS = {
         (
             Edit(
                 PASSES,
-                "            model = _model(mixture, X.dtype)\n",
-                "            model = _model(mixture, X.dtype)\n"
+                "            model = model_of(mixture, X.dtype)\n",
+                "            model = model_of(mixture, X.dtype)\n"
                 "            stored = np.ones((len(X), len(mixture.means)))  # noqa: F841\n",
             ),
         ),
