@@ -78,3 +78,29 @@ class StartAndFit:
         model = fit(self.model, self.X)
         assert model.n_iter_ > 0
         assert np.isfinite(model.log_likelihood_)
+
+
+@lru_cache(maxsize=1)
+def _compiled_fit_to_the_end(growing: bool) -> tuple[GaussianMixture, np.ndarray]:
+    X = Case("full", "float32", *((2000, 2, 2) if TINY else (1_000_000, 8, 16))).make().X
+    options = {"growing_samples": growing, "init_size": 100 if TINY else 20_000}
+    model = GaussianMixture(2 if TINY else 16, tol=1e-5, max_iter=1000, random_state=0, **options)
+    fit(model, X)
+    found = np.mean(reference.log_density(X[:20_000], *parameters_of(model)))
+    assert abs(found / model.log_likelihood_ - 1) < (1e-4 if TINY else 1e-2)
+    return model, X
+
+
+class FitToTheEnd:
+    """A fit of 1,000,000 points of 8 features with a small `tol`, over all of them or samples."""
+
+    params = ([False, True],)
+    param_names = ("growing_samples",)
+
+    def setup(self, growing_samples):
+        self.model, self.X = _compiled_fit_to_the_end(growing_samples)
+
+    def time_fit_to_the_end(self, growing_samples):
+        model = fit(self.model, self.X)
+        assert model.n_iter_ > 0
+        assert np.isfinite(model.log_likelihood_)
