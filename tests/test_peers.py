@@ -282,7 +282,7 @@ def test_ways_to_fit_many_rows_are_shown_kept_and_published(
     path = tmp_path / "samples.json"
     assert cli.main(["--samples", "--quick", "--json", str(path)]) == 0
     assert "fails: no cluster" in capsys.readouterr().out
-    some, spark, growing = json.loads(path.read_text())["samples"]
+    some, spark, growing, _ = json.loads(path.read_text())["samples"]
     assert growing["held_out"] > some["held_out"]
     assert some["seconds"] > 0
     assert spark["failure"] == "fails: no cluster"

@@ -229,7 +229,8 @@ def families_table(results: list[Record]) -> Table:
 SAMPLES_HEADER = ["fit", "time", "rows not seen", "fastgmm as likely in", "times as soon"]
 SAMPLES_IN_WORDS = (
     "2,000,000 × 8 in single precision, K = 16, full covariances that overlap: the mean "
-    "log-likelihood of rows that were not seen, and how soon default fits of fastgmm reach it"
+    "log-likelihood of rows that were not seen, and how soon fastgmm reaches it to 1e-4, by "
+    "default fits of 1 to 256 iterations or by growing samples"
 )
 
 
