@@ -74,6 +74,14 @@ def test_fit_passes_every_option_to_the_estimator(folder, capsys):
     assert load("new.npz").get_params().items() >= expected.items()
 
 
+def test_fit_knows_low_rank_and_growing_samples(folder, capsys):
+    kind = ["--covariance-type", "low_rank", "--rank", "1"]
+    succeed(capsys, "fit", "points.npy", "-k", "2", "--out", "new.npz", *kind)
+    assert load("new.npz").covariances_.shape == (2, 2, 2)
+    succeed(capsys, "fit", "points.npy", "-k", "2", "--out", "new.npz", "--growing-samples")
+    assert load("new.npz").growing_samples
+
+
 def test_fit_without_out_writes_nothing(folder, capsys):
     before = files(folder)
     succeed(capsys, "fit", "points.npy", "-k", "2")
@@ -331,6 +339,8 @@ def test_csv_of_other_systems_is_read(folder):
         (["fit", "points.npy", "-k", "500"], "n_samples"),
         (["fit", "points.npy", "-k", "2", "--tol", "-1"], "tol"),
         (["fit", "points.npy", "-k", "2", "--reg-covar", "nan"], "reg_covar"),
+        (["fit", "points.npy", "-k", "2", "--bayes", "--growing-samples"], "leave one out"),
+        (["fit", "points.npy", "-k", "2", "--covariance-type", "low_rank", "--rank", "2"], "rank"),
         (["fit", "points.npy", "-k", "2", "--seed", "-1"], "random_state"),
         (["fit", "points.npy", "-k", "2", "--out", "no/model.npz"], "does not exist"),
         (["fit", "points.npy", "-k", "2", "--out", "model.pkl"], ".npz; name it so"),

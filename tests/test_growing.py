@@ -248,3 +248,17 @@ def test_what_samples_do_not_know_is_refused(options):
 def test_errors_of_measurement_are_refused():
     with pytest.raises(ValueError, match="growing_samples"):
         GaussianMixture(K, growing_samples=True).fit(X, errors=np.ones_like(X))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_blocks_and_dask_are_fitted_as_arrays(weighted):
+    da = pytest.importorskip("dask.array")
+    weight = np.random.default_rng(1).uniform(0.5, 2, size=len(X)) if weighted else None
+    ours, blocks, partitions = (
+        GaussianMixture(K, growing_samples=True, **OPTIONS).fit(points, sample_weight=weight)
+        for points in (X, np.array_split(X, 7), da.from_array(X, chunks=(6000, D)))
+    )
+    assert ours.n_iter_ == blocks.n_iter_ == partitions.n_iter_
+    for other in (blocks, partitions):
+        assert_allclose(other.means_, ours.means_, rtol=1e-10)
+        assert_allclose(other.covariances_, ours.covariances_, rtol=1e-10)

@@ -59,6 +59,8 @@ def describe(add: Add) -> None:
     add("--tol", metavar="T", type=float, default=1e-3, help=tol)
     add("--reg-covar", metavar="R", type=float, default=1e-6, help=REG_COVAR)
     add("--max-iter", metavar="N", type=int, default=100, help=f"most iterations; {DEFAULT}")
+    growing = "begin with samples that grow: few passes over all rows, for many rows and a small T"
+    add("--growing-samples", action="store_true", help=growing)
     n_init = "starts, of which the best is kept; default: 1, stability: 10"
     add("--n-init", metavar="N", type=int, help=n_init)
     add("--init-params", choices=INIT_METHODS, default="kmeans", help=f"start; {DEFAULT}")
@@ -137,6 +139,8 @@ def check_bayes(options: argparse.Namespace) -> None:
         )
     if options.bayes and (options.prior or options.shrinkage is not None):
         raise ValueError("--bayes has priors of its own; leave out --prior and --shrinkage.")
+    if options.bayes and options.growing_samples:
+        raise ValueError("--bayes does not know --growing-samples; leave one out.")
 
 
 def intensity(text: str) -> float | str:
@@ -159,6 +163,8 @@ def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
         "random_state": options.seed,
         "on_degenerate": options.on_degenerate,
     }
+    if options.growing_samples:
+        arguments["growing_samples"] = True
     if options.covariance_type in LOW_RANK:
         arguments["rank"] = options.rank
     if options.n_init is not None:

@@ -10,7 +10,7 @@ from numpy.random import RandomState
 
 from fastgmm._records import Parameters
 from fastgmm.data.sampled import CorrectedSample, Sample
-from fastgmm.data.source import Source
+from fastgmm.data.source import ArraySource, Source
 from fastgmm.em.degeneracy import Repairs
 from fastgmm.em.loop import Rules, StepFunction
 from fastgmm.em.results import SampleEnd
@@ -22,6 +22,8 @@ from fastgmm.model.maximization import MaximumLikelihood
 # A sample has so many times the rows of the one before; the largest has this part of all the
 # rows, and no more bytes than these.
 GROWTH, LARGEST_PART, LARGEST_BYTES = 4, 1 / 8, 2**28
+# Of data that are not in memory: a sample is there twice for a moment, and should not be noticed.
+LARGEST_BYTES_ELSEWHERE = 2**24
 # EM leaves a sample when the objective rises by less than these parts of the error that the sample
 # leaves, or of `tol`; or after so many iterations.
 PART_OF_ERROR, PART_OF_TOL, MOST_ITERATIONS = 1e-3, 1e-2, 400
@@ -75,7 +77,8 @@ def grown(
     """
     K, d, n = *start.means.shape, source.n_weighted
     p = family_of(maximization.covariance_type).n_parameters(K, d)
-    most = min(LARGEST_PART * n, LARGEST_BYTES / (d * source.dtype.itemsize))
+    n_bytes = LARGEST_BYTES if isinstance(source, ArraySource) else LARGEST_BYTES_ELSEWHERE
+    most = min(LARGEST_PART * n, n_bytes / (d * source.dtype.itemsize))
     sizes = sample_sizes(most, p, smallest, tol)
     if not sizes:
         return Grown(start, None, p)
