@@ -30,10 +30,10 @@ from fastgmm.kernels.layouts import Mixture
 from fastgmm.kernels.prediction import model_of, normalized, predict
 from fastgmm.system.threads import blas_on_one_thread, n_threads
 
-# Numbers of points that are in memory in float64 at a time, and rows of a product.
+# Numbers of points that are looked at together, and rows of a product.
 NUMBERS, ROWS = 2**22, 512
-# Parts of a squared distance by which rounding may change it.
-TOLERANCE = 2.0**-40
+# Parts of a squared distance by which rounding may change it, by the size of a number.
+TOLERANCE = {4: 2.0**-18, 8: 2.0**-40}
 # Responsibilities that change no sum.
 NOTHING = 1e-17
 
@@ -69,35 +69,39 @@ def components_of(mixture: Mixture) -> Components:
 
 
 def component_log_density(X: FloatArray, components: Components) -> FloatArray:
-    """Log N(xᵢ; μₖ, Σₖ), (n, K) in float64, of points in float64."""
+    """Log N(xᵢ; μₖ, Σₖ), (n, K) in float64, by products in the precision of the points."""
     means, s = components.means, components.inverse_deviations
     K, d, rank = components.directions.shape
-    by_variances = np.empty((len(X), K))
+    by_variances = np.empty((len(X), K), X.dtype)
     diagonal = Mixture(np.ones(K), means, s, "diag")
     predict(X, model_of(diagonal, X.dtype), log_density=by_variances)
     constants = np.log(s).sum(axis=1) - 0.5 * d * math.log(2 * math.pi)
     explained, apart = _explained(X, components)
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite square is done again, too
-        squares = 2 * (constants - by_variances)  # ‖z‖², z = s (x - μ)
+        squares = 2 * (constants - by_variances.astype(np.float64))  # ‖z‖², z = s (x - μ)
         distances = squares - explained
         # Rounding of ‖z‖² and, beside the distance of the mean from the centre, of t.
         lengths = np.sqrt(np.maximum(squares, 0.0))
         rounding = squares + 2 * math.sqrt(rank) * lengths * (lengths + apart)
-        visible = ~(np.finfo(np.float64).eps * rounding <= TOLERANCE * (distances + d))
-    for k in np.flatnonzero(visible.any(axis=0)):
+        tolerance = TOLERANCE[X.itemsize] / np.finfo(X.dtype).eps
+        visible = ~(rounding <= tolerance * (distances + d))
+
+    def do_again(k: int) -> None:
         rows = np.flatnonzero(visible[:, k])
-        distances[rows, k] = _by_difference(X[rows], components, int(k))
+        distances[rows, k] = _by_difference(X[rows], components, k)
+
+    _side_by_side(do_again, np.flatnonzero(visible.any(axis=0)).tolist())
     return constants + components.log_determinants - 0.5 * distances
 
 
 def _explained(X: FloatArray, components: Components) -> tuple[FloatArray, FloatArray]:
     """‖t‖² by a product, (n, K), and how far means are from the centre of all, (K,)."""
     K, d, rank = components.directions.shape
-    centre = components.means.mean(axis=0)
+    centre = components.means.mean(axis=0).astype(X.dtype)
     offsets = components.means - centre
-    directions = np.ascontiguousarray(components.directions.swapaxes(0, 1)).reshape(d, K * rank)
-    at_means = np.einsum("kd,kdr->kr", offsets, components.directions).ravel()
-    explained = np.empty((len(X), K))
+    directions = components.directions.swapaxes(0, 1).reshape(d, K * rank).astype(X.dtype)
+    at_means = np.einsum("kd,kdr->kr", offsets, components.directions).ravel().astype(X.dtype)
+    explained = np.empty((len(X), K), X.dtype)
 
     def of_rows(start: int) -> None:
         part = X[start : start + ROWS]
@@ -109,15 +113,18 @@ def _explained(X: FloatArray, components: Components) -> tuple[FloatArray, Float
             np.add.reduce(t, axis=2, out=explained[start : start + ROWS])
 
     _side_by_side(of_rows, range(0, len(X), ROWS))
-    return explained, np.linalg.norm(offsets * components.inverse_deviations, axis=1)
+    apart = np.linalg.norm(offsets * components.inverse_deviations, axis=1)
+    return explained.astype(np.float64), apart
 
 
 def _by_difference(X: FloatArray, components: Components, k: int) -> FloatArray:
     """‖z - L y‖² + ‖y‖² with y = M⁻¹ Lᵀ z, which is ‖z‖² - ‖t‖², and nothing cancels."""
-    inverse, loadings = components.inverse_factors[k], components.loadings[k]
+    parts = components.means, components.inverse_deviations, components.loadings
+    mean, inverse_deviations, loadings = (part[k].astype(X.dtype) for part in parts)
+    to_factors = (components.inverse_factors[k].T @ components.inverse_factors[k]).astype(X.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        z = (X - components.means[k]) * components.inverse_deviations[k]
-        y = z @ loadings @ inverse.T @ inverse
+        z = (X - mean) * inverse_deviations
+        y = z @ loadings @ to_factors
         return np.asarray(np.sum((z - y @ loadings.T) ** 2, axis=1) + np.sum(y**2, axis=1))
 
 
@@ -228,18 +235,18 @@ def bytes_of_pass(n_components: int, n_features: int, rank: int) -> int:
 
 
 def _chunks(X: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
-    """Parts of the points in float64."""
+    """Parts of the points, each in one piece."""
     length = max(ROWS, NUMBERS // X.shape[1])
     for start in range(0, len(X), length):
         rows = slice(start, start + length)
-        yield rows, np.ascontiguousarray(X[rows], np.float64)
+        yield rows, np.ascontiguousarray(X[rows])
 
 
 def _side_by_side(function: Callable[[int], Any], items: Iterable[int]) -> None:
     """Call a function for each item, on as many threads as the kernels have."""
     todo = list(items)
     with blas_on_one_thread():
-        if len(todo) == 1 or n_threads() == 1:
+        if len(todo) <= 1 or n_threads() == 1:
             for item in todo:
                 function(item)
             return
