@@ -136,7 +136,7 @@ class GaussianMixture(StepwiseMixture):
         components have collapsed, there is nothing to reset or to drop.
     growing_samples : bool, default=False
         Whether EM runs on random samples first, each of four times the rows of the one before, the
-        largest of an eighth of all, and then needs few passes over all the rows; to these belong
+        largest of an eighth or a million; then it needs few passes over all rows, to which belong
         `n_iter_`, `lower_bounds_`, `max_iter` and `tol`. Not where `warm_start` goes on from a fit.
     step_size : float or None, default=None
         The part of a batch of `partial_fit` in the statistics. A number forgets what came before at

@@ -64,7 +64,7 @@ def sampled(source, size=4000):
 
 
 # --- samples ----------------------------------------------------------------------------------
-def test_samples_grow_to_an_eighth_or_to_what_tol_can_tell():
+def test_samples_grow_to_the_most_or_to_what_tol_can_tell():
     assert sample_sizes(20_000, 10, 200, 0.0) == [312, 1250, 5000, 20_000]
     assert sample_sizes(20_000, 10, 200, 1e-2) == [250, 1000]
     assert sample_sizes(20_000, 1000, 200, 0.0) == [20_000]  # 8,000 rows at least

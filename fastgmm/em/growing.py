@@ -20,8 +20,8 @@ from fastgmm.model.families import family_of
 from fastgmm.model.maximization import MaximumLikelihood
 
 # A sample has so many times the rows of the one before; the largest has this part of all the
-# rows, and no more bytes than these.
-GROWTH, LARGEST_PART, LARGEST_BYTES = 4, 1 / 8, 2**28
+# rows, and no more rows and bytes than these.
+GROWTH, LARGEST_PART, LARGEST_ROWS, LARGEST_BYTES = 4, 1 / 8, 2**20, 2**28
 # Of data that are not in memory: a sample is there twice for a moment, and should not be noticed.
 LARGEST_BYTES_ELSEWHERE = 2**24
 # EM leaves a sample when the objective rises by less than these parts of the error that the sample
@@ -78,7 +78,7 @@ def grown(
     K, d, n = *start.means.shape, source.n_weighted
     p = family_of(maximization.covariance_type).n_parameters(K, d)
     n_bytes = LARGEST_BYTES if isinstance(source, ArraySource) else LARGEST_BYTES_ELSEWHERE
-    most = min(LARGEST_PART * n, n_bytes / (d * source.dtype.itemsize))
+    most = min(LARGEST_PART * n, LARGEST_ROWS, n_bytes / (d * source.dtype.itemsize))
     sizes = sample_sizes(most, p, smallest, tol)
     if not sizes:
         return Grown(start, None, p)
