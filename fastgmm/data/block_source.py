@@ -13,7 +13,7 @@ from fastgmm._records import FloatArray, Parameters, Statistics
 from fastgmm.data.blocks import Blocks
 from fastgmm.data.moments import DataMoments, counted_moments, together
 from fastgmm.data.parts import Part, Parts
-from fastgmm.data.source import FEW_FEATURES, LowestDensities, WeightedRows, drawn
+from fastgmm.data.source import LowestDensities, MomentsInOnePass, WeightedRows, drawn
 from fastgmm.kernels.passes import Pass
 from fastgmm.model.families import arguments_of_pass
 from fastgmm.system.lazy import lazy
@@ -22,7 +22,7 @@ from fastgmm.system.memory import check_memory
 Result = TypeVar("Result")
 
 
-class BlockSource:
+class BlockSource(MomentsInOnePass):
     """Points in blocks, of which each pass reads all; two parts are in memory at a time.
 
     What passes leave behind is added in the order of the parts, whose length is a matter of the
@@ -96,24 +96,6 @@ class BlockSource:
                 rows = slice(start, start + at_once)
                 found = kernels.responsibilities(part.X[rows], *arguments)
                 yield found, None if part.weight is None else part.weight[rows]
-
-    def moments(self, *, matrix: bool) -> DataMoments:
-        """Mean and covariance of the points, or their variances alone; taken once."""
-        if matrix or self.n_features <= FEW_FEATURES:
-            return self._covariance
-        return self._variances
-
-    def variances(self) -> FloatArray:
-        """Variances (d,) of the points."""
-        return self.moments(matrix=False).variances
-
-    @lazy
-    def _covariance(self) -> DataMoments:
-        return self._moments(matrix=True)
-
-    @lazy
-    def _variances(self) -> DataMoments:
-        return self._moments(matrix=False)
 
     def _moments(self, *, matrix: bool) -> DataMoments:
         found = (counted_moments(part.X, part.weight, matrix=matrix) for part in self.parts)

@@ -19,7 +19,7 @@ from fastgmm.data import partitions
 from fastgmm.data.cluster import computed, persisted
 from fastgmm.data.moments import DataMoments
 from fastgmm.data.partitions import Kind, Summary, Task
-from fastgmm.data.source import FEW_FEATURES, LowestDensities, WeightedRows, drawn
+from fastgmm.data.source import LowestDensities, MomentsInOnePass, WeightedRows, drawn
 from fastgmm.model.families import arguments_of_pass
 from fastgmm.system.lazy import lazy
 from fastgmm.system.memory import check_memory
@@ -35,7 +35,7 @@ class Kept(NamedTuple):
     summaries: Sequence[Summary]
 
 
-class DaskSource:
+class DaskSource(MomentsInOnePass):
     """Points in partitions that Dask keeps, and their weights; made and checked when first needed.
 
     `blocks` are delayed arrays or data frames; `weights` a delayed array for each, or an array for
@@ -103,24 +103,6 @@ class DaskSource:
             for start in range(0, summary.n_rows, at_once):
                 rows = slice(start, start + at_once)
                 yield from self._of(partitions.responsibilities, [(partition, mixture, rows)])
-
-    def moments(self, *, matrix: bool) -> DataMoments:
-        """Mean and covariance of the points, or their variances alone; taken once."""
-        if matrix or self.n_features <= FEW_FEATURES:
-            return self._covariance
-        return self._variances
-
-    def variances(self) -> FloatArray:
-        """Variances (d,) of the points."""
-        return self.moments(matrix=False).variances
-
-    @lazy
-    def _covariance(self) -> DataMoments:
-        return self._moments(matrix=True)
-
-    @lazy
-    def _variances(self) -> DataMoments:
-        return self._moments(matrix=False)
 
     def _moments(self, *, matrix: bool) -> DataMoments:
         _, mean, covariance = self._sum(partitions.moments, partitions.moments_together, matrix)

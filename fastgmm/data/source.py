@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.utils.random import sample_without_replacement
@@ -176,6 +176,30 @@ class LowestDensities:
         log_density = np.concatenate([self._log_density, log_density[new]])
         lowest = np.argsort(log_density, kind="stable")[: self._count]
         self.points, self._log_density = points[lowest], log_density[lowest]
+
+
+class MomentsInOnePass:
+    """Moments of points that are not in memory: of all pairs of features at once where few are."""
+
+    def moments(self: Any, *, matrix: bool) -> DataMoments:
+        """Mean and covariance of the points, or their variances alone; taken once."""
+        wide = not matrix and self.n_features > FEW_FEATURES
+        found: DataMoments = self._variances if wide else self._covariance
+        return found
+
+    def variances(self) -> FloatArray:
+        """Variances (d,) of the points."""
+        return self.moments(matrix=False).variances
+
+    @lazy
+    def _covariance(self: Any) -> DataMoments:
+        found: DataMoments = self._moments(matrix=True)
+        return found
+
+    @lazy
+    def _variances(self: Any) -> DataMoments:
+        found: DataMoments = self._moments(matrix=False)
+        return found
 
 
 class SourceAround:
