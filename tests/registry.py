@@ -39,7 +39,7 @@ class Case:
 
     Attributes
     ----------
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low_rank'}
     dtype : {'float64', 'float32'}
     n, d, K : int
         Points, features, components.
@@ -111,6 +111,10 @@ def _covariances(
             return rng.uniform(0.25, 3.0, (n_components, n_features))
         case "spherical":
             return rng.uniform(0.25, 3.0, n_components)
+        case "low_rank":  # loadings, and after them variances
+            shape = n_components, n_features, max(1, min(8, n_features // 3)) + 1
+            return np.append(0.4 * rng.standard_normal(shape)[..., 1:],
+                             rng.uniform(0.25, 3.0, (*shape[:2], 1)), axis=2)  # fmt: skip
     raise ValueError(f"unknown covariance type {covariance_type!r}")
 
 
@@ -118,6 +122,9 @@ def _precisions_cholesky(covariances: np.ndarray, covariance_type: str) -> np.nd
     """Upper triangular U with Σ⁻¹ = U Uᵀ, or inverse standard deviations."""
     if covariance_type in ("full", "tied"):
         return np.triu(np.linalg.inv(np.linalg.cholesky(covariances)).swapaxes(-1, -2))
+    if covariance_type == "low_rank":
+        inverse_deviations = covariances[..., -1:] ** -0.5
+        return np.append(covariances[..., :-1] * inverse_deviations, inverse_deviations, axis=2)
     return 1 / np.sqrt(covariances)
 
 
@@ -148,6 +155,9 @@ def full_covariances(
             return covariances[:, :, None] * np.eye(n_features)
         case "spherical":
             return covariances[:, None, None] * np.eye(n_features)
+        case "low_rank":
+            W, variances = covariances[..., :-1], covariances[..., -1]
+            return W @ W.swapaxes(1, 2) + variances[:, :, None] * np.eye(n_features)
     raise ValueError(f"unknown covariance type {covariance_type!r}")
 
 
@@ -261,6 +271,16 @@ CASES = tuple(
         for case in cases
     }.values()
 )
+
+# Of passes alone, since covariances under given responsibilities have no loadings.
+LOW_RANK_CASES = tuple(
+    Case("low_rank", dtype, n, d, K, order, weighted=n != 300)
+    for dtype in DTYPES
+    for n, d, K, order in [
+        (300, 2, 1, "C"), (300, 17, 5, "C"), (1100, 64, 7, "F"), (513, 9, 40, "strided"),
+        (7, 33, 2, "reversed"), (5000, 3, 4, "read-only"),
+    ]
+)  # fmt: skip
 
 # Small enough for kernels that run uncompiled: a few thousand multiplications each.
 SMALL_CASES = tuple(case for case in CASES if case.n * case.K * case.d**2 <= 20_000)

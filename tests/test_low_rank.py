@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from axes import compiled_only
 from numpy.testing import assert_allclose, assert_array_equal
+from registry import LOW_RANK_CASES, assert_agree, assert_statistics_agree
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.decomposition import FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning
@@ -76,6 +77,27 @@ def test_passes_agree_with_the_reference(name, weighted, dtype):
         assert_allclose(
             getattr(ours, field), expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
         )
+
+
+@pytest.mark.parametrize("case", LOW_RANK_CASES, ids=lambda case: case.name)
+def test_passes_agree_over_the_registry(case):
+    X, *mixture, weight = case.make()
+    density, shares, labels, log_densities = (
+        [getattr(of, name)(X, *arguments, "low_rank") for of in (kernels, reference)]
+        for name, arguments in [
+            ("log_gaussian_density", mixture[1:]), ("responsibilities", mixture),
+            ("assign", mixture), ("log_density", mixture),
+        ]
+    )  # fmt: skip
+    for actual, expected in (density, shares, log_densities):
+        assert actual.dtype == X.dtype
+        assert_agree(actual, expected, case.dtype)
+    assert_array_equal(*labels)
+    actual, expected = (
+        of.expectation(X, *mixture, "low_rank", weight) for of in (kernels, reference)
+    )
+    assert_statistics_agree(actual, expected, log_densities[1], case.dtype)
+    assert_agree(actual.directions, expected.directions, case.dtype)
 
 
 @pytest.mark.parametrize("load", [1.0, 1e3, 1e6])

@@ -19,7 +19,7 @@ from fastgmm.system.files import atomic_write
 from fastgmm.system.memory import available_bytes
 from fastgmm.tables.columns import ALL, Choice
 from fastgmm.tables.files import COMPRESSED, ZIP, FileBlocks, expanded
-from fastgmm.tables.npy import NPY
+from fastgmm.tables.npy import NPY, damage_in_words
 from fastgmm.tables.parquet import PARQUET, read_parquet
 from fastgmm.tables.text import MISSING, first_fault_of_values, read_text
 
@@ -180,16 +180,10 @@ def check_array(array: np.ndarray) -> None:
 def read_npy(stream: BinaryIO, path: Path) -> FloatArray:
     """Map a file into memory, so that its declared size is checked against the file's."""
     is_file = isinstance(stream, io.BufferedReader)
-    try:
+    with damage_in_words():
         if not is_file:  # a pipe's bytes, or decompressed ones
             return np.lib.format.read_array(stream, allow_pickle=False)
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
-    except ValueError as error:
-        if "Python objects" in str(error):
-            raise ValueError(
-                "the array holds Python objects, not real numbers; write array.astype(float)."
-            ) from error
-        raise ValueError(f"{error}; the file is cut off or damaged, write it again.") from error
 
 
 def read_npz(stream: BinaryIO) -> FloatArray:

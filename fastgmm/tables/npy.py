@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -17,6 +18,19 @@ NPY = b"\x93NUMPY"  # what such a file begins with
 BYTES_AT_ONCE = 2**20
 
 
+@contextmanager
+def damage_in_words() -> Iterator[None]:
+    """Have what numpy says of a file that it cannot read name the remedy."""
+    try:
+        yield
+    except ValueError as error:
+        if "Python objects" in str(error):
+            raise ValueError(
+                "the array holds Python objects, not real numbers; write array.astype(float)."
+            ) from error
+        raise ValueError(f"{error}; the file is cut off or damaged, write it again.") from error
+
+
 class NpyTable:
     """The points of a file, and one column of weights if there is one, a few rows at a time."""
 
@@ -24,14 +38,8 @@ class NpyTable:
     notes: tuple[str, ...] = ()
 
     def __init__(self, path: str, choice: Choice = ALL, weight: str | None = None) -> None:
-        try:
+        with damage_in_words():
             array = np.lib.format.open_memmap(path, mode="r")
-        except ValueError as error:
-            if "Python objects" in str(error):
-                raise ValueError(
-                    "the array holds Python objects, not real numbers; write array.astype(float)."
-                ) from error
-            raise ValueError(f"{error}; the file is cut off or damaged, write it again.") from error
         if array.ndim != 2 or array.dtype.kind not in "fiub":
             raise ValueError(
                 f"the array has the shape {array.shape} and the type {array.dtype}; real numbers "
