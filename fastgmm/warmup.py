@@ -167,7 +167,10 @@ def _run(specialization: Specialization) -> None:
     for n in (2, max(SEVERAL_TILES, MOST_POINTS + 1)):
         points = np.zeros((n, d), dtype)
         for n_components in _numbers_of_components(covariance_type, d, dtype):
-            kernels.expectation(points, *_mixture(covariance_type, d, n_components))
+            weights, means, factors, _ = _mixture(covariance_type, d, n_components)
+            for apart in (0, 100):  # of large models, other drivers run where all pairs count
+                shifted = means + apart * np.arange(n_components)[:, None]
+                kernels.expectation(points, weights, shifted, factors, covariance_type)
         kernels.log_density(points, *_mixture(covariance_type, d, 2))
         # Without a model, this is the same for all the specializations of a dtype.
         kernels.normalize_responsibilities(points)

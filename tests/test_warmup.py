@@ -15,6 +15,7 @@ from processes import TESTS, run_python
 
 from fastgmm import GaussianMixture, cli, kernels, warmup
 from fastgmm._records import COVARIANCE_TYPES
+from fastgmm.cli import warmup as cli_warmup
 from fastgmm.kernels.jit import cache, target
 from fastgmm.kernels.jit.drivers import Driver
 from fastgmm.warmup import DTYPES, FEATURES, specializations, warm_up
@@ -176,7 +177,7 @@ def test_features_beyond_the_named_ones_share_their_model(covariance_type):
 # --- reports --------------------------------------------------------------------------------
 def test_the_command_says_what_was_there(capsys, monkeypatch):
     monkeypatch.setattr(warmup, "_run", lambda specialization: None)
-    monkeypatch.setattr(warmup, "processes_at_once", lambda: 1)
+    monkeypatch.setattr(cli_warmup, "processes_at_once", lambda: 1)
     monkeypatch.setenv("COLUMNS", "500")
     assert cli.main(["warmup"]) == 0
     captured = capsys.readouterr()

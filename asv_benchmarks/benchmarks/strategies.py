@@ -93,6 +93,32 @@ class MomentsByComponents(_Gain):
         self.calls = by_blocks, by_components
 
 
+class CommonCentre(_Gain):
+    """Moments of a large model about one centre, against by components; on all threads."""
+
+    params = (["float64", "float32"], [(50_000, 44, 16), (30_000, 64, 16), (20_000, 96, 12)])
+    param_names = ("dtype", "n_d_K")
+    n_threads = None
+
+    def setup(self, dtype, n_d_K):
+        from fastgmm.kernels import common_centre  # which earlier commits do not have
+
+        n, d, K = (64, 44, 8) if TINY else n_d_K
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((n, d)).astype(dtype)
+        shares = rng.dirichlet(np.ones(K), n).astype(dtype)
+        model = layouts.moments_model(0.1 * rng.standard_normal((K, d)), "full", X.dtype)
+        by_components, about_centre = (
+            partial(Accumulator(X, np.empty(0, dtype)).statistics, model, "full", shares)
+            for _ in range(2)  # each with its workspaces
+        )
+        by_components = mock.patch.object(common_centre, "LEAST_COUNTING", 2.0)(by_components)
+        for field in ("counts", "second"):
+            actual, expected = getattr(about_centre(), field), getattr(by_components(), field)
+            assert_agree(actual, expected, dtype)
+        self.calls = by_components, about_centre
+
+
 class PairsOfComponents(_Gain):
     """Tied moments from a product for each pair of components, against from the nearest one."""
 
@@ -168,7 +194,8 @@ class AlignedWorkspaces(_Gain):
         case = Case(covariance_type, "float64", 64 if TINY else 4000, 16, 3 if TINY else 16)
         X, *mixture, _ = case.make()
         aligned = partial(kernels.expectation, X, *mixture, covariance_type)
-        shifted = mock.patch.object(workspace, "_aligned_zeros", next_to_a_cache_line)(aligned)
+        name = "aligned_zeros" if hasattr(workspace, "aligned_zeros") else "_aligned_zeros"
+        shifted = mock.patch.object(workspace, name, next_to_a_cache_line)(aligned)  # or earlier
         assert_agree(aligned().counts, shifted().counts, "float64")
         self.calls = shifted, aligned
 

@@ -13,6 +13,7 @@ from fastgmm._records import CovarianceType, FloatArray, Statistics
 from fastgmm.kernels import drivers, large_models
 from fastgmm.kernels.codegen.triangles import triangle_order
 from fastgmm.kernels.codegen.vectors import LARGEST_SQUARE
+from fastgmm.kernels.common_centre import MomentsAboutCentre, centre_of
 from fastgmm.kernels.drivers import ExpectationTask, Points
 from fastgmm.kernels.large_models import SlabTask, SpanTask
 from fastgmm.kernels.layouts import (
@@ -26,7 +27,7 @@ from fastgmm.kernels.layouts import (
 from fastgmm.kernels.one_component import likelihood_is_in_moments, log_likelihood_of_moments
 from fastgmm.kernels.partition import (
     DIFFERENCES_AT_ONCE,
-    is_large,
+    goes_by_components,
     most_blocks,
     parts_of_large_model,
 )
@@ -39,6 +40,7 @@ from fastgmm.kernels.total_scatter import (
 )
 from fastgmm.kernels.workspace import (
     Moments,
+    Span,
     Wanted,
     allocate_moments,
     allocate_span,
@@ -80,6 +82,7 @@ class Accumulator:
         self._rows = as_strided(X)
         self._nothing = as_strided(np.empty((0, 0), X.dtype))
         self._values: dict[str, tuple[object, Any]] = {}
+        self._cancelled = False  # whether moments about one centre ever did
 
     def statistics(
         self,
@@ -185,8 +188,9 @@ class Accumulator:
         """Length of a tile, number of tiles, and number of blocks, none for a large model."""
         length = tile_length(model, self.X.dtype)
         n_tiles = -(-len(self.X) // length)
-        n_blocks = None if is_large(model) else min(n_tiles, most_blocks(model, n_tiles))
-        return length, n_tiles, n_blocks
+        if goes_by_components(model, n_tiles, self.X.itemsize):
+            return length, n_tiles, None
+        return length, n_tiles, min(n_tiles, most_blocks(model, n_tiles))
 
     def _run_by_components(
         self, model: FullModel, points: Points, n_tiles: int, wanted: Wanted
@@ -203,19 +207,44 @@ class Accumulator:
                 allocate_span(model, length, dtype, parts.n_tiles),
             ),
         )
-        moments = self._cleared_moments(model, parts.n_runs, wanted)
+        moments, about_centre, log_likelihood = None, None, 0.0
         for first_tile in range(0, n_tiles, len(span.rows)):
             n_present = min(len(span.rows), n_tiles - first_tile)
             large_models.responsibilities_of_tiles(
                 n_present, SpanTask(points, first_tile, model, tiles, span)
             )
+            log_likelihood += span.log_likelihood[:n_present].sum()
+            if first_tile == 0 and wanted == "all" and not self._cancelled:
+                about_centre = self._about_centre(model, points, n_tiles, n_present, span)
+            if about_centre is not None:
+                about_centre.add(points, first_tile, n_present, span)
+                continue
+            moments = moments or self._cleared_moments(model, parts.n_runs, wanted)
             if wanted != "likelihood":
                 slabs = SlabTask(
                     points, first_tile, n_present, parts.n_slabs, model, tiles, span, moments
                 )
                 large_models.moments_of_slabs(n_parts, slabs)
-            moments.log_likelihood[0] += span.log_likelihood[:n_present].sum()
+        if about_centre is not None:
+            moments = about_centre.about_means(model.means)
+        if moments is None:
+            self._cancelled = True
+            return self._run_by_components(model, points, n_tiles, wanted)
+        moments.log_likelihood[0] += log_likelihood
         return moments
+
+    def _about_centre(
+        self, model: FullModel, points: Points, n_tiles: int, n_present: int, span: Span
+    ) -> MomentsAboutCentre | None:
+        """Where to add up moments about one centre, if the first tiles say that this pays."""
+        centre = centre_of(model, points, span, n_present)
+        if centre is None:
+            return None
+        about_centre: MomentsAboutCentre = self._kept(
+            "moments", model, lambda: MomentsAboutCentre(model, n_tiles, max_threads()), "centre"
+        )
+        about_centre.clear(centre)
+        return about_centre
 
     def _cleared_moments(self, model: Model, n_blocks: int, wanted: Wanted) -> Moments:
         if wanted == "likelihood":
@@ -261,6 +290,8 @@ def _statistics(moments: Moments, model: Model, covariance_type: CovarianceType)
     first = _about_means(model, first, counts) if isinstance(model, TiedModel) else first[:, :d]
     if isinstance(model, SmallFullModel):
         second = second[:, _indices_in_triangle(d)]
+    elif second.ndim == 2 and covariance_type == "full":  # whole matrices, about one centre
+        second = second.reshape(K, d, d)
     elif covariance_type in ("full", "tied"):
         second = _symmetric(second, d)
     if isinstance(model, TiedModel):

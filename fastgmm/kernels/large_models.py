@@ -19,7 +19,7 @@ from fastgmm.kernels.layouts import FullModel
 from fastgmm.kernels.moments_of_full import add_chosen
 from fastgmm.kernels.normalization import normalize_tile, scale_tile
 from fastgmm.kernels.pruning import pruned_log_density
-from fastgmm.kernels.shares import choose_points, scale_share, vanishing_part
+from fastgmm.kernels.shares import choose_points, scale_and_count, vanishing_part
 from fastgmm.kernels.tiles import load_responsibilities, load_tile, tile_in_span
 from fastgmm.kernels.workspace import Moments, Span, Tile
 
@@ -61,8 +61,12 @@ def responsibilities_of_tile(index, thread, n_tiles, task):
         normalize_tile(tile, m)
         span.log_likelihood[index] = scale_tile(tile, points.sample_weight, start, m, padded)
     span.vanishing[index] = vanishing_part(model, tile, m)
+    n_counting = 0
     for k in range(model.means.shape[0]):
-        span.counts[index, k] = scale_share(tile.components, k, tile.scale, m)
+        total, count = scale_and_count(tile.components, k, tile.scale, m)
+        span.counts[index, k] = total
+        n_counting += count
+    span.n_counting[index] = n_counting
 
 
 @worker

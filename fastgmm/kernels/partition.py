@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeGuard
 import numpy as np
 
 from fastgmm._records import CovarianceType
+from fastgmm.kernels.codegen.shared_products import FEWEST_SHARING, MOST_SHARING
+from fastgmm.kernels.jit.target import VECTOR_BYTES
 from fastgmm.kernels.layouts import (
     DiagonalModel,
     FullModel,
@@ -47,12 +49,32 @@ EVEN_TILES = 64
 # of 64 threads, where a span has as many tiles.
 MOST_TOGETHER = 16
 FEWEST_PARTS, MOST_PARTS = 16, 128
+# Where its moments are taken about one centre: runs of at least so many tiles, whose sums stay
+# below so many bytes together, and slabs of so many diagonals of components, as the points are
+# centred anew for each. Part of the products that must be wanted, lest they are better taken by
+# components; and how many components and tiles are worth it in a model that is not that large.
+TILES_OF_RUN, FEWEST_RUNS, MOST_RUNS_OF_ALL, MOST_BYTES_OF_SUMS = 4, 4, 64, 2**25
+SUMS_OF_SLAB = 2**9
+# Points whose products are summed in registers.
+DEPTH = 128
+LEAST_WANTED = 0.75
+FEWEST_COMPONENTS, FEWEST_TILES = 12, 64
 # Numbers in those differences of means that are in memory at a time.
 DIFFERENCES_AT_ONCE = 2**20
 
 
+def goes_by_components(model: Model, n_tiles: int, itemsize: int) -> TypeGuard[FullModel]:
+    """Whether the drivers of large_models take so many tiles: even less may be worth one centre."""
+    return is_large(model) or (
+        isinstance(model, FullModel)
+        and len(model.means) >= FEWEST_COMPONENTS
+        and n_tiles >= FEWEST_TILES
+        and worth_one_centre(model, itemsize)
+    )
+
+
 def is_large(model: Model) -> TypeGuard[FullModel]:
-    """Whether the model is so large that other drivers take its moments, by large_models."""
+    """Whether the model is so large that the drivers of large_models take it in any case."""
     return isinstance(model, FullModel) and bytes_per_block(model) > SHARED_BYTES
 
 
@@ -97,6 +119,61 @@ def parts_of_large_model(model: FullModel, length: int, dtype: np.dtype, n_tiles
     return Parts(in_span, n_runs, n_slabs, max(1, min(MOST_TOGETHER, n_together)))
 
 
+class Diagonals(NamedTuple):
+    """How second moments about one centre are laid out and cut: by cyclic diagonals."""
+
+    n_together: int  # components of a block
+    n_components: int  # padded
+    n_features: int  # padded
+    n_diagonals: int  # and first moments, which count as one
+    n_runs: int
+    n_slabs: int
+
+    @property
+    def shape_of_sums(self) -> tuple[int, int]:
+        """Components, and products of a run."""
+        return self.n_components, _odd_vectors(self.n_diagonals * self.n_features, 8)
+
+    @property
+    def bytes_of_sums(self) -> int:
+        """Size of the sums of a run, in float64."""
+        return 8 * math.prod(self.shape_of_sums)
+
+    def shapes_of_centred(self, itemsize: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Of a thread's features and shares. Those are written up to a vector too far."""
+        lanes = VECTOR_BYTES // itemsize
+        pitch = _odd_vectors(self.n_features + self.n_diagonals + 2 * lanes, lanes)
+        return (DEPTH, pitch), (DEPTH, self.n_components)
+
+
+def diagonals_of(model: FullModel, itemsize: int, n_tiles: int) -> Diagonals:
+    """Cut the diagonals of a large model, and so many tiles."""
+    K, d = model.means.shape
+    n_groups, lanes = -(-K // MOST_SHARING), VECTOR_BYTES // itemsize
+    n_together = -(-K // n_groups)
+    n_together = max(FEWEST_SHARING, n_together + n_together % 2)
+    n_components, n_features = n_groups * n_together, -(-d // lanes) * lanes
+    n_diagonals = d // 2 + 2
+    n_slabs = max(1, n_diagonals * n_components // SUMS_OF_SLAB)
+    cut = Diagonals(n_together, n_components, n_features, n_diagonals, 1, n_slabs)
+    most_runs = min(MOST_BYTES_OF_SUMS // cut.bytes_of_sums, MOST_RUNS_OF_ALL, n_tiles)
+    n_runs = min(max(FEWEST_RUNS, n_tiles // TILES_OF_RUN), most_runs)
+    return cut._replace(n_runs=2 ** max(0, n_runs.bit_length() - 1))  # even for most threads
+
+
+def _odd_vectors(length: int, lanes: int) -> int:
+    """Return a length rounded up to an odd number of vectors: rows spread over a cache's sets."""
+    return (length + lanes - 1) // (2 * lanes) * 2 * lanes + lanes
+
+
+def worth_one_centre(model: FullModel, itemsize: int) -> bool:
+    """Whether few products are padding."""
+    K, d = model.means.shape
+    shape = diagonals_of(model, itemsize, 1)
+    wanted = d * (d + 3) / 2 / (shape.n_diagonals * shape.n_features) * K / shape.n_components
+    return wanted * shape.n_together / (shape.n_together + 1) >= LEAST_WANTED
+
+
 def bytes_of_pass(
     n_samples: int,
     n_components: int,
@@ -114,11 +191,16 @@ def bytes_of_pass(
     length = tile_length(model, dtype)
     n_tiles = max(1, -(-n_samples // length))
     in_block, factors = bytes_per_block(model), _numbers_in_factors(model)
-    if is_large(model):
+    if goes_by_components(model, n_tiles, itemsize):
         parts = parts_of_large_model(model, length, dtype, n_tiles)
         tiles = max_threads() * bytes_of_tile(model, length, dtype, parts.n_together)
         workspace = tiles + parts.n_tiles * bytes_of_tile_in_span(model, length, dtype)
         partial = (parts.n_runs + 1) * in_block
+        if worth_one_centre(model, itemsize):
+            diagonals = diagonals_of(model, itemsize, n_tiles)
+            shapes = diagonals.shapes_of_centred(itemsize)
+            workspace += max_threads() * itemsize * sum(map(math.prod, shapes))
+            partial = max(partial, (diagonals.n_runs + 1) * diagonals.bytes_of_sums)
     else:
         n_blocks = min(n_tiles, most_blocks(model, n_tiles))
         workspace = min(n_blocks, max_threads()) * bytes_of_tile(model, length, dtype)

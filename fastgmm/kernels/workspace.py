@@ -153,6 +153,7 @@ class Span(NamedTuple):
     counts: FloatArray  # (tiles, K): Σ r, in float64
     log_likelihood: FloatArray  # (tiles,), in float64
     vanishing: FloatArray  # (tiles,): part of the average share that need not count, in float64
+    n_counting: FloatArray  # (tiles,): pairs whose share is not next to nothing, in float64
 
 
 class Moments(NamedTuple):
@@ -211,7 +212,7 @@ def allocate_tiles(
 
     def zeros(name: str) -> np.ndarray:
         kind = np.int64 if name in INDICES else dtype
-        return _aligned_zeros((THREAD_STRIDE * n_threads, *shapes[name]), kind)
+        return aligned_zeros((THREAD_STRIDE * n_threads, *shapes[name]), kind)
 
     shapes = tile_shapes(model, length, dtype, n_together)
     kind = scratch_of(model, is_large=n_together > 0)
@@ -294,9 +295,10 @@ def allocate_span(model: FullModel, length: int, dtype: np.dtype, n_tiles: int) 
     """Return workspace for so many tiles."""
     K, d = model.means.shape
     return Span(
-        _aligned_zeros((n_tiles, length, row_pitch(d)), dtype),
-        _aligned_zeros((n_tiles, K, _row_of_points(length, dtype)), dtype),
+        aligned_zeros((n_tiles, length, row_pitch(d)), dtype),
+        aligned_zeros((n_tiles, K, _row_of_points(length, dtype)), dtype),
         np.zeros((n_tiles, K)),
+        np.zeros(n_tiles),
         np.zeros(n_tiles),
         np.zeros(n_tiles),
     )
@@ -338,10 +340,10 @@ def allocate_moments(model: Model, n_blocks: int, wanted: Wanted = "all") -> Mom
     """Return zeroed partial statistics, the block being the leading axis, of what is wanted."""
     shapes, n_wanted = moments_shapes(model), N_WANTED[wanted]
     shapes = *shapes[:n_wanted], *((0,) * len(shape) for shape in shapes[n_wanted:])
-    return Moments(*(_aligned_zeros((n_blocks, *shape), np.float64) for shape in shapes))
+    return Moments(*(aligned_zeros((n_blocks, *shape), np.float64) for shape in shapes))
 
 
-def _aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Zeros from the start of a cache line, so that no vector of a padded row lies across two."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
