@@ -58,7 +58,7 @@ SUMS_OF_SLAB = 2**9
 # Points whose products are summed in registers.
 DEPTH = 128
 LEAST_WANTED = 0.75
-FEWEST_COMPONENTS, FEWEST_TILES = 12, 64
+FEWEST_COMPONENTS, FEWEST_TILES = 12, 32
 # Numbers in those differences of means that are in memory at a time.
 DIFFERENCES_AT_ONCE = 2**20
 
