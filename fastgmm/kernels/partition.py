@@ -57,7 +57,8 @@ TILES_OF_RUN, FEWEST_RUNS, MOST_RUNS_OF_ALL, MOST_BYTES_OF_SUMS = 4, 4, 64, 2**2
 SUMS_OF_SLAB = 2**9
 # Points whose products are summed in registers.
 DEPTH = 128
-LEAST_WANTED = 0.75
+# Narrower vectors, which are not multiplied by numbers in memory, are better off by components.
+LEAST_WANTED = 0.75 if VECTOR_BYTES == 64 else math.inf
 FEWEST_COMPONENTS, FEWEST_TILES = 12, 32
 # Numbers in those differences of means that are in memory at a time.
 DIFFERENCES_AT_ONCE = 2**20
