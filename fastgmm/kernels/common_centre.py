@@ -23,7 +23,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm._records import FloatArray
-from fastgmm.kernels.codegen.prefetching import prefetch
 from fastgmm.kernels.codegen.shared_products import (
     FEWEST_SHARING,
     MOST_SHARING,
@@ -137,7 +136,6 @@ def moments_of_run(index, thread, n_parts, task):
     d, n_padded, depth = task.n_features, task.centre.shape[0], features.shape[0]
     lanes, n_diagonals = VECTOR_BYTES // features.itemsize, d // 2 + 2
     first, stop = slab * n_diagonals // n_slabs, (slab + 1) * n_diagonals // n_slabs
-    piece = depth * span.rows.shape[2]
     for t in range(run * task.n_tiles // n_runs, (run + 1) * task.n_tiles // n_runs):
         m = min(points.length, points.n - (task.first_tile + t) * points.length)
         for k in range(span.counts.shape[1] if slab == 0 else 0):
@@ -146,10 +144,7 @@ def moments_of_run(index, thread, n_parts, task):
             count = min(depth, m - start)
             centre_rows(span.rows, t, start, count, task.centre, d, features)
             transpose_shares(span.components[t], start, count, shares)
-            following = (t * points.length + start) * span.rows.shape[2] + piece
             for i in range(0, n_padded, lanes):
-                fetched, to_fetch = piece * i // n_padded, piece * (i + lanes) // n_padded
-                prefetch(span.rows, following + fetched, following + to_fetch)
                 for k in range(0, n_components, task.n_together):
                     add_diagonals(
                         task, k, i, first, stop, count, features, shares, sums.products[run]
