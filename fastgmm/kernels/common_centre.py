@@ -35,7 +35,6 @@ from fastgmm.kernels.jit.settings import worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES
 from fastgmm.kernels.layouts import FullModel
 from fastgmm.kernels.partition import diagonals_of, worth_one_centre
-from fastgmm.kernels.total_scatter import MOST_CANCELLATION
 from fastgmm.kernels.workspace import (
     THREAD_STRIDE,
     Moments,
@@ -46,6 +45,9 @@ from fastgmm.kernels.workspace import (
 # Part of the pairs that has to count, lest a model be better off with those points alone that
 # count for a component.
 LEAST_COUNTING = 0.75
+# How many times a component's variance the mean square about the centre may be, in each feature, by
+# the size of a number: so many units of rounding can the difference be off.
+MOST_CANCELLATION = {4: 2**3, 8: 2**6}
 # Fewer points are not worth what is left to do for each pair of features at the end.
 POINTS_PER_FEATURE = 32
 # Numbers of matrices that are worked on together, in the second-level cache.
