@@ -159,12 +159,13 @@ def _run(specialization: Specialization) -> None:
     Given responsibilities share the code of the expectation.
     """
     from fastgmm import kernels
+    from fastgmm.kernels.common_centre import POINTS_PER_FEATURE
     from fastgmm.kernels.small_problems import MOST_POINTS
     from fastgmm.model.maximization import MaximumLikelihood
 
     covariance_type = specialization.covariance_types[0]
     d, dtype = specialization.n_features, specialization.dtype
-    for n in (2, max(SEVERAL_TILES, MOST_POINTS + 1)):
+    for n in (2, max(SEVERAL_TILES, MOST_POINTS + 1, POINTS_PER_FEATURE * d)):
         points = np.zeros((n, d), dtype)
         for n_components in _numbers_of_components(covariance_type, d, dtype):
             weights, means, factors, _ = _mixture(covariance_type, d, n_components)

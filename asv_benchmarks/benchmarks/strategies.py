@@ -96,7 +96,7 @@ class MomentsByComponents(_Gain):
 class CommonCentre(_Gain):
     """Moments of a large model about one centre, against by components; on all threads."""
 
-    params = (["float64", "float32"], [(50_000, 44, 16), (30_000, 64, 16), (20_000, 96, 12)])
+    params = (["float64", "float32"], [(50_000, 44, 16), (30_000, 64, 16), (30_000, 96, 12)])
     param_names = ("dtype", "n_d_K")
     n_threads = None
 

@@ -49,7 +49,7 @@ LEAST_COUNTING = 0.75
 # the size of a number: so many units of rounding can the difference be off.
 MOST_CANCELLATION = {4: 2**3, 8: 2**6}
 # Fewer points are not worth what is left to do for each pair of features at the end.
-POINTS_PER_FEATURE = 32
+POINTS_PER_FEATURE = 96
 # Numbers of matrices that are worked on together, in the second-level cache.
 NUMBERS_AT_ONCE = 2**15
 
