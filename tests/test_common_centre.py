@@ -182,7 +182,7 @@ def test_runs_are_work_for_64_threads(n: int, d: int, K: int, dtype: str):
     n_tiles = 2 * 64 + n // 1024
     with mock.patch.multiple(partition, TILES_OF_RUN=4, SUMS_OF_SLAB=2**9):
         cut = partition.diagonals_of(model, np.dtype(dtype).itemsize, n_tiles)
-    assert cut.n_runs * cut.n_slabs >= 32
+    assert cut.n_runs * cut.n_slabs * cut.n_components // cut.n_together >= 32
     assert cut.n_runs * cut.bytes_of_sums <= partition.MOST_BYTES_OF_SUMS
     assert cut.n_components >= K
     assert cut.n_components % cut.n_together == 0

@@ -63,7 +63,7 @@ class Centred(NamedTuple):
     """Workspace of a thread, for a piece of a tile."""
 
     features: FloatArray  # (depth, pitch): y, y once more, and a vector of ones
-    shares: FloatArray  # (depth, K padded)
+    shares: FloatArray  # (depth, components of a block)
 
 
 class SumsOfDiagonals(NamedTuple):
@@ -79,8 +79,7 @@ class CentreTask(NamedTuple):
     points: Points
     first_tile: int
     n_tiles: int  # of the span that are filled
-    n_slabs: int  # of the diagonals
-    n_together: int  # components of a block
+    n_slabs: int  # of the diagonals of a few components
     n_features: int
     centre: FloatArray  # (d padded,)
     span: Span
@@ -90,67 +89,64 @@ class CentreTask(NamedTuple):
 
 # --- workers --------------------------------------------------------------------------------
 @worker
-def transpose_shares(components, start, count, shares):
-    """Write shares[q, k] = components[k, start + q]."""
-    for k in range(components.shape[0]):
+def transpose_shares(components, first, start, count, shares):
+    """Write shares[q, c] = components[first + c, start + q], as far as there are components."""
+    for c in range(min(shares.shape[1], components.shape[0] - first)):
         for q in range(count):
-            shares[q, k] = components[k, start + q]
+            shares[q, c] = components[first + c, start + q]
 
 
-# Wide: as the blocks.
 @worker
-def add_products(n_together, features, i, j, shares, k, length, out, place):
-    """Call the block for so many components."""
+def add_products(features, i, j, shares, length, out, place):
+    """Call the block for so many components as there are shares."""
+    n_together = shares.shape[1]
     if n_together == 16:
-        _of_16(features, i, j, shares, k, length, out, place)
+        _of_16(features, i, j, shares, length, out, place)
     elif n_together == 14:
-        _of_14(features, i, j, shares, k, length, out, place)
+        _of_14(features, i, j, shares, length, out, place)
     elif n_together == 12:
-        _of_12(features, i, j, shares, k, length, out, place)
+        _of_12(features, i, j, shares, length, out, place)
     elif n_together == 10:
-        _of_10(features, i, j, shares, k, length, out, place)
+        _of_10(features, i, j, shares, length, out, place)
     elif n_together == 8:
-        _of_8(features, i, j, shares, k, length, out, place)
+        _of_8(features, i, j, shares, length, out, place)
     else:
-        _of_6(features, i, j, shares, k, length, out, place)
+        _of_6(features, i, j, shares, length, out, place)
 
 
 # Wide: the caller takes arrays out of their records, once for a piece of a tile.
 @worker
-def add_diagonals(task, k, i, first, stop, count, features, shares, products):
-    """Add a vector of features, from i on, of the diagonals first … stop - 1 of some components."""
-    d, n_padded, n_together = task.n_features, task.centre.shape[0], task.n_together
-    ones = features.shape[1] - VECTOR_BYTES // features.itemsize
-    for s in range(first, stop):
-        if 2 * s == d and i >= s:
-            continue  # the other half of this diagonal is the same
-        j = i + s if s <= d // 2 else ones
-        add_products(n_together, features, i, j, shares, k, count, products, s * n_padded + i)
+def add_diagonals(d, n_padded, first, stop, count, features, shares, products):
+    """Add the diagonals first … stop - 1 of some components."""
+    lanes, pitch = VECTOR_BYTES // features.itemsize, features.shape[1]
+    for i in range(0, n_padded, lanes):
+        for s in range(first, stop):
+            if 2 * s == d and i >= s:
+                continue  # the other half of this diagonal is the same
+            j = i + s if s <= d // 2 else pitch - lanes  # the ones
+            add_products(features, i, j, shares, count, products, s * n_padded + i)
 
 
 def moments_of_run(index, thread, n_parts, task):
-    """Add a slab of diagonals, of a run of the span's tiles."""
+    """Add a slab of diagonals of a few components, of a run of the span's tiles."""
     points, span, sums, n_slabs = task.points, task.span, task.sums, task.n_slabs
     features = task.centred.features[THREAD_STRIDE * thread]
     shares = task.centred.shares[THREAD_STRIDE * thread]
-    run, slab, n_runs = index // n_slabs, index % n_slabs, sums.counts.shape[0]
-    n_components = shares.shape[1]
+    n_runs, K, n_together = sums.counts.shape[0], sums.counts.shape[1], shares.shape[1]
+    n_groups = sums.products.shape[1] // n_together
+    run, group, slab = index // (n_groups * n_slabs), index // n_slabs % n_groups, index % n_slabs
+    products = sums.products[run, group * n_together : (group + 1) * n_together]
     d, n_padded, depth = task.n_features, task.centre.shape[0], features.shape[0]
-    lanes, n_diagonals = VECTOR_BYTES // features.itemsize, d // 2 + 2
-    first, stop = slab * n_diagonals // n_slabs, (slab + 1) * n_diagonals // n_slabs
+    first, stop = slab * (d // 2 + 2) // n_slabs, (slab + 1) * (d // 2 + 2) // n_slabs
     for t in range(run * task.n_tiles // n_runs, (run + 1) * task.n_tiles // n_runs):
         m = min(points.length, points.n - (task.first_tile + t) * points.length)
-        for k in range(span.counts.shape[1] if slab == 0 else 0):
+        for k in range(K if group == 0 and slab == 0 else 0):
             sums.counts[run, k] += span.counts[t, k]
         for start in range(0, m, depth):
             count = min(depth, m - start)
             centre_rows(span.rows, t, start, count, task.centre, d, features)
-            transpose_shares(span.components[t], start, count, shares)
-            for i in range(0, n_padded, lanes):
-                for k in range(0, n_components, task.n_together):
-                    add_diagonals(
-                        task, k, i, first, stop, count, features, shares, sums.products[run]
-                    )
+            transpose_shares(span.components[t], group * n_together, start, count, shares)
+            add_diagonals(d, n_padded, first, stop, count, features, shares, products)
 
 
 moments_of_runs = Driver(moments_of_run)
@@ -196,10 +192,9 @@ class MomentsAboutCentre:
         cut, d = self._diagonals, len(self._centre)
         centre = np.pad(self._centre, (0, cut.n_features - d))
         task = CentreTask(
-            points, first_tile, n_tiles, cut.n_slabs, cut.n_together, d, centre, span,
-            self._centred, self._sums,
+            points, first_tile, n_tiles, cut.n_slabs, d, centre, span, self._centred, self._sums
         )  # fmt: skip
-        moments_of_runs(cut.n_runs * cut.n_slabs, task)
+        moments_of_runs(cut.n_runs * (cut.n_components // cut.n_together) * cut.n_slabs, task)
 
     def about_means(self, means: FloatArray) -> Moments | None:
         """Moments (1, K, ...) about means (K, d), or None if too much of them cancels.

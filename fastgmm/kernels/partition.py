@@ -50,9 +50,10 @@ EVEN_TILES = 64
 MOST_TOGETHER = 16
 FEWEST_PARTS, MOST_PARTS = 16, 128
 # Where its moments are taken about one centre: runs of at least so many tiles, whose sums stay
-# below so many bytes together, and slabs of so many diagonals of components, as the points are
-# centred anew for each. Part of the products that must be wanted, lest they are better taken by
-# components; and how many components and tiles are worth it in a model that is not that large.
+# below so many bytes together, and slabs of so many diagonals of a block's components, as the
+# points are centred anew for each. Part of the products that must be wanted, lest they are better
+# taken by components; and how many components and tiles are worth it in a model that is not that
+# large.
 TILES_OF_RUN, FEWEST_RUNS, MOST_RUNS_OF_ALL, MOST_BYTES_OF_SUMS = 4, 4, 64, 2**25
 SUMS_OF_SLAB = 2**9
 # Points whose products are summed in registers.
@@ -128,7 +129,7 @@ class Diagonals(NamedTuple):
     n_features: int  # padded
     n_diagonals: int  # and first moments, which count as one
     n_runs: int
-    n_slabs: int
+    n_slabs: int  # for each block
 
     @property
     def shape_of_sums(self) -> tuple[int, int]:
@@ -144,7 +145,7 @@ class Diagonals(NamedTuple):
         """Of a thread's features and shares. Those are written up to a vector too far."""
         lanes = VECTOR_BYTES // itemsize
         pitch = _odd_vectors(self.n_features + self.n_diagonals + 2 * lanes, lanes)
-        return (DEPTH, pitch), (DEPTH, self.n_components)
+        return (DEPTH, pitch), (DEPTH, self.n_together)
 
 
 def diagonals_of(model: FullModel, itemsize: int, n_tiles: int) -> Diagonals:
@@ -155,7 +156,7 @@ def diagonals_of(model: FullModel, itemsize: int, n_tiles: int) -> Diagonals:
     n_together = max(FEWEST_SHARING, n_together + n_together % 2)
     n_components, n_features = n_groups * n_together, -(-d // lanes) * lanes
     n_diagonals = d // 2 + 2
-    n_slabs = max(1, n_diagonals * n_components // SUMS_OF_SLAB)
+    n_slabs = max(1, n_diagonals * n_together // SUMS_OF_SLAB)
     cut = Diagonals(n_together, n_components, n_features, n_diagonals, 1, n_slabs)
     most_runs = min(MOST_BYTES_OF_SUMS // cut.bytes_of_sums, MOST_RUNS_OF_ALL, n_tiles)
     n_runs = min(max(FEWEST_RUNS, n_tiles // TILES_OF_RUN), most_runs)

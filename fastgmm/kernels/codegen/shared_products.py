@@ -20,28 +20,27 @@ def shared_products(components: int) -> Callable:
     """Return the block for so many components, one vector of products at a time."""
 
     # Wide: as the block itself.
-    def twin(features, i, j, shares, k, length, out, place):
+    def twin(features, i, j, shares, length, out, place):
         lanes = VECTOR_BYTES // features.itemsize
         products = features[:length, i : i + lanes] * features[:length, j : j + lanes]
-        rows = slice(k, k + components)
-        out[rows, place : place + lanes] += shares[:length, rows].T @ products
+        out[:components, place : place + lanes] += shares[:length, :components].T @ products
 
     # Wide: numba hands a block each array and index by itself.
     @register_block(twin)
-    def add_shared_products(typingctx, features, i, j, shares, k, length, out, place):
-        """out[k + c, place + l] += Σₚ shares[p, k + c] features[p, i + l] features[p, j + l].
+    def add_shared_products(typingctx, features, i, j, shares, length, out, place):
+        """out[c, place + l] += Σₚ shares[p, c] features[p, i + l] features[p, j + l].
 
         For each component c, each lane l of a vector and p < `length`.
         """
 
         def codegen(context, builder, signature, arguments):
-            features_, i_, j_, shares_, k_, length_, out_, place_ = arguments
+            features_, i_, j_, shares_, length_, out_, place_ = arguments
             zero, element = i64(0), context.get_value_type(features.dtype)
             v = Vectors(context, builder, element, VECTOR_BYTES)
             left, pitch = v.pointer(features, features_, zero, i_)
             right, _ = v.pointer(features, features_, zero, j_)
-            share, share_pitch = v.pointer(shares, shares_, zero, k_)
-            target, target_pitch = v.pointer(out, out_, k_, place_)
+            share, share_pitch = v.pointer(shares, shares_, zero, zero)
+            target, target_pitch = v.pointer(out, out_, zero, place_)
             sums = v.accumulators(components)
             with v.loop(length_, optimized=False) as p:
                 point, r = builder.mul(p, pitch), v.at(share, builder.mul(p, share_pitch))
@@ -59,7 +58,7 @@ def shared_products(components: int) -> Callable:
             return context.get_dummy_value()
 
         n = types.intp
-        return types.void(features, n, n, shares, n, n, out, n), codegen
+        return types.void(features, n, n, shares, n, out, n), codegen
 
     return add_shared_products
 
