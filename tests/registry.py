@@ -282,6 +282,17 @@ LOW_RANK_CASES = tuple(
     ]
 )  # fmt: skip
 
+# Of full models that are worth one centre where their pairs count: most vectors and blocks are
+# whole, or hardly any.
+COMMON_CENTRE_CASES = tuple(
+    Case("full", dtype, n, d, K, order, weighted=n != 900)
+    for dtype in DTYPES
+    for n, d, K, order in [
+        (900, 64, 16, "C"), (700, 43, 12, "F"), (500, 44, 9, "strided"), (600, 33, 35, "C"),
+        (300, 97, 3, "reversed"), (40, 24, 8, "read-only"),
+    ]
+)  # fmt: skip
+
 # Small enough for kernels that run uncompiled: a few thousand multiplications each.
 SMALL_CASES = tuple(case for case in CASES if case.n * case.K * case.d**2 <= 20_000)
 

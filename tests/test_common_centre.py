@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import pytest
 from axes import each_dtype_by_name
-from registry import TOLERANCES
+from registry import COMMON_CENTRE_CASES, TOLERANCES, assert_statistics_agree
 
 from fastgmm import reference
 from fastgmm._records import Statistics
@@ -69,6 +69,21 @@ def assert_agree(actual: Statistics, expected: Statistics, dtype: str) -> None:
     errors = np.abs(actual.first - expected.first) / units / np.sqrt(counts)[:, None]
     assert errors.max() <= tolerance, f"{errors.max():.1e}"
     assert np.array_equal(actual.second, actual.second.swapaxes(1, 2))
+
+
+@pytest.mark.parametrize("case", COMMON_CENTRE_CASES, ids=lambda case: case.name)
+def test_cases_of_the_registry(case, monkeypatch):
+    """Not all of their pairs count, which is a matter of time alone."""
+    monkeypatch.setattr(common_centre, "LEAST_COUNTING", 0.0)
+    X, *mixture, weight = case.make()
+    points = Accumulator(X, np.empty(0, X.dtype) if weight is None else weight)
+    model = layouts.prepare_model(*mixture, "full", X.dtype)
+    actual = points.statistics(model, "full")
+    assert not points._cancelled
+    doubles = (array.astype(np.float64) for array in (X, *mixture))
+    expected = reference.expectation(*doubles, "full", weight)
+    log_densities = reference.log_density(*(a.astype(np.float64) for a in (X, *mixture)), "full")
+    assert_statistics_agree(actual, expected, log_densities, case.dtype)
 
 
 @each_dtype_by_name

@@ -104,10 +104,9 @@ class CommonCentre(_Gain):
         from fastgmm.kernels import common_centre  # which earlier commits do not have
 
         n, d, K = (64, 44, 8) if TINY else n_d_K
-        rng = np.random.default_rng(0)
-        X = rng.standard_normal((n, d)).astype(dtype)
-        shares = rng.dirichlet(np.ones(K), n).astype(dtype)
-        model = layouts.moments_model(0.1 * rng.standard_normal((K, d)), "full", X.dtype)
+        X, _, means, _, _ = Case("full", dtype, n, d, K).make()
+        shares = np.random.default_rng(0).dirichlet(np.ones(K), n).astype(dtype)
+        model = layouts.moments_model(means, "full", X.dtype)
         by_components, about_centre = (
             partial(Accumulator(X, np.empty(0, dtype)).statistics, model, "full", shares)
             for _ in range(2)  # each with its workspaces

@@ -35,12 +35,7 @@ from fastgmm.kernels.jit.settings import worker
 from fastgmm.kernels.jit.target import VECTOR_BYTES
 from fastgmm.kernels.layouts import FullModel
 from fastgmm.kernels.partition import diagonals_of, worth_one_centre
-from fastgmm.kernels.workspace import (
-    THREAD_STRIDE,
-    Moments,
-    Span,
-    aligned_zeros,
-)
+from fastgmm.kernels.workspace import THREAD_STRIDE, Moments, Span, aligned_zeros
 
 # Part of the pairs that has to count, lest a model be better off with those points alone that
 # count for a component.
@@ -178,7 +173,7 @@ class MomentsAboutCentre:
         self._sums = SumsOfDiagonals(np.zeros((n_runs, K)), products)
         shapes = self._diagonals.shapes_of_centred(dtype.itemsize)
         self._centred = Centred(*(aligned_zeros((n_places, *shape), dtype) for shape in shapes))
-        self._centred.features[:, :, -(VECTOR_BYTES // dtype.itemsize) :] = 1
+        self._centred.features[::THREAD_STRIDE, :, -(VECTOR_BYTES // dtype.itemsize) :] = 1
         self._centre = np.empty(0, dtype)
 
     def clear(self, centre: FloatArray) -> None:

@@ -19,6 +19,7 @@ from fastgmm.kernels.layouts import (
     outline,
 )
 from fastgmm.kernels.workspace import (
+    CACHE_LINE,
     bytes_of_tile,
     bytes_of_tile_in_span,
     moments_shapes,
@@ -134,7 +135,7 @@ class Diagonals(NamedTuple):
     @property
     def shape_of_sums(self) -> tuple[int, int]:
         """Components, and products of a run."""
-        return self.n_components, _odd_vectors(self.n_diagonals * self.n_features, 8)
+        return self.n_components, _odd_lines(self.n_diagonals * self.n_features, 8)
 
     @property
     def bytes_of_sums(self) -> int:
@@ -144,7 +145,7 @@ class Diagonals(NamedTuple):
     def shapes_of_centred(self, itemsize: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Of a thread's features and shares. Those are written up to a vector too far."""
         lanes = VECTOR_BYTES // itemsize
-        pitch = _odd_vectors(self.n_features + self.n_diagonals + 2 * lanes, lanes)
+        pitch = _odd_lines(self.n_features + self.n_diagonals + 2 * lanes, itemsize)
         return (DEPTH, pitch), (DEPTH, self.n_together)
 
 
@@ -163,9 +164,10 @@ def diagonals_of(model: FullModel, itemsize: int, n_tiles: int) -> Diagonals:
     return cut._replace(n_runs=2 ** max(0, n_runs.bit_length() - 1))  # even for most threads
 
 
-def _odd_vectors(length: int, lanes: int) -> int:
-    """Return a length rounded up to an odd number of vectors: rows spread over a cache's sets."""
-    return (length + lanes - 1) // (2 * lanes) * 2 * lanes + lanes
+def _odd_lines(length: int, itemsize: int) -> int:
+    """Round a length up to an odd number of cache lines: rows spread over the sets of a cache."""
+    line = CACHE_LINE // itemsize
+    return (length + line - 1) // (2 * line) * 2 * line + line
 
 
 def worth_one_centre(model: FullModel, itemsize: int) -> bool:

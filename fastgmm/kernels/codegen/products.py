@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llvmlite import ir
 from numba import types
 
 from fastgmm.kernels.codegen.vectors import Vectors, i64
@@ -69,11 +68,7 @@ def _add_product(
         wide = context.get_value_type(out.dtype)
         for row in _product(v, n_rows, columns, a, a_stride, b, b_stride, length_):
             for (kind, place), variable in zip(columns, row, strict=True):
-                address = v.at(target, place)
-                value = builder.load(variable)
-                if wide != element:
-                    value = builder.fpext(value, ir.VectorType(wide, kind.lanes))
-                v.store(builder.fadd(kind.load(address, wide), value), address)
+                kind.add_to(v.at(target, place), builder.load(variable), wide)
             target = v.at(target, out_stride)
         return context.get_dummy_value()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 
 from fastgmm.kernels.codegen.vectors import Vectors, i64
@@ -35,8 +34,8 @@ def shared_products(components: int) -> Callable:
 
         def codegen(context, builder, signature, arguments):
             features_, i_, j_, shares_, length_, out_, place_ = arguments
-            zero, element = i64(0), context.get_value_type(features.dtype)
-            v = Vectors(context, builder, element, VECTOR_BYTES)
+            zero = i64(0)
+            v = Vectors(context, builder, context.get_value_type(features.dtype), VECTOR_BYTES)
             left, pitch = v.pointer(features, features_, zero, i_)
             right, _ = v.pointer(features, features_, zero, j_)
             share, share_pitch = v.pointer(shares, shares_, zero, zero)
@@ -48,12 +47,9 @@ def shared_products(components: int) -> Callable:
                 for c, variable in enumerate(sums):
                     weight = v.splat(builder.load(v.at(r, c)))
                     builder.store(v.fma(weight, product, builder.load(variable)), variable)
-            doubles = ir.DoubleType()
+            doubles = context.get_value_type(out.dtype)
             for variable in sums:
-                total = builder.load(variable)
-                if element != doubles:
-                    total = builder.fpext(total, ir.VectorType(doubles, v.lanes))
-                v.store(builder.fadd(v.load(target, doubles), total), target)
+                v.add_to(target, builder.load(variable), doubles)
                 target = v.at(target, target_pitch)
             return context.get_dummy_value()
 

@@ -73,6 +73,12 @@ class Vectors:
         address = self.builder.bitcast(pointer, value.type.as_pointer())
         self.builder.store(value, address).align = self.size
 
+    def add_to(self, pointer, value, element):
+        """Add a vector to numbers of `element`'s type, which may be wider, from an address on."""
+        if element != self.element:
+            value = self.builder.fpext(value, ir.VectorType(element, self.lanes))
+        self.store(self.builder.fadd(self.load(pointer, element), value), pointer)
+
     def splat(self, scalar):
         """Return a vector with the same number in each lane."""
         first = self.builder.insert_element(
